@@ -1,0 +1,40 @@
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/ready
+PACKAGES := core ledger pix payments coupons
+LOCK_FLAGS := --universal --generate-hashes --no-emit-index-url --no-header --no-annotate --python-version 3.11 --quiet
+
+.PHONY: help setup run test test-all check bench lock clean
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+setup: $(READY) ## the environment in .venv, from versions and hashes alone
+run: $(READY) ## the whole engine on an embedded server, with traffic; Ctrl-C stops it
+	@exec $(BIN)/lastro up --simulate
+test: $(READY) ## all tests on real servers, but for the long ones
+	@exec $(BIN)/pytest
+test-all: $(READY) ## the long ones too: kill runs and loads at full size
+	@exec $(BIN)/pytest -m ""
+check: $(READY) ## format, lint, types, import contracts, house tests
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@$(BIN)/pytest tests/test_house.py
+bench: $(READY) ## benchmarks beside their floors; D=core for one
+	@$(BIN)/python benchmarks $(D)
+lock: ## renew the pinned versions (needs uv: make setup)
+	$(BIN)/uv pip compile pyproject.toml --group dev --all-extras $(LOCK_FLAGS) $(addprefix --no-emit-package lastro-,$(PACKAGES)) --upgrade -o requirements.lock
+	echo uv | $(BIN)/uv pip compile - --constraint requirements.lock $(LOCK_FLAGS) -o requirements-uv.lock
+clean: ## the environment away
+	rm -rf .venv
+
+$(READY): requirements.lock requirements-uv.lock pyproject.toml $(wildcard packages/*/pyproject.toml)
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Lastro needs Python 3.11 or newer: make PYTHON=/path/to/python3.11")'
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements-uv.lock
+	@$(BIN)/uv pip install --quiet --require-hashes -r requirements.lock
+	@$(BIN)/uv pip install --quiet --no-deps --no-build-isolation $(patsubst %,-e packages/%,$(PACKAGES))
+	@touch $@

@@ -1,0 +1,233 @@
+"""One FastAPI application out of any set of domains.
+
+    app = create_app(installed("lastro.routers", "pix"), Settings.read())
+
+A domain's router may have a lifespan of its own; it finds the hub in ``app.state.hub`` and yields what its endpoints
+take from ``request.state``. Every failure is rendered here, once, as ``application/problem+json`` (RFC 9457).
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from http import HTTPStatus
+from typing import Any
+from uuid import uuid4
+
+import msgspec
+import structlog
+from fastapi import APIRouter, FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import RedirectResponse
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from lastro.core.errors import Busy, Invalid, LastroError, TooLarge
+from lastro.core.metrics import SECONDS, counter, exposition, gauge, histogram
+from lastro.core.redis import Hub, connect
+from lastro.core.settings import Settings
+
+PROBLEM = "application/problem+json"
+CLASSES = ("1xx", "2xx", "3xx", "4xx", "5xx")
+REQUESTS = counter("http_requests_total", "requests answered", do="5xx: read the log", status=CLASSES)
+REQUEST_SECONDS = histogram(
+    "http_request_seconds", "from first byte in to last byte out", do="which route?", buckets=SECONDS
+)
+IN_FLIGHT = gauge(
+    "http_requests_in_flight", "requests being answered", do="near requests_max: add processes", across="livesum"
+)
+SHED = counter("http_shed_total", "requests answered 503 because too many were in flight", do="add processes")
+
+log = structlog.get_logger()
+
+
+def create_app(
+    routers: Mapping[str, APIRouter],
+    settings: Settings,
+    fronts: Mapping[str, Callable[[ASGIApp], ASGIApp]] | None = None,
+) -> FastAPI:
+    """The application of these domains: each under ``/<name>``, beside ``/livez``, ``/readyz`` and ``/metrics``."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
+        async with await connect(settings) as hub:
+            app.state.hub = hub
+            yield {"hub": hub}
+
+    app = FastAPI(title="Lastro", version="0.1.0", lifespan=lifespan, docs_url="/docs", redoc_url=None)
+    app.add_exception_handler(LastroError, _refuse)
+    app.add_exception_handler(RequestValidationError, _refuse_input)
+    app.add_exception_handler(HTTPException, _refuse_http)
+    app.add_exception_handler(Exception, _crash)
+    app.include_router(_health)
+    for name, router in routers.items():
+        app.include_router(router, prefix=f"/{name}", tags=[name])
+    for front in (fronts or {}).values():
+        app.add_middleware(_Front, front=front)
+    app.add_middleware(_Edge, body_bytes_max=settings.body_bytes_max, requests_max=settings.requests_max)
+    return app
+
+
+def problem(error: LastroError, instance: str | None = None) -> dict[str, Any]:
+    """The problem document of an error: what the web renders and the command line's ``--json`` prints."""
+    about = {key: value if isinstance(value, int | float | bool) else str(value) for key, value in error.about.items()}
+    document = {
+        "type": f"urn:lastro:problem:{error.code}",
+        "title": HTTPStatus(error.status).phrase,
+        "status": error.status,
+        "code": error.code,
+        "detail": str(error),
+    }
+    return {**about, **document, **({"instance": instance} if instance else {})}
+
+
+_health = APIRouter(include_in_schema=True, tags=["health"])
+
+
+@_health.get("/", include_in_schema=False)
+async def home() -> RedirectResponse:
+    """The front page is the description of the API."""
+    return RedirectResponse("/docs")
+
+
+@_health.get("/livez")
+async def livez() -> dict[str, str]:
+    """This process runs; restart it when this does not answer."""
+    return {"status": "ok"}
+
+
+@_health.get("/readyz")
+async def readyz(request: Request, response: Response) -> dict[str, Any]:
+    """This process can work: every dependency by name, 503 when one is missing."""
+    hub: Hub = request.state.hub
+    try:
+        async with asyncio.timeout(1.0):
+            await hub.read.ping()
+    except (LastroError, TimeoutError) as error:
+        response.status_code = 503
+        return {"status": "missing", "redis": str(error) or "no answer in 1 s", "url": hub.url}
+    return {"status": "ok", "redis": "ok", "url": hub.url}
+
+
+@_health.get("/metrics", include_in_schema=False)
+async def metrics() -> Response:
+    """Prometheus' text format."""
+    return Response(exposition(), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+async def _refuse(request: Request, error: Exception) -> Response:
+    assert isinstance(error, LastroError)
+    headers = {"content-type": PROBLEM}
+    if "retry_after_seconds" in error.about:
+        headers["retry-after"] = str(error.about["retry_after_seconds"])
+    return Response(msgspec.json.encode(problem(error, request.url.path)), error.status, headers)
+
+
+async def _refuse_input(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"] if part != "body") or "body"
+    return await _refuse(request, Invalid(field=where, reason=first["msg"]))
+
+
+async def _refuse_http(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    document = {
+        "type": "about:blank",
+        "title": HTTPStatus(error.status_code).phrase,
+        "status": error.status_code,
+        "code": f"http.{error.status_code}",
+        "detail": str(error.detail),
+        "instance": request.url.path,
+    }
+    return Response(
+        msgspec.json.encode(document), error.status_code, {**(error.headers or {}), "content-type": PROBLEM}
+    )
+
+
+async def _crash(request: Request, error: Exception) -> Response:
+    log.error("http.crashed", path=request.url.path, error=repr(error))
+    return await _refuse(request, LastroError())
+
+
+class _Front:
+    """A domain's fast path: it answers what it knows and passes on the rest."""
+
+    def __init__(self, app: ASGIApp, front: Callable[[ASGIApp], ASGIApp]) -> None:
+        self.app = front(app)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self.app(scope, receive, send)
+
+
+class _Edge:
+    """Outermost: sheds load, limits the body, gives the request its id, counts, sets the response headers."""
+
+    def __init__(self, app: ASGIApp, body_bytes_max: int, requests_max: int) -> None:
+        self.app = app
+        self.body_bytes_max = body_bytes_max
+        self.requests_max = requests_max
+        self.in_flight = 0
+        self.gauge, self.seconds, self.shed = IN_FLIGHT.of(), REQUEST_SECONDS.of(), SHED.of()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        given = dict(scope["headers"])
+        request_id = given.get(b"x-request-id", b"")[:64] or uuid4().hex.encode()
+        started = asyncio.get_running_loop().time()
+
+        async def answer(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                REQUESTS.of(status=CLASSES[message["status"] // 100 - 1]).inc()
+                message["headers"] = [
+                    *message.get("headers", []),
+                    (b"x-request-id", request_id),
+                    (b"x-content-type-options", b"nosniff"),
+                ]
+            await send(message)
+
+        request = Request(scope, receive)
+        if self.in_flight >= self.requests_max and scope["path"] not in {"/livez", "/metrics"}:
+            self.shed.inc()
+            await (await _refuse(request, Busy()))(scope, receive, answer)
+            return
+        if int(given.get(b"content-length", b"0") or 0) > self.body_bytes_max:
+            await (await _refuse(request, TooLarge(limit_bytes=self.body_bytes_max)))(scope, receive, answer)
+            return
+        body = _Body(receive, self.body_bytes_max)
+        self.in_flight += 1
+        self.gauge.set(self.in_flight)
+        try:
+            with structlog.contextvars.bound_contextvars(request_id=request_id.decode("latin-1")):
+                await self.app(scope, body, body.unless_too_large(answer))
+            if body.too_large:
+                await (await _refuse(request, TooLarge(limit_bytes=self.body_bytes_max)))(scope, receive, answer)
+        finally:
+            self.in_flight -= 1
+            self.gauge.set(self.in_flight)
+            self.seconds.observe(asyncio.get_running_loop().time() - started)
+
+
+class _Body:
+    """Counts a body as it comes, for clients that do not announce its length; past the limit it reads as cut off."""
+
+    def __init__(self, receive: Receive, limit: int) -> None:
+        self.receive = receive
+        self.left = limit
+        self.too_large = False
+
+    async def __call__(self) -> Message:
+        message = await self.receive()
+        self.left -= len(message.get("body", b""))
+        if self.left < 0:
+            self.too_large = True
+            return {"type": "http.disconnect"}
+        return message
+
+    def unless_too_large(self, send: Send) -> Send:
+        async def answer(message: Message) -> None:
+            if not self.too_large:
+                await send(message)
+
+        return answer

@@ -1,0 +1,73 @@
+"""The ``lastro`` command: core's commands, and one group per installed domain.
+
+A command is imported when it is called; ``lastro --help`` imports none of them, and no web framework.
+"""
+
+import sys
+from importlib import import_module
+from importlib.metadata import EntryPoint
+from typing import Any
+
+from typer import Typer, secho
+from typer.core import TyperGroup
+from typer.main import get_command
+
+from lastro.core.errors import LastroError
+from lastro.core.plugins import plugs
+
+# name → module under lastro.core.cli, one sentence
+COMMANDS = {
+    "scripts": "The Lua scripts: list, show, check.",
+    "server": "The embedded server: up, status, down.",
+    "settings": "Every setting: variable, default, meaning, value.",
+    "up": "The engine: server, services, workers, simulators.",
+}
+
+
+class Lazy(TyperGroup):
+    """A group whose commands are known by name and imported on use."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Core's by name, then the domains'."""
+        return sorted(COMMANDS) + list(plugs("lastro.commands"))
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """Import this one."""
+        if cmd_name in COMMANDS:
+            return get_command(import_module(f"lastro.core.cli.{cmd_name}").app)
+        plug = plugs("lastro.commands").get(cmd_name)
+        return get_command(plug.load()) if plug else None
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """What is known without importing any command."""
+        formatter.write_usage("lastro", "COMMAND …")
+        formatter.write_paragraph()
+        formatter.write_text(self.help or "")
+        with formatter.section("Commands"):
+            formatter.write_dl(sorted(COMMANDS.items()))
+        domains = plugs("lastro.commands")
+        if domains:
+            with formatter.section("Domains"):
+                formatter.write_dl([(name, _summary(plug)) for name, plug in domains.items()])
+
+
+def _summary(plug: EntryPoint) -> str:
+    return str(plug.dist.metadata["Summary"]) if plug.dist else ""
+
+
+root = Typer(cls=Lazy, no_args_is_help=True, add_completion=False, help="Lastro: instant money on Redis.")
+
+
+@root.callback()
+def _root() -> None:
+    """Lastro: instant money on Redis."""
+
+
+def main(args: list[str] | None = None) -> Any:
+    """Run a command. Exit codes: 0 done, 1 a rule or the store said no (the sentence is on standard error), 2 usage."""
+    try:
+        return get_command(root).main(args, prog_name="lastro", standalone_mode=args is None)
+    except LastroError as error:
+        secho(f"{error}", fg="red", err=True)
+        secho(f"  {error.code}", dim=True, err=True)
+        sys.exit(1)

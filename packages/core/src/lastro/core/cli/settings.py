@@ -1,0 +1,52 @@
+"""``lastro settings``: what an operator may turn."""
+
+import json
+from typing import Annotated, Any
+
+from pydantic import SecretStr
+from rich.console import Console
+from rich.table import Table
+from typer import Option, Typer, echo
+
+from lastro.core.logging import mask_url
+from lastro.core.plugins import installed
+from lastro.core.settings import Environment, Settings, refuse_unknown, variables
+
+app = Typer(help="Every setting: variable, default, meaning, value.")
+
+
+def classes() -> dict[str, type[Environment]]:
+    """Core's settings class and that of every installed domain."""
+    return {"core": Settings, **installed("lastro.settings")}
+
+
+@app.callback(invoke_without_command=True)
+def show(as_json: Annotated[bool, Option("--json", help="for scripts")] = False) -> None:  # noqa: FBT002
+    """Print them all; fails on a LASTRO_ variable that nobody knows."""
+    refuse_unknown(classes().values())
+    rows = [row for name, cls in classes().items() for row in _rows(name, cls)]
+    if as_json:
+        echo(json.dumps(rows, indent=2))
+        return
+    table = Table("variable", "value", "meaning", title="Settings")
+    for row in rows:
+        table.add_row(" / ".join(row["variables"]), row["value"], row["meaning"])
+    Console().print(table)
+
+
+def _rows(owner: str, cls: type[Environment]) -> list[dict[str, Any]]:
+    now = cls.read()
+    return [
+        {
+            "owner": owner,
+            "variables": list(names),
+            "value": _shown(getattr(now, field)),
+            "default": _shown(cls.model_fields[field].default),
+            "meaning": cls.model_fields[field].description or "",
+        }
+        for field, names in variables(cls).items()
+    ]
+
+
+def _shown(value: object) -> str:
+    return "•••" if isinstance(value, SecretStr) else "" if value is None else mask_url(str(value))

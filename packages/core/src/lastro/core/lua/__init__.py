@@ -1,0 +1,1 @@
+"""Shared Lua fragments, spliced into scripts by ``-- @include``: two callers before sharing."""

@@ -1,0 +1,103 @@
+"""Metrics are declared once, with type, meaning and what to do; that declaration is the catalogue.
+
+``lastro metrics`` prints it, dashboards and alerts are made from it, and a label takes values from a closed set only:
+never an id, a key or a document number. With several processes, set ``PROMETHEUS_MULTIPROC_DIR`` before the first
+import (``lastro up`` does) and ``exposition()`` sums over all of them.
+
+    PUBLISHED = counter("queue_published_total", "messages appended to a queue", do="none", queue=QUEUE_NAMES)
+    PUBLISHED.of(queue="pix").inc(3)
+"""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Generic, Literal, TypeVar
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, multiprocess
+
+Kind = Literal["counter", "gauge", "histogram"]
+Instrument = TypeVar("Instrument", Counter, Gauge, Histogram)
+
+NAMESPACE = "lastro"
+VALUES_MAX = 100  # of a label whose set is closed by configuration (queue and script names), not by a list here
+
+SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+SIZES = (1, 2, 5, 10, 25, 50, 100, 250, 500, 1000, 2500)
+
+CATALOGUE: dict[str, "Metric[Any]"] = {}
+
+
+class Bounded:
+    """A label closed by configuration: names of queues, scripts, workers. More than VALUES_MAX of them is a bug."""
+
+
+BOUNDED = Bounded()
+Values = Sequence[str] | Bounded
+
+
+@dataclass(slots=True)
+class Metric(Generic[Instrument]):
+    """One declared metric; ``of(label=value)`` is the child to count on, worth keeping in hot paths."""
+
+    name: str
+    kind: Kind
+    meaning: str
+    do: str
+    labels: dict[str, Values]
+    instrument: Instrument
+    children: dict[tuple[str, ...], Instrument] = field(default_factory=dict)
+
+    def of(self, **labels: str) -> Instrument:
+        """The child for these label values. A value outside the declared set fails the assertion."""
+        values = tuple(labels[name] for name in self.labels)
+        child = self.children.get(values)
+        if child is None:
+            for value, (name, allowed) in zip(values, self.labels.items(), strict=True):
+                assert isinstance(allowed, Bounded) or value in allowed, f"{self.name}: {name}={value} is not declared"
+            assert len(self.children) < VALUES_MAX, f"{self.name}: more than {VALUES_MAX} label values"
+            child = self.children[values] = self.instrument.labels(*values) if values else self.instrument
+        return child
+
+
+def counter(name: str, meaning: str, *, do: str, **labels: Values) -> Metric[Counter]:
+    """Declare a counter; ``name`` ends in ``_total``."""
+    assert name.endswith("_total"), name
+    return _declare("counter", name, meaning, do, labels, Counter)
+
+
+def gauge(
+    name: str,
+    meaning: str,
+    *,
+    do: str,
+    across: Literal["mostrecent", "livesum", "livemax"] = "mostrecent",
+    **labels: Values,
+) -> Metric[Gauge]:
+    """Declare a gauge. ``across`` processes: the newest value (facts about the server), the sum or the highest."""
+    return _declare("gauge", name, meaning, do, labels, Gauge, multiprocess_mode=across)
+
+
+def histogram(
+    name: str, meaning: str, *, do: str, buckets: Sequence[float] = SECONDS, **labels: Values
+) -> Metric[Histogram]:
+    """Declare a histogram; ``name`` ends in its unit (``_seconds``, ``_bytes``) or names what is counted."""
+    return _declare("histogram", name, meaning, do, labels, Histogram, buckets=buckets)
+
+
+def exposition() -> bytes:
+    """The text format of all metrics of this process, or of all processes that share the multi-process folder."""
+    if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
+        return generate_latest()
+    registry = CollectorRegistry()
+    multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]  # the library has no types there
+    return generate_latest(registry)
+
+
+def _declare(
+    kind: Kind, name: str, meaning: str, do: str, labels: dict[str, Values], of: type[Instrument], **options: Any
+) -> Metric[Instrument]:
+    full = f"{NAMESPACE}_{name}"
+    assert full not in CATALOGUE, f"{full} is declared twice"
+    metric = Metric(full, kind, meaning, do, labels, of(full, meaning, list(labels), **options))
+    CATALOGUE[full] = metric
+    return metric

@@ -1,0 +1,44 @@
+"""How core finds the domains installed beside it.
+
+Each domain names its faces in its own ``pyproject.toml``; a face is imported only by the program that shows it, so the
+command line never pays for FastAPI.
+"""
+
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any, Literal
+
+from lastro.core.errors import LastroError
+
+Face = Literal[
+    "lastro.routers",  # APIRouter, mounted under /<domain>
+    "lastro.fronts",  # (app) → app: a path in front of the documented routes
+    "lastro.commands",  # typer.Typer, mounted as `lastro <domain>`
+    "lastro.settings",  # the domain's Environment class
+    "lastro.workers",  # async (Run) → None, named <domain>.<verb>
+    "lastro.checks",  # async (Hub) → findings
+    "lastro.simulators",  # async (Run) → None: the outside world
+    "lastro.panels",  # what the monitor shows
+]
+
+
+class NotInstalled(LastroError):
+    """There is no {name} here; installed are: {installed}."""
+
+    code = "lastro.not_installed"
+    status = 404
+
+
+def plugs(face: Face) -> dict[str, EntryPoint]:
+    """Name → entry point, by name, none of them imported."""
+    return {plug.name: plug for plug in sorted(entry_points(group=face), key=lambda plug: plug.name)}
+
+
+def installed(face: Face, name: str | None = None) -> dict[str, Any]:
+    """Every plug of one face, by name; with ``name`` only that one, or a domain's (``pix`` finds ``pix.settle``)."""
+    found = plugs(face)
+    if name is not None:
+        chosen = {key: plug for key, plug in found.items() if key == name or key.startswith(f"{name}.")}
+        if not chosen:
+            raise NotInstalled(name=name, installed=", ".join(found))
+        found = chosen
+    return {key: plug.load() for key, plug in found.items()}

@@ -1,0 +1,209 @@
+"""The one place that connects.
+
+``connect(settings)`` gives a Hub: ``write`` never repeats a command behind our back (redis-py 8 repeats ten times by
+default; one dropped reply made an INCR count twice), ``read`` may, ``blocking()`` is a connection of its own whose
+deadline is the block plus a margin, and ``line(place)`` sends whole batches over one connection. Every failure of
+redis-py arrives as one of ours (`failures`).
+"""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+import redis.exceptions as theirs
+from redis.asyncio import RedisCluster
+from redis.asyncio.cluster import ClusterNode
+from redis.asyncio.connection import AbstractConnection
+from redis.asyncio.retry import Retry
+from redis.backoff import ExponentialBackoff, NoBackoff
+
+from lastro.core import local
+from lastro.core.errors import Unreachable
+from lastro.core.keys import slot
+from lastro.core.logging import mask_url
+from lastro.core.settings import Settings
+
+from .clients import Capabilities, Client, ClusterClient, Command, PlainClient, client_of, packed
+from .failures import ours
+
+BLOCK_MARGIN_SECONDS = 2.0
+READ_RETRIES = 3
+
+
+@dataclass(slots=True)
+class Line:
+    """One connection for batches: all commands packed and sent at once, all replies read in a row.
+
+    2.5 µs of client CPU a command against 18 for a pipeline (docs/decisions/0003). One batch at a time; callers queue.
+    """
+
+    connection: AbstractConnection
+    timeout_seconds: float
+    _free: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    async def send(self, commands: Sequence[Command]) -> list[Any]:
+        """The replies in order; a command the server refused has its redis-py ResponseError in place.
+
+        Raises Unreachable when nothing was sent, OutcomeUnknown when some of it may have been executed.
+        """
+        sending = b"".join([packed(command) for command in commands])
+        async with self._free:
+            sent = False
+            try:
+                async with asyncio.timeout(self.timeout_seconds):
+                    await self.connection.connect()  # type: ignore[no-untyped-call]  # theirs
+                    sent = True
+                    await self.connection.send_packed_command([sending], check_health=False)
+                    return [await self._reply() for _ in commands]
+            except BaseException as error:
+                await self.connection.disconnect(nowait=True)
+                if isinstance(error, theirs.RedisError | OSError):
+                    known = ours(error)
+                    if known is not None:
+                        raise known from error
+                    if not sent:
+                        raise Unreachable(reason="the connection timed out") from error
+                raise
+
+    async def _reply(self) -> Any:
+        try:
+            return await self.connection.read_response(disable_decoding=True, disconnect_on_error=False)
+        except theirs.ResponseError as refused:
+            return refused
+
+    async def aclose(self) -> None:
+        """Close the connection; the next ``send`` opens it again."""
+        await self.connection.disconnect(nowait=True)
+
+
+@dataclass(slots=True)
+class Hub:
+    """The clients of one process. Close it when the process stops."""
+
+    write: Client
+    read: Client
+    capabilities: Capabilities
+    url: str
+    """With its password masked, for display."""
+    timeout_seconds: float
+    server: local.Server | None = None
+    _lines: dict[str, Line] = field(default_factory=dict)
+    _blocking: list[Client] = field(default_factory=list)
+    _make: Any = None
+
+    def place(self, key: str) -> str:
+        """The name of the server that has ``key``: what shares a place can share a batch."""
+        return "" if isinstance(self.write, PlainClient) else _node(self.write, key).name
+
+    def line(self, place: str = "") -> Line:
+        """The line to the server of that place; one per server and hub."""
+        line = self._lines.get(place)
+        if line is None:
+            if isinstance(self.write, PlainClient):
+                connection = self.write.connection_pool.make_connection()  # type: ignore[no-untyped-call]  # theirs
+            else:
+                node = self.write.get_node(node_name=place)
+                assert node is not None, place
+                connection = node.connection_class(**node.connection_kwargs)
+            line = self._lines[place] = Line(_without_read_deadline(connection), self.timeout_seconds)
+        return line
+
+    async def moved(self, error: theirs.MovedError) -> None:
+        """Learn from a redirect that a line met; what was redirected was not executed."""
+        if isinstance(self.write, ClusterClient):
+            await self.write.nodes_manager.move_slot(error)
+
+    def blocking(self, block_seconds: float) -> Client:
+        """A client for reads that wait up to ``block_seconds``: own connection, own deadline, never repeated."""
+        client: Client = self._make(socket_timeout=block_seconds + BLOCK_MARGIN_SECONDS, connections=2)
+        client.capabilities = self.capabilities
+        self._blocking.append(client)
+        return client
+
+    async def aclose(self) -> None:
+        """Close every connection; stop the embedded server if this hub started it."""
+        for line in self._lines.values():
+            await line.aclose()
+        for client in (self.write, self.read, *self._blocking):
+            await client.aclose()
+        if self.server is not None:
+            self.server.stop()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+
+async def connect(settings: Settings) -> Hub:
+    """Connect by URL, or to the embedded server when there is none; asks the server what it can do.
+
+    Raises Misconfigured for a URL that makes no sense, Unreachable when nobody answers.
+    """
+    server = None
+    if settings.redis_url is None:
+        server = local.start(settings.data_dir, binary=settings.server, durability=settings.durability)
+        url = server.url
+    else:
+        url = settings.redis_url.get_secret_value()
+    hub = await connect_url(
+        url, timeout_seconds=settings.redis_timeout_seconds, connections_max=settings.redis_connections_max
+    )
+    hub.server = server
+    return hub
+
+
+async def connect_url(url: str, *, timeout_seconds: float = 5.0, connections_max: int = 64) -> Hub:
+    """Connect to ``redis://``, ``rediss://``, ``unix://``, ``redis+sentinel://`` or ``redis+cluster://``."""
+
+    def make(
+        *, retries: int = 0, socket_timeout: float = timeout_seconds, connections: int = connections_max
+    ) -> Client:
+        retry = Retry(ExponentialBackoff(cap=0.5, base=0.01) if retries else NoBackoff(), retries)
+        return client_of(url, retry=retry, socket_timeout=socket_timeout, connections=connections)
+
+    write, read = make(), make(retries=READ_RETRIES)
+    try:
+        found = await probe(write)
+    except BaseException:
+        await write.aclose()
+        await read.aclose()
+        raise
+    write.capabilities = read.capabilities = found
+    return Hub(write, read, found, mask_url(url), timeout_seconds, _make=make)
+
+
+async def probe(client: Client) -> Capabilities:
+    """Ask the server's version and whether it knows the commands we can use but do not need."""
+    told: Any = await client.execute_command("INFO", "server", **_anywhere(client))
+    info: Mapping[str, Any] = told if isinstance(told, dict) else {}
+    if info and all(isinstance(value, dict) for value in info.values()):
+        info = next(iter(info.values()))  # a cluster answers node by node
+    valkey = info.get("valkey_version")
+    version = str(valkey or info.get("redis_version", "6.2.0"))
+    commands: Any = await client.execute_command("COMMAND INFO", "XACKDEL", **_anywhere(client))
+    return Capabilities(
+        version=version,
+        name="valkey" if valkey else "redis",
+        cluster=str(info.get("redis_mode")) == "cluster" or str(info.get("server_mode")) == "cluster",
+        shebang=bool(valkey) or int(version.split(".", maxsplit=1)[0]) >= 7,  # noqa: PLR2004  # the first with #!lua
+        xackdel="xackdel" in str(commands).lower(),
+    )
+
+
+def _anywhere(client: Client) -> dict[str, Any]:
+    return {"target_nodes": RedisCluster.RANDOM} if isinstance(client, RedisCluster) else {}
+
+
+def _node(client: ClusterClient, key: str) -> ClusterNode:
+    node = client.nodes_manager.get_node_from_slot(slot(key))
+    assert node is not None, key
+    return node
+
+
+def _without_read_deadline(connection: AbstractConnection) -> AbstractConnection:
+    """A line has one deadline per batch; redis-py's own opens a timer per reply."""
+    connection.socket_timeout = None
+    return connection

@@ -1,0 +1,199 @@
+"""redis-py's clients, with our packing, our errors and no repeats; made from a URL."""
+
+from dataclasses import dataclass
+from typing import Any, TypeAlias, cast
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+import hiredis
+import redis.exceptions as theirs
+from redis.asyncio import BlockingConnectionPool, Connection, Redis, RedisCluster, SSLConnection
+from redis.asyncio import UnixDomainSocketConnection as UnixConnection
+from redis.asyncio.client import Pipeline
+from redis.asyncio.connection import AbstractConnection, parse_url
+from redis.asyncio.retry import Retry
+from redis.asyncio.sentinel import Sentinel, SentinelConnectionPool, SentinelManagedConnection
+
+from lastro.core.errors import Misconfigured
+from lastro.core.logging import mask_url
+
+from .failures import NeverSent, translated
+
+Command: TypeAlias = tuple[Any, ...]
+
+
+class _Packing(AbstractConnection):
+    """Packs with hiredis (redis-py packs in Python: a third of a command) and marks what never left."""
+
+    async def connect_check_health(self, *args: Any, **kwargs: Any) -> None:
+        """As redis-py's, but what fails here was never sent."""
+        try:
+            await super().connect_check_health(*args, **kwargs)
+        except (theirs.ConnectionError, theirs.TimeoutError, OSError) as error:
+            if type(error) in {theirs.ConnectionError, theirs.TimeoutError} or isinstance(error, OSError):
+                raise NeverSent(str(error)) from error
+            raise
+
+    def pack_command(self, *args: Any) -> list[bytes]:
+        """One command."""
+        return [packed(args)]
+
+    def pack_commands(self, commands: Any) -> list[bytes]:
+        """Many, in one piece."""
+        return [b"".join([packed(command) for command in commands])]
+
+
+def packed(command: Command) -> bytes:
+    """Write a command in the protocol's form."""
+    name = command[0]
+    if isinstance(name, str) and " " in name:  # redis-py writes "SCRIPT LOAD" as one word and splits it here
+        command = (*name.split(), *command[1:])
+    packed_bytes: bytes = hiredis.pack_command(command)
+    return packed_bytes
+
+
+class TcpConnection(_Packing, Connection):
+    """Over TCP."""
+
+
+class TlsConnection(_Packing, SSLConnection):
+    """Over TLS."""
+
+
+class LocalConnection(_Packing, UnixConnection):
+    """Over a unix socket."""
+
+
+class SentinelConnection(_Packing, SentinelManagedConnection):
+    """To the primary that the sentinels name."""
+
+
+_OURS: dict[type[AbstractConnection], type[AbstractConnection]] = {
+    Connection: TcpConnection,
+    SSLConnection: TlsConnection,
+    UnixConnection: LocalConnection,
+}
+
+
+class Pool(BlockingConnectionPool):
+    """Waits for a free connection instead of raising at once; not getting one means nothing was sent."""
+
+    async def get_connection(self, command_name: Any = None, *keys: Any, **options: Any) -> AbstractConnection:
+        """Take a connection, waiting for one at most as long as for an answer."""
+        try:
+            return cast("AbstractConnection", await super().get_connection())  # type: ignore[no-untyped-call]  # theirs
+        except theirs.ConnectionError as error:
+            if type(error) is theirs.ConnectionError:
+                raise NeverSent(str(error)) from error
+            raise
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What the server can do beyond the floor (6.2), asked once per hub."""
+
+    version: str = "7.0.0"
+    name: str = "redis"
+    cluster: bool = False
+    shebang: bool = True
+    """``#!lua`` on a script's first line: Redis ≥ 7.0, Valkey. On 6.2 it is a compile error."""
+    xackdel: bool = False
+    """XACKDEL: Redis ≥ 8.2."""
+
+
+class _Translating:
+    """Mixed into redis-py's clients: one command, one error of ours."""
+
+    capabilities: Capabilities = Capabilities()
+
+    async def execute_command(self, *args: Any, **options: Any) -> Any:
+        """As redis-py's, with our errors."""
+        with translated():
+            return await super().execute_command(*args, **options)  # type: ignore[misc]  # the client it is mixed into
+
+
+class TranslatingPipeline(Pipeline):
+    """A pipeline whose failures are ours too."""
+
+    async def execute(self, raise_on_error: bool = True) -> list[Any]:  # noqa: FBT001, FBT002  # redis-py's signature
+        """As redis-py's, with our errors."""
+        with translated():
+            return await super().execute(raise_on_error)
+
+
+class PlainClient(_Translating, Redis):  # type: ignore[misc]  # two of redis-py's own mixins disagree
+    """One server, or the primary behind sentinels."""
+
+    def pipeline(self, transaction: bool = True, shard_hint: str | None = None) -> Pipeline:  # noqa: FBT001, FBT002
+        """As redis-py's."""
+        return TranslatingPipeline(self.connection_pool, self.response_callbacks, transaction, shard_hint)
+
+
+class ClusterClient(_Translating, RedisCluster):  # type: ignore[misc]  # likewise
+    """A cluster; redirects are followed (what was redirected was not executed), nothing else is repeated."""
+
+
+Client: TypeAlias = PlainClient | ClusterClient
+
+
+def client_of(url: str, *, retry: Retry, socket_timeout: float, connections: int) -> Client:
+    """Make a client; Misconfigured, with the password masked, for a URL that makes no sense."""
+    options: dict[str, Any] = {
+        "retry": retry,
+        "socket_timeout": socket_timeout,
+        "socket_connect_timeout": min(socket_timeout, 2.0),
+        "protocol": 2,
+        "driver_info": None,
+    }
+    scheme, _, rest = url.partition("://")
+    try:
+        match scheme:
+            case "redis+cluster" | "rediss+cluster":
+                return _cluster(f"{scheme.removesuffix('+cluster')}://{rest}", options)
+            case "redis+sentinel" | "rediss+sentinel":
+                return _behind_sentinels(url, options, connections)
+            case "redis" | "rediss" | "unix":
+                given: dict[str, Any] = dict(parse_url(url))
+                given.setdefault("connection_class", Connection)
+                given["connection_class"] = _OURS[given["connection_class"]]
+                pool = Pool(max_connections=connections, timeout=socket_timeout, **(options | given))
+                return cast("PlainClient", PlainClient.from_pool(pool))
+            case _:
+                raise ValueError(f"{scheme or url!r} is not one of redis, rediss, unix, redis+sentinel, redis+cluster")
+    except (ValueError, TypeError) as error:
+        raise Misconfigured(setting="LASTRO_REDIS_URL", reason=mask_url(str(error))) from None
+
+
+def _cluster(url: str, options: dict[str, Any]) -> ClusterClient:
+    client = cast("ClusterClient", ClusterClient.from_url(url, cluster_error_retry_attempts=0, **options))
+    kind = _OURS[client.connection_kwargs["connection_class"]]
+    client.connection_kwargs["connection_class"] = kind
+    for node in client.nodes_manager.startup_nodes.values():
+        node.connection_class = cast("type[Connection]", kind)
+    return client
+
+
+def _behind_sentinels(url: str, options: dict[str, Any], connections: int) -> PlainClient:
+    """``redis+sentinel://[user:password@]host:port,host:port/service[/db][?sentinel_password=…]``."""
+    parts = urlsplit(url)
+    login, _, hosts = parts.netloc.rpartition("@")
+    service, _, db = parts.path.strip("/").partition("/")
+    if not service:
+        raise ValueError("name the service: redis+sentinel://host:26379,host:26379/service")
+    addresses = [(host.rpartition(":")[0] or host, int(host.rpartition(":")[2] or 26_379)) for host in hosts.split(",")]
+    query = dict(parse_qsl(parts.query))
+    user, _, password = login.partition(":")
+    sentinel = Sentinel(  # type: ignore[no-untyped-call]  # theirs
+        addresses,
+        sentinel_kwargs={"socket_timeout": 1.0, "password": query.get("sentinel_password")},
+    )
+    pool = SentinelConnectionPool(  # type: ignore[no-untyped-call]  # theirs
+        service,
+        sentinel,
+        connection_class=SentinelConnection,
+        max_connections=connections,
+        username=unquote(user) or None,
+        password=unquote(password) or None,
+        db=int(db or 0),
+        **options,
+    )
+    return cast("PlainClient", PlainClient.from_pool(pool))

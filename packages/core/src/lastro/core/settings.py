@@ -1,0 +1,100 @@
+"""Settings come from the environment, are read once in the process's first lines, and travel as arguments.
+
+Every field has a description, shown by ``lastro settings``. A domain's settings have a prefix of their own and do not
+inherit from these. A field with an original name keeps it as an alias beside the prefixed one.
+"""
+
+import os
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import AliasChoices, BaseModel, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from lastro.core.errors import Misconfigured
+
+PREFIX = "LASTRO_"
+
+
+class Environment(BaseSettings):
+    """Base of every settings class: frozen, and wrong values are told as sentences that name the variable."""
+
+    model_config = SettingsConfigDict(frozen=True, populate_by_name=True, extra="ignore")
+
+    @classmethod
+    def read(cls) -> Self:
+        """From the environment. Raises Misconfigured naming the first variable that is wrong."""
+        try:
+            return cls()
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = str(first["loc"][0]) if first["loc"] else cls.__name__
+            raise Misconfigured(setting=_variable_of(cls, where), reason=first["msg"]) from None
+
+
+class Settings(Environment):
+    """What every process of Lastro needs to know."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX)
+
+    redis_url: SecretStr | None = Field(
+        None,
+        validation_alias=AliasChoices("LASTRO_REDIS_URL", "REDIS_URL"),
+        description="redis://, rediss://, unix://, redis+sentinel://host:port,…/service/db or redis+cluster://; "
+        "without it the embedded server is used",
+    )
+    data_dir: Path = Field(
+        Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state") / "lastro",
+        description="where the embedded server keeps its socket, log and append-only file",
+    )
+    durability: Literal["everysec", "always"] = Field(
+        "everysec",
+        description="appendfsync of the embedded server: always survives a power cut, everysec loses up to 2 s",
+    )
+    server: Path | None = Field(None, description="binary of the embedded server; found by itself without this")
+    redis_timeout_seconds: float = Field(
+        5.0, gt=0, description="a command not answered by then is of unknown outcome, and its connection is dropped"
+    )
+    redis_connections_max: int = Field(
+        64, gt=0, description="connections of one client of one process; more callers wait"
+    )
+    http_host: str = Field("127.0.0.1", description="address the services listen on")
+    http_port: int = Field(8000, ge=0, le=65_535, description="port of the all-in-one service; 0 takes a free one")
+    body_bytes_max: int = Field(1_048_576, gt=0, description="a longer request body is answered 413")
+    requests_max: int = Field(
+        1_000, gt=0, description="requests in flight in one process; further ones are answered 503"
+    )
+    log_format: Literal["console", "json"] = Field("console", description="for people or for machines")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="the least that is logged")
+    grace_seconds: float = Field(10.0, ge=0, description="how long a stopping worker may finish what it has in hand")
+
+
+def variables(settings: type[BaseModel]) -> dict[str, tuple[str, ...]]:
+    """Field name → the environment variables that set it, the prefixed one first."""
+    prefix = str(settings.model_config.get("env_prefix", ""))
+    found: dict[str, tuple[str, ...]] = {}
+    for name, field in settings.model_fields.items():
+        alias = field.validation_alias
+        if isinstance(alias, AliasChoices):
+            found[name] = tuple(choice for choice in alias.choices if isinstance(choice, str))
+        else:
+            found[name] = ((prefix + name).upper(),)
+    return found
+
+
+def refuse_unknown(classes: Iterable[type[BaseModel]], environment: Sequence[str] | None = None) -> None:
+    """Raise Misconfigured for the first ``LASTRO_…`` variable that no settings class knows, with the nearest name."""
+    known = {variable.upper() for cls in classes for names in variables(cls).values() for variable in names}
+    for name in sorted(os.environ if environment is None else environment):
+        if name.upper().startswith(PREFIX) and name.upper() not in known:
+            near = get_close_matches(name.upper(), known, n=1)
+            raise Misconfigured(setting=name, reason=f"no such setting{f', did you mean {near[0]}' if near else ''}")
+
+
+def _variable_of(settings: type[BaseModel], where: str) -> str:
+    for name, names in variables(settings).items():
+        if where.upper() in {name.upper(), *(n.upper() for n in names)}:
+            return next((n for n in names if n in os.environ), names[0])
+    return where

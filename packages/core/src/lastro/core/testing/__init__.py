@@ -1,0 +1,124 @@
+"""For the tests of every package: real servers, a clean one per test, and nothing left behind.
+
+``pytest_plugins = ["lastro.core.testing"]`` in a root conftest brings the fixtures:
+
+* ``server``: a real server per leg, for the whole run: ``embedded`` (what users get), ``cluster`` (the same in one-node
+  cluster mode, where a script that leaves its slot is refused), ``redis`` (``redis-server`` of PATH, if there)
+* ``hub``: connected to it, its data empty; after the test any key without a life that no ``keys.PERMANENT`` names is a
+  failure
+* ``redis``: ``hub.write``
+"""
+
+import asyncio
+import shutil
+import socket
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from fnmatch import fnmatch
+from importlib import import_module
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import pytest
+from redis import Redis
+
+from lastro.core import local
+from lastro.core.plugins import plugs
+from lastro.core.redis import Hub, connect_url
+from lastro.core.redis.clients import Client
+
+LEGS = ("embedded", "cluster", "redis")
+BUS_OFFSET = 10_000  # the cluster bus listens that much above the port, and both must fit
+WAIT_SECONDS = 5.0
+
+
+async def wait_for(
+    holds: Callable[[], Awaitable[Any] | Any], what: str = "it", within_seconds: float = WAIT_SECONDS
+) -> Any:
+    """Ask again and again until ``holds()`` is true, and return that; fail after ``within_seconds``."""
+    deadline = time.monotonic() + within_seconds
+    while True:
+        answer = holds()
+        if asyncio.iscoroutine(answer) or isinstance(answer, asyncio.Future):
+            answer = await answer
+        if answer:
+            return answer
+        assert time.monotonic() < deadline, f"{what} did not come in {within_seconds} s"
+        await asyncio.sleep(0.005)
+
+
+def free_port() -> int:
+    """A free port whose cluster bus port exists too."""
+    while True:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port: int = probe.getsockname()[1]
+        if port < 65_536 - BUS_OFFSET:
+            return port
+
+
+def start_server(folder: Path, leg: str = "embedded", *, durability: local.Durability = "no") -> local.Server:
+    """A server of one leg in its own folder; the caller stops it."""
+    binary = Path(shutil.which("redis-server") or "") if leg == "redis" else None
+    if leg != "cluster":
+        return local.start(folder, binary=binary, durability=durability)
+    port = free_port()
+    options = ("--port", str(port), "--cluster-enabled", "yes", "--cluster-config-file", str(folder / "nodes.conf"))
+    server = local.start(folder, durability=durability, options=options)
+    with Redis(unix_socket_path=str(server.socket)) as client:
+        client.execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 16_383)
+        while client.execute_command("CLUSTER INFO")["cluster_state"] != "ok":
+            time.sleep(0.005)
+    return server
+
+
+def legs() -> list[str]:
+    """The servers of this machine."""
+    return [leg for leg in LEGS if leg != "redis" or shutil.which("redis-server")]
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    """Give the standard library's loop: uvloop never comes to an end when a warning is an error."""
+    return "asyncio"
+
+
+@pytest.fixture(scope="session", params=legs())
+def server(request: pytest.FixtureRequest) -> Iterator[local.Server]:
+    """One server per leg for the whole run."""
+    with TemporaryDirectory(prefix="lastro-") as folder:  # short: a socket path has 107 bytes
+        running = start_server(Path(folder), request.param)
+        yield running
+        running.stop()
+
+
+@pytest.fixture
+async def hub(server: local.Server) -> AsyncIterator[Hub]:
+    """A hub on an empty server; afterwards nothing immortal may be left that ``keys.py`` does not call permanent."""
+    async with await connect_url(server.url) as connected:
+        await connected.write.flushall()
+        await connected.write.execute_command("SCRIPT FLUSH")
+        yield connected
+        assert not (left := await immortal(connected.write)), f"keys without a life: {left}"
+
+
+@pytest.fixture
+def redis(hub: Hub) -> Client:
+    """The write client of the hub."""
+    return hub.write
+
+
+async def immortal(client: Client) -> list[str]:
+    """Keys without a TTL that no domain's ``keys.PERMANENT`` (glob patterns) names."""
+    allowed = [
+        pattern
+        for owner in ("core", *plugs("lastro.commands"))
+        for pattern in getattr(import_module(f"lastro.{owner}.keys"), "PERMANENT", ())
+    ]
+    left = []
+    async for raw in client.scan_iter(count=1000):
+        key = raw.decode()
+        if not any(fnmatch(key, pattern) for pattern in allowed) and await client.ttl(raw) == -1:
+            left.append(key)
+    return left

@@ -1,0 +1,67 @@
+"""Runs workers until told to stop.
+
+A worker is an ``async def verb(run: Run) -> None`` named in its domain's ``lastro.workers`` entry points. It returns
+when ``run.stopping`` is set and what it had in hand is finished.
+"""
+
+import asyncio
+import signal
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+import structlog
+
+from lastro.core.redis import Hub
+from lastro.core.settings import Settings
+
+log = structlog.get_logger()
+
+
+@dataclass(slots=True, kw_only=True)
+class Run:
+    """What a worker gets: the store, the settings, and the word when to stop."""
+
+    hub: Hub
+    settings: Settings
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def pause(self, seconds: float) -> bool:
+        """Wait, but not past the stop; True when it is time to stop."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self.stopping.wait()
+        except TimeoutError:
+            return False
+        return True
+
+
+Work: TypeAlias = Callable[[Run], Awaitable[None]]
+
+
+async def run(works: Mapping[str, Work], run: Run) -> None:
+    """Run these until ``run.stopping``; one that fails ends all of them, and its error is raised."""
+    async with asyncio.TaskGroup() as group:
+        for name, work in works.items():
+            group.create_task(_named(name, work, run), name=name)
+
+
+async def _named(name: str, work: Work, run: Run) -> None:
+    with structlog.contextvars.bound_contextvars(worker=name):
+        log.debug("worker.started")
+        await work(run)
+        log.debug("worker.stopped")
+
+
+def stop_on_signals(stopping: asyncio.Event) -> None:
+    """SIGINT and SIGTERM set the event; the second one ends the process at once."""
+    loop = asyncio.get_running_loop()
+
+    def stop(number: int) -> None:
+        if stopping.is_set():
+            signal.signal(number, signal.SIG_DFL)
+            signal.raise_signal(number)
+        stopping.set()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop, number)

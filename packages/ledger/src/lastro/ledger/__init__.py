@@ -1,0 +1,1 @@
+"""Double-entry accounts and transfers with TigerBeetle's exact semantics."""

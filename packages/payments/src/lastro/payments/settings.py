@@ -1,0 +1,14 @@
+"""What an operator may change about payments."""
+
+from pydantic import Field
+from pydantic_settings import SettingsConfigDict
+
+from lastro.core.settings import Environment
+
+
+class PaymentsSettings(Environment):
+    """Payments's own settings; they do not inherit core's, whose names would then change their prefix."""
+
+    model_config = SettingsConfigDict(env_prefix="LASTRO_PAYMENTS_")
+
+    remember_seconds: int = Field(86_400, gt=0, description="how long an answered act is remembered for a repeat")

@@ -1,0 +1,1 @@
+"""Brazil's instant payments, each settled exactly once."""

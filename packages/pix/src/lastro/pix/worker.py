@@ -1,0 +1,1 @@
+"""Pix's background work."""

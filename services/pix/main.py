@@ -1,0 +1,7 @@
+"""The pix service: one domain, one process."""
+
+from lastro.core.app import create_app
+from lastro.core.plugins import installed
+from lastro.core.settings import Settings
+
+app = create_app(installed("lastro.routers", "pix"), Settings.read())
