@@ -164,7 +164,7 @@ def client_of(url: str, *, retry: Retry, socket_timeout: float, connections: int
 
 
 def _cluster(url: str, options: dict[str, Any]) -> ClusterClient:
-    client = cast("ClusterClient", ClusterClient.from_url(url, cluster_error_retry_attempts=0, **options))
+    client = cast("ClusterClient", ClusterClient.from_url(url, **options))
     kind = _OURS[client.connection_kwargs["connection_class"]]
     client.connection_kwargs["connection_class"] = kind
     for node in client.nodes_manager.startup_nodes.values():
