@@ -127,6 +127,13 @@ class PlainClient(_Translating, Redis):  # type: ignore[misc]  # two of redis-py
         """As redis-py's."""
         return TranslatingPipeline(self.connection_pool, self.response_callbacks, transaction, shard_hint)
 
+    async def aclose(self, close_connection_pool: bool | None = None) -> None:  # noqa: FBT001  # redis-py's signature
+        """As redis-py's, and the connections to the sentinels too."""
+        await super().aclose(close_connection_pool)
+        if isinstance(self.connection_pool, SentinelConnectionPool):
+            for sentinel in self.connection_pool.sentinel_manager.sentinels:
+                await sentinel.aclose()
+
 
 class ClusterClient(_Translating, RedisCluster):  # type: ignore[misc]  # likewise
     """A cluster; redirects are followed (what was redirected was not executed), nothing else is repeated."""
