@@ -27,6 +27,7 @@ IDLE_SECONDS = 0.02
 HEALTH_EVERY_SECONDS = 0.25
 PROBE_SECONDS = 0.25
 STALE_SECONDS = 1.0
+SLOW_MS = 200
 UNPIN_MARGIN_SECONDS = 2.0
 BACKOFF_SECONDS = 0.02
 BACKOFF_MAX_SECONDS = 1.0
@@ -166,16 +167,20 @@ class Sender:
             if self.astray:
                 lost, self.astray = await self.payments.recall(), False
                 return lost
-            return await self.payments.claim(chosen, self.places[chosen].free)
+            free = self.places[chosen].free
+            return await self.payments.claim(chosen, free) if free > 0 else []
         except Busy:
             self.astray = True  # the store may have claimed them for us and could not say so
             return []
 
     def _seen(self, processor: Processor) -> Health:
-        """As the place sees itself, but without room it counts as failing: the other one may have some."""
+        """As the place sees itself; when it is full and slow it counts as failing, since the other one may have room.
+
+        A full place that is fast has room again before the next payment would have paid the higher fee.
+        """
         place = self.places[processor]
         health = place.seen()
-        return health if place.free > 0 else replace(health, failing=True)
+        return replace(health, failing=True) if place.free <= 0 and health.delay_ms >= SLOW_MS else health
 
     async def _settle(self, claim: Claim) -> None:
         """Send it until its outcome is known, and write that down."""
