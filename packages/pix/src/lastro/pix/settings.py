@@ -77,7 +77,7 @@ class PixSettings(Environment):
     deadline_ms: int = Field(40_000, gt=0, description="a receiver silent for longer: AB03")
     scheduled_deadline_ms: int = Field(2_700_000, gt=0, description="the same for scheduled payments (PAGAGD)")
     window_hours: int = Field(24, gt=0, description="how long a repeat is recognised, after the id's own tolerance")
-    retention_seconds: int = Field(
+    retention_seconds: float = Field(
         86_400, gt=0, description="how long answers stay readable, and records whole when there is an archive"
     )
     archive_dir: Path | None = Field(
@@ -92,6 +92,11 @@ class PixSettings(Environment):
     tokens_per_second: int = Field(750, gt=0, description="tokens that come back each second")
     readers_max: int = Field(6, gt=0, description="readers pulling from one outbox; a further one is answered 429")
     pull_max: int = Field(10, gt=0, le=500, description="messages in one pull")
+
+    @property
+    def retention_ms(self) -> int:
+        """The retention as the store counts."""
+        return int(self.retention_seconds * 1000)
 
     @property
     def source(self) -> str:

@@ -101,11 +101,11 @@ def read_message(message: bytes) -> Original | Malformed:
         told = msgspec.json.decode(message, type=_Message)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         return Malformed(entry, "CH16", str(error)[:200], {b"message": message})
-    amount = told.amount if isinstance(told.amount, str) else str(told.amount)
+    amount = bytes(told.amount).strip(b'"')  # a number as it was written: a float would round it
     fields = {
         b"transaction_id": told.transaction_id.encode(),
         b"backend_id": told.backend_id.encode() or NO_BACKEND,
-        b"amount": amount.encode(),
+        b"amount": amount,
         b"timestamp": told.timestamp.encode(),
     }
     return read_original(entry, fields)
@@ -113,7 +113,7 @@ def read_message(message: bytes) -> Original | Malformed:
 
 class _Message(msgspec.Struct):
     transaction_id: str
-    amount: msgspec.Raw | str
+    amount: msgspec.Raw
     timestamp: str
     backend_id: str = ""
 

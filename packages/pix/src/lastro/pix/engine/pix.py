@@ -58,7 +58,7 @@ class Pix:
 
     async def _open_minute(self, minute: str) -> str:
         settings = self.settings
-        whole_ms = (settings.retention_seconds + OPEN_SECONDS) * 1000 + settings.deadline_ms
+        whole_ms = settings.retention_ms + OPEN_SECONDS * 1000 + settings.deadline_ms
         return await scripts.open_minute(
             self.hub.write,
             records=self.keys.records(minute),

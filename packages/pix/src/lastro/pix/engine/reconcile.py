@@ -89,7 +89,7 @@ async def _look(pix: Pix) -> Report:
     report.records = len(lines)
     said = await _messages(pix)
     report.messages = sum(map(len, said.values()))
-    fresh_ms = now - pix.settings.retention_seconds * 1000 + 1_000
+    fresh_ms = now - pix.settings.retention_ms + 1_000
     expected = _expected(pix, lines, sums)
     final_ms = {record.id: record.final_ms or record.received_ms for record in lines}
     report.findings += _compare(expected, said, fresh_ms, final_ms)

@@ -34,37 +34,45 @@ async def refund(pix: Pix, order: Return) -> Record:
     giver = order.rtr_id[1:9]
     if original.state != "SETTLED" or original.payee != giver or original.is_original:
         raise ReturnRefused(reason=REFUSALS["unknown"].reason, spi="AGNT")
-    await pix.open_minutes([minute_of(order.rtr_id)])
     cents = amount_cents(order.amount)
     assert isinstance(cents, int)  # return_refusal has looked
-    settled_ms = original.final_ms or original.received_ms
-    word = await scripts.refund(
-        pix.hub.write,
-        records=pix.keys.records(minute_of(order.rtr_id)),
-        originals=pix.keys.records(minute_of(order.end_to_end_id)),
-        returned=pix.keys.returned(order.end_to_end_id),
-        accounts=pix.keys.accounts,
-        counters=pix.keys.counters,
-        backends=pix.keys.backends,
-        outbox_from=pix.keys.outbox(giver),
-        outbox_to=pix.keys.outbox(original.payer),
-        rtr_id=order.rtr_id,
-        original=order.end_to_end_id,
-        amount_cents=cents,
-        reason=order.reason,
-        giver=giver,
-        taker=original.payer,
-        archived_cents=str(original.cents),
-        settled_ms=settled_ms,
-        age_ms_max=RETURN_DAYS * DAY_MS,
-        body=msgspec.json.encode(order),
-        remember_seconds=(RETURN_DAYS + 1) * DAY_MS // 1000,
-    )
+    minute = minute_of(order.rtr_id)
+    await pix.open_minutes([minute])
+    word = await _give(pix, order, original, cents)
+    if word == "closed":  # the server was flushed since
+        await pix.open_minutes([minute], again=True)
+        word = await _give(pix, order, original, cents)
     if word == "conflict":
         raise SameIdOtherPayment(end_to_end_id=order.rtr_id, spi="FF08")
     if word in REFUSALS:
         raise ReturnRefused(reason=REFUSALS[word].reason, spi=REFUSALS[word].code)
     return await status(pix, order.rtr_id)
+
+
+async def _give(pix: Pix, order: Return, original: Record, cents: int) -> str:
+    keys, giver = pix.keys, original.payee
+    return await scripts.refund(
+        pix.hub.write,
+        records=keys.records(minute_of(order.rtr_id)),
+        originals=keys.records(minute_of(original.id)),
+        returned=keys.returned(original.id),
+        accounts=keys.accounts,
+        counters=keys.counters,
+        backends=keys.backends,
+        outbox_from=keys.outbox(giver),
+        outbox_to=keys.outbox(original.payer),
+        rtr_id=order.rtr_id,
+        original=original.id,
+        amount_cents=cents,
+        reason=order.reason,
+        giver=giver,
+        taker=original.payer,
+        archived_cents=str(original.cents),
+        settled_ms=original.final_ms or original.received_ms,
+        age_ms_max=RETURN_DAYS * DAY_MS,
+        body=msgspec.json.encode(order),
+        remember_seconds=(RETURN_DAYS + 1) * DAY_MS // 1000,
+    )
 
 
 async def left_cents(pix: Pix, payment_id: str) -> int:

@@ -30,7 +30,7 @@ async def trim(pix: Pix) -> int:
             pix.hub.write,
             outbox=Key(outbox.decode()),
             backends=pix.keys.backends,
-            keep_ms=pix.settings.retention_seconds * 1000,
+            keep_ms=pix.settings.retention_ms,
         )
     if cut:
         TRIMMED.of().inc(cut)
@@ -52,7 +52,7 @@ async def archive(pix: Pix) -> int:
         if forget <= now:
             await pix.write.zrem(pix.keys.minutes, minute)
         else:
-            again = now + pix.settings.retention_seconds * 1000 if left else forget
+            again = now + pix.settings.retention_ms if left else forget
             await pix.write.zadd(pix.keys.minutes, {minute: again}, xx=True)
     if archived:
         ARCHIVED.of().inc(archived)
@@ -70,7 +70,7 @@ async def _archive_minute(pix: Pix, minute: str, now: int) -> tuple[int, int]:
             if not name or line[:1].islower():
                 continue
             record = Record.parse(name.decode(), line.decode())
-            if record.final and record.final_ms <= now - pix.settings.retention_seconds * 1000:
+            if record.final and record.final_ms <= now - pix.settings.retention_ms:
                 old += [name, line]
             else:
                 left += 1
