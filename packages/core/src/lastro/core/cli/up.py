@@ -1,15 +1,15 @@
 """``lastro up``: the engine in one process: embedded server, every installed API on one port, the workers."""
 
 import asyncio
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import structlog
 import uvicorn
+import uvloop
 from typer import Argument, Option, Typer, echo
 
-from lastro.core.app import create_app
+from lastro.core.app import Server, create_app
 from lastro.core.logging import configure
 from lastro.core.plugins import installed, plugs
 from lastro.core.redis import Hub, connect
@@ -21,15 +21,6 @@ log = structlog.get_logger()
 STATUS_SECONDS = 5.0
 
 
-class Server(uvicorn.Server):
-    """uvicorn without its own signal handlers: one process, one way to stop."""
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Signals are the engine's."""
-        yield
-
-
 @app.callback(invoke_without_command=True)
 def up(
     domain: Annotated[str | None, Argument(help="one domain alone; all that are installed without it")] = None,
@@ -39,7 +30,7 @@ def up(
     settings = Settings.read()
     refuse_unknown([Settings, *installed("lastro.settings").values()])
     configure(settings.log_format, settings.log_level)
-    asyncio.run(_engine(domain, settings, simulate=simulate))
+    uvloop.run(_engine(domain, settings, simulate=simulate))
 
 
 async def _engine(domain: str | None, settings: Settings, *, simulate: bool) -> None:
@@ -84,8 +75,7 @@ def _links(web: Server, names: list[str], hub: Hub) -> Callable[[Run], Any]:
         while not web.started and not await engine.pause(0.02):
             pass
         if web.started:
-            host, port = web.servers[0].sockets[0].getsockname()[:2]
-            echo(f"Lastro serves {', '.join(names)} on http://{host}:{port} (/docs, /readyz, /metrics) over {hub.url}")
+            echo(f"Lastro serves {', '.join(names)} on {web.url} (/docs, /readyz, /metrics) over {hub.url}")
 
     return links
 

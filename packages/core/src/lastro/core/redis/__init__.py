@@ -19,7 +19,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff, NoBackoff
 
 from lastro.core import local
-from lastro.core.errors import Unreachable
+from lastro.core.errors import LastroError, OutcomeUnknown, Unreachable
 from lastro.core.keys import slot
 from lastro.core.logging import mask_url
 from lastro.core.settings import Settings
@@ -58,12 +58,10 @@ class Line:
                     return [await self._reply() for _ in commands]
             except BaseException as error:
                 await self.connection.disconnect(nowait=True)
-                if isinstance(error, theirs.RedisError | OSError):
-                    known = ours(error)
-                    if known is not None:
-                        raise known from error
-                    if not sent:
-                        raise Unreachable(reason="the connection timed out") from error
+                if isinstance(error, TimeoutError):
+                    raise (_late(sent=sent, seconds=self.timeout_seconds)) from error
+                if (known := ours(error)) is not None:
+                    raise known from error
                 raise
 
     async def _reply(self) -> Any:
@@ -137,6 +135,11 @@ class Hub:
         await self.aclose()
 
 
+def _late(*, sent: bool, seconds: float) -> LastroError:
+    reason = f"no answer in {seconds} s"
+    return OutcomeUnknown(reason=reason) if sent else Unreachable(reason=reason)
+
+
 async def connect(settings: Settings) -> Hub:
     """Connect by URL, or to the embedded server when there is none; asks the server what it can do.
 
@@ -176,25 +179,22 @@ async def connect_url(url: str, *, timeout_seconds: float = 5.0, connections_max
 
 
 async def probe(client: Client) -> Capabilities:
-    """Ask the server's version and whether it knows the commands we can use but do not need."""
-    told: Any = await client.execute_command("INFO", "server", **_anywhere(client))
-    info: Mapping[str, Any] = told if isinstance(told, dict) else {}
+    """Ask the server what it is; from that follows which newer commands may be used."""
+    anywhere = {"target_nodes": RedisCluster.RANDOM} if isinstance(client, RedisCluster) else {}
+    told: Any = await client.execute_command("INFO", "server", **anywhere)
+    info: Mapping[str, Any] = told
     if info and all(isinstance(value, dict) for value in info.values()):
         info = next(iter(info.values()))  # a cluster answers node by node
     valkey = info.get("valkey_version")
     version = str(valkey or info.get("redis_version", "6.2.0"))
-    commands: Any = await client.execute_command("COMMAND INFO", "XACKDEL", **_anywhere(client))
+    major_minor = tuple(int(part) for part in version.split(".")[:2])
     return Capabilities(
         version=version,
         name="valkey" if valkey else "redis",
-        cluster=str(info.get("redis_mode")) == "cluster" or str(info.get("server_mode")) == "cluster",
-        shebang=bool(valkey) or int(version.split(".", maxsplit=1)[0]) >= 7,  # noqa: PLR2004  # the first with #!lua
-        xackdel="xackdel" in str(commands).lower(),
+        cluster="cluster" in {info.get("redis_mode"), info.get("server_mode")},
+        shebang=bool(valkey) or major_minor >= (7, 0),
+        xackdel=not valkey and major_minor >= (8, 2),
     )
-
-
-def _anywhere(client: Client) -> dict[str, Any]:
-    return {"target_nodes": RedisCluster.RANDOM} if isinstance(client, RedisCluster) else {}
 
 
 def _node(client: ClusterClient, key: str) -> ClusterNode:

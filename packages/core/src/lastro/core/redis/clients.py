@@ -127,6 +127,13 @@ class PlainClient(_Translating, Redis):  # type: ignore[misc]  # two of redis-py
         """As redis-py's."""
         return TranslatingPipeline(self.connection_pool, self.response_callbacks, transaction, shard_hint)
 
+    async def aclose(self, close_connection_pool: bool | None = None) -> None:  # noqa: FBT001  # redis-py's signature
+        """As redis-py's, and the connections to the sentinels too."""
+        await super().aclose(close_connection_pool)
+        if isinstance(self.connection_pool, SentinelConnectionPool):
+            for sentinel in self.connection_pool.sentinel_manager.sentinels:
+                await sentinel.aclose()
+
 
 class ClusterClient(_Translating, RedisCluster):  # type: ignore[misc]  # likewise
     """A cluster; redirects are followed (what was redirected was not executed), nothing else is repeated."""
@@ -164,7 +171,7 @@ def client_of(url: str, *, retry: Retry, socket_timeout: float, connections: int
 
 
 def _cluster(url: str, options: dict[str, Any]) -> ClusterClient:
-    client = cast("ClusterClient", ClusterClient.from_url(url, cluster_error_retry_attempts=0, **options))
+    client = cast("ClusterClient", ClusterClient.from_url(url, **options))
     kind = _OURS[client.connection_kwargs["connection_class"]]
     client.connection_kwargs["connection_class"] = kind
     for node in client.nodes_manager.startup_nodes.values():

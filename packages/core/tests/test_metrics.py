@@ -1,0 +1,44 @@
+"""Metrics are declared once, with closed labels, and right over several processes."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from lastro.core.metrics import CATALOGUE, counter, exposition
+
+COLOURS = ("red", "green")
+SAMPLE = counter("sample_total", "a sample", do="none", colour=COLOURS)
+
+
+def test_a_label_outside_its_set_is_a_bug() -> None:
+    SAMPLE.of(colour="red").inc()
+    with pytest.raises(AssertionError, match="blue is not declared"):
+        SAMPLE.of(colour="blue")
+    assert b'lastro_sample_total{colour="red"} 1.0' in exposition()
+
+
+def test_a_name_is_declared_once() -> None:
+    with pytest.raises(AssertionError, match="declared twice"):
+        counter("sample_total", "again", do="none")
+
+
+def test_every_metric_says_what_it_means_and_what_to_do() -> None:
+    assert all(metric.meaning and metric.do for metric in CATALOGUE.values())
+
+
+def test_several_processes_are_one_sum(tmp_path: Path) -> None:
+    count = (
+        "from lastro.core.metrics import counter, gauge, exposition\n"
+        "counter('jobs_total', 'jobs', do='none').of().inc(2)\n"
+        "gauge('busy', 'busy', do='none', across='livesum').of().set(3)\n"
+        "print(exposition().decode())"
+    )
+    environment = {**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(tmp_path)}
+    for jobs in ("2.0", "4.0", "6.0"):
+        told = subprocess.run(
+            [sys.executable, "-c", count], env=environment, capture_output=True, text=True, check=True
+        )
+        assert f"lastro_jobs_total {jobs}" in told.stdout
