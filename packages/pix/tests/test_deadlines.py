@@ -63,7 +63,7 @@ async def test_an_answer_after_the_deadline_expires_the_payment_even_before_the_
 
     async def over() -> bool:
         seconds, micros = await desk.pix.read.time()
-        return seconds * 1000 + micros // 1000 > due_ms
+        return bool(seconds * 1000 + micros // 1000 > due_ms)
 
     await wait_for(over, "the deadline")
     await desk.answer(payment)

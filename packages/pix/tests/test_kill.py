@@ -186,7 +186,9 @@ async def test_original_messages_are_confirmed_once_through_kills(tmp_path: Path
                 for start in range(0, len(sent), 500):
                     async with pix.hub.write.pipeline(transaction=False) as pipe:
                         for told in sent[start : start + 500]:
-                            pipe.xadd(pix.keys.payments, dict(told))
+                            pipe.execute_command(
+                                "XADD", pix.keys.payments, "*", *[part for pair in told.items() for part in pair]
+                            )
                         await pipe.execute()
                     await asyncio.to_thread(hired.kill_one, chance)
 

@@ -28,7 +28,7 @@ async def age(desk: Any) -> None:
     begun = await orders.server_ms(desk.pix)
 
     async def older() -> bool:
-        return await orders.server_ms(desk.pix) > begun + 2 * desk.pix.settings.retention_ms
+        return bool(await orders.server_ms(desk.pix) > begun + 2 * desk.pix.settings.retention_ms)
 
     await wait_for(older, "the retention")
     for minute in await desk.pix.read.zrange(desk.pix.keys.minutes, 0, -1):

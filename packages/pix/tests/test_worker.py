@@ -108,7 +108,7 @@ async def test_a_stopping_worker_finishes_what_it_has_in_hand(desk: Any) -> None
         await orders.submit(desk.pix, payments)
 
         async def begun() -> bool:
-            return await desk.pix.read.hlen(_records(desk, payments[0])) > 1
+            return bool(await desk.pix.read.hlen(_records(desk, payments[0])) > 1)
 
         await wait_for(begun, "the first batch")
     pending = await desk.pix.read.xpending(desk.pix.keys.payments, desk.pix.settings.group)
@@ -123,7 +123,7 @@ async def test_four_workers_settle_each_payment_once(desk: Any) -> None:
             await orders.submit(desk.pix, payments[start : start + 500])
 
         async def asked() -> bool:
-            return await desk.pix.read.xlen(desk.pix.keys.outbox(PAYEE)) == 2_000
+            return bool(await desk.pix.read.xlen(desk.pix.keys.outbox(PAYEE)) == 2_000)
 
         await wait_for(asked, "the requests")
         for start in range(0, 2_000, 500):

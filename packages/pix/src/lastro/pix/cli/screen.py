@@ -37,6 +37,7 @@ ANSWER_LIMITS_MS = {"answered p50": (0.5, 1_400), "answered p95": (0.95, 2_300)}
 class Timeline(ModalScreen[None]):
     """One payment's story, by its id."""
 
+    AUTO_FOCUS = "Input"
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "dismiss", "back")]
 
     def __init__(self, pix: Pix) -> None:

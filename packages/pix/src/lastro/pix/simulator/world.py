@@ -89,10 +89,12 @@ class World:
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     _due: list[tuple[float, float, str, bytes]] = field(default_factory=list)
     _begun: dict[str, float] = field(default_factory=dict)
+    _after: dict[Any, Any] = field(default_factory=dict)
 
     async def open(self) -> None:
-        """Every bank gets an account and money; safe to repeat."""
+        """Every bank gets an account and money, and reads from here on; safe to repeat."""
         for bank in self.banks:
+            self._after[self.pix.keys.outbox(bank)] = await self._end(bank)
             await accounts.fund(self.pix, bank, FUNDS_CENTS, "simulator")
 
     def order(self, amount_cents: int | None = None) -> Payment:
@@ -152,7 +154,7 @@ class World:
         """Read every bank's outbox, note what payers hear, answer what receivers are asked; until told to stop."""
         answering = asyncio.create_task(self._answer())
         client = self.pix.hub.blocking(READ_BLOCK_MS / 1000)
-        after: dict[Any, Any] = {self.pix.keys.outbox(bank): await self._end(bank) for bank in self.banks}
+        after = dict(self._after)
         safe, crash_at = dict(after), time.monotonic() + self.manners.crash_every_s
         while not self.stopping.is_set():
             try:
