@@ -40,20 +40,23 @@ class Consumer:
             self.sources = (pix.keys.payments,)
 
     async def take(self) -> None:
-        """Read while the batch before is being settled; a store that cannot just now is asked again."""
+        """Two batches in hand: while the server settles one, the next is read and checked here."""
         await self._insist(self.ensure_groups)
         reading = asyncio.create_task(self._read_patiently(normal=True))
-        while True:
+        settling: asyncio.Task[None] | None = None
+        while not self.run.stopping.is_set():
             found = await reading
-            if self.run.stopping.is_set():
-                await self.process_all(found)
-                return
-            high_is_full = any(
-                source == self.pix.keys.payments and len(entries) >= self.pix.settings.read_count
-                for source, entries in found
-            )
-            reading = asyncio.create_task(self._read_patiently(normal=not high_is_full))
-            await self.process_all(found)
+            reading = asyncio.create_task(self._read_patiently(normal=not self._high_is_full(found)))
+            before, settling = settling, asyncio.create_task(self.process_all(found))
+            if before is not None:
+                await before
+        await self.process_all(await reading)
+        if settling is not None:
+            await settling
+
+    def _high_is_full(self, found: Sequence[tuple[Key, list[Entry]]]) -> bool:
+        high, most = self.pix.keys.payments, self.pix.settings.read_count
+        return any(source == high and len(entries) >= most for source, entries in found)
 
     async def ensure_groups(self) -> None:
         """A group begins at the oldest entry: what came before the first worker is not lost."""
