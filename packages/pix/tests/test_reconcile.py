@@ -1,5 +1,6 @@
 """`lastro pix check` finds each kind of planted corruption and names the EndToEndId."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from lastro.core.testing import wait_for
 from lastro.pix.engine import refunds
 from lastro.pix.settings import PixSettings
+from lastro.pix.simulator.world import Manners, World, banks
 
 pytestmark = pytest.mark.anyio
 
@@ -39,6 +41,22 @@ async def test_an_honest_engine_has_no_findings(desk: Any, make_original: Any) -
     await desk.send(**make_original(1, amount="3.10"))
     await desk.work()
     assert await desk.findings() == []
+
+
+async def test_traffic_is_no_finding_and_a_lasting_fault_in_it_is(desk: Any) -> None:
+    """Between two reads a payment goes on: that must not look like corruption."""
+    payment = await desk.settled()
+    outbox = desk.pix.keys.outbox(PAYER)
+    await desk.pix.write.xdel(outbox, (await desk.pix.read.xrange(outbox))[-1][0])
+    world = World(desk.pix, banks(4), Manners(answer_p50_s=0.001, answer_p95_s=0.002))
+    await world.open()
+    async with desk.workers(2), asyncio.TaskGroup() as traffic:
+        traffic.create_task(world.receive())
+        traffic.create_task(world.pay(10**9, 500))
+        await wait_for(lambda: world.seen.outcomes["ACSC"] > 50, "the traffic")
+        for _ in range(5):
+            assert await found(desk) == {("missing_response", payment.end_to_end_id)}
+        world.stopping.set()
 
 
 async def test_a_missing_response_is_found(desk: Any) -> None:

@@ -70,14 +70,15 @@ Said = dict[Told, list[int]]
 
 
 async def reconcile(pix: Pix) -> Report:
-    """Look at everything. Under traffic only what stays wrong in two looks is a finding; sums wait for a quiet one."""
+    """Look at everything. Under traffic only what is wrong in two looks is a finding; sums wait for a quiet one."""
     report = await _look(pix)
+    before = report.findings
     for _ in range(TRIES - 1):
-        if not report.findings and report.sums_checked:
+        if report.sums_checked and not before:
             break
-        again = await _look(pix)
-        again.findings = sorted(set(report.findings) & set(again.findings)) if report.findings else again.findings
-        report = again
+        report = await _look(pix)
+        found, report.findings = report.findings, sorted(set(before) & set(report.findings))
+        before = found
     return report
 
 
