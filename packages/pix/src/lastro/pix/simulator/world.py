@@ -154,7 +154,7 @@ class World:
         """Read every bank's outbox, note what payers hear, answer what receivers are asked; until told to stop."""
         answering = asyncio.create_task(self._answer())
         client = self.pix.hub.blocking(READ_BLOCK_MS / 1000)
-        after = dict(self._after)
+        after = dict(self._after) or {self.pix.keys.outbox(bank): await self._end(bank) for bank in self.banks}
         safe, crash_at = dict(after), time.monotonic() + self.manners.crash_every_s
         while not self.stopping.is_set():
             try:
