@@ -1,21 +1,30 @@
 """Payments from a terminal: text in, engine, text out."""
 
 import asyncio
+import json
 from collections.abc import Awaitable, Callable
+from dataclasses import asdict
+from decimal import Decimal
 from typing import Annotated, TypeVar
 from uuid import UUID
 
-from typer import Argument, Typer, echo
+import uvicorn
+from rich.console import Console
+from rich.table import Table
+from typer import Argument, Option, Typer, echo
 
+from lastro.core.clock import iso, parse_iso
+from lastro.core.money import cents, decimal
 from lastro.core.redis import connect
 from lastro.core.settings import Settings
 
 from .engine import Payments
-from .model import Payment
+from .model import PROCESSORS, Payment
 from .settings import PaymentsSettings
 
 app = Typer(no_args_is_help=True, help="Payments through two processors.")
 Answer = TypeVar("Answer")
+AsJson = Annotated[bool, Option("--json", help="for scripts")]
 
 
 @app.callback()
@@ -24,10 +33,83 @@ def main() -> None:
 
 
 @app.command()
-def accept(correlation_id: Annotated[UUID, Argument()], amount_cents: int) -> None:
+def accept(correlation_id: Annotated[UUID, Argument()], amount: Annotated[str, Argument(help="like 19.90")]) -> None:
     """Accept a payment, once."""
-    payment = _run(lambda engine: engine.accept(Payment(correlation_id=correlation_id, amount_cents=amount_cents)))
-    echo(f"accepted {payment.correlation_id}")
+    new = _run(lambda payments: payments.accept(str(correlation_id), cents(amount)))
+    echo("accepted" if new else "accepted before")
+
+
+@app.command()
+def show(correlation_id: Annotated[UUID, Argument()], as_json: AsJson = False) -> None:  # noqa: FBT002
+    """Show one payment: its state, its processor, its attempts."""
+    payment = _run(lambda payments: payments.payment(str(correlation_id)))
+    echo(json.dumps(asdict(payment)) if as_json else _line(payment))
+
+
+@app.command()
+def summary(
+    since: Annotated[str | None, Option("--from", help="ISO 8601, included")] = None,
+    until: Annotated[str | None, Option("--to", help="ISO 8601, included")] = None,
+    as_json: AsJson = False,  # noqa: FBT002
+) -> None:
+    """Show what each processor charged."""
+    from_ms = None if since is None else parse_iso(since, field="--from", up=True)
+    to_ms = None if until is None else parse_iso(until, field="--to")
+    totals = _run(lambda payments: payments.summary(from_ms, to_ms))
+    if as_json:
+        echo(json.dumps({name: asdict(totals[name]) for name in PROCESSORS}))
+        return
+    table = Table("processor", "payments", "amount", title="Charged")
+    for name in PROCESSORS:
+        table.add_row(name, f"{totals[name].requests:,}", decimal(totals[name].amount_cents))
+    Console().print(table)
+
+
+@app.command()
+def dead() -> None:
+    """List the payments that a processor refused for what they are."""
+
+    async def every(payments: Payments) -> list[Payment]:
+        cursor, found = await payments.dead()
+        while cursor:
+            cursor, page = await payments.dead(cursor)
+            found += page
+        return found
+
+    for payment in _run(every):
+        echo(f"{_line(payment)}  {payment.reason}")
+
+
+@app.command()
+def retry(correlation_id: Annotated[UUID, Argument()]) -> None:
+    """Queue a dead payment again."""
+    _run(lambda payments: payments.retry(str(correlation_id)))
+    echo("queued")
+
+
+@app.command()
+def purge() -> None:
+    """Forget every payment, known ids included."""
+    _run(lambda payments: payments.purge())
+    echo("purged")
+
+
+@app.command()
+def processor(
+    port: Annotated[int, Option(help="0 takes a free one")] = 8001,
+    fee: Annotated[str, Option(help="share it keeps")] = "0.05",
+) -> None:
+    """Play a payment processor: the stand-in of the challenge's two, with its admin endpoints."""
+    from .simulator import Book, processor_app
+
+    uvicorn.run(processor_app(Book(fee=Decimal(fee))), host="127.0.0.1", port=port, access_log=False)
+
+
+def _line(payment: Payment) -> str:
+    at = iso(payment.requested_at_ms) if payment.requested_at_ms else "-"
+    amount = decimal(payment.amount_cents)
+    tries = f"{payment.attempts} tries"
+    return f"{payment.correlation_id}  {amount:>12}  {payment.state:9}  {payment.processor or '-':8}  {at}  {tries}"
 
 
 def _run(act: Callable[[Payments], Awaitable[Answer]]) -> Answer:
