@@ -99,7 +99,7 @@ async def settled_everywhere(pix: Pix, world: World, payments: int) -> None:
 
 
 async def workers_die(tmp_path: Path, payments: int, workers: int, kills: int, rate: float) -> None:
-    print(f"seed {SEED}")  # noqa: T201 - it repeats this run
+    print(f"seed {SEED}")
     chance = random.Random(SEED)
     server = start_server(tmp_path)
     try:
@@ -136,7 +136,7 @@ async def test_fifty_thousand_payments_four_workers_twenty_kills(tmp_path: Path)
 
 
 async def server_dies(tmp_path: Path, payments: int, workers: int, kills: int, rate: float) -> None:
-    print(f"seed {SEED}")  # noqa: T201 - it repeats this run
+    print(f"seed {SEED}")
     chance = random.Random(SEED)
     server = start_server(tmp_path, durability="always")
     try:

@@ -58,7 +58,7 @@ class Model:
 
 
 async def test_the_engine_agrees_with_a_dict(desk: Any) -> None:
-    print(f"seed {SEED}")  # noqa: T201 - it repeats this run
+    print(f"seed {SEED}")
     chance, model = random.Random(SEED), Model()
     for bank in BANKS:
         await accounts.fund(desk.pix, bank, 5_000, "simulation")

@@ -19,7 +19,7 @@ from lastro.pix.engine.pix import Pix
 from lastro.pix.engine.settlement import Entry, bury, take_answers, take_payments
 from lastro.pix.metrics import BATCH, OLDEST, RECLAIMED
 
-BLOCK_MS = 500
+BLOCK_MS = 250
 SWEEP_SECONDS = 0.1
 BACKOFF_SECONDS = 0.2
 CLAIM_MAX = 100

@@ -1,3 +1,4 @@
+-- What every batch needs: the clock, whole numbers, sums, the look before the first write, the acknowledgement.
 local call = redis.call
 
 -- The server's clock, in milliseconds.

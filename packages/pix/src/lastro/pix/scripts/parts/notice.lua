@@ -1,3 +1,4 @@
+-- Messages to participants, and which outboxes got one.
 local told = {}
 
 -- One message to a participant. Every message has the same fields, in one order: a stream then stores their names once.
