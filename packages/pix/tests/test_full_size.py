@@ -62,7 +62,7 @@ async def test_orphans_settle_within_the_threshold_and_a_second_while_a_thousand
             for order in orphans:
                 await pix.write.xadd(pix.keys.payments, {"payment": msgspec.json.encode(order)})
             await pix.write.xreadgroup(pix.settings.group, "dies", {pix.keys.payments: ">"}, count=250)
-            died_ms = await orders.server_ms(pix)
+            died_ms = await pix.now_ms()
             with workers(server.url, 2):
                 async with asyncio.TaskGroup() as group:
                     group.create_task(world.receive())

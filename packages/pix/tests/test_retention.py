@@ -7,11 +7,15 @@ from typing import Any
 import msgspec
 import pytest
 
+from lastro.core import local
+from lastro.core.settings import Settings
 from lastro.core.testing import wait_for
+from lastro.core.worker import Run
 from lastro.pix.engine import orders, outbox, refunds, retention
 from lastro.pix.engine.pix import Pix
 from lastro.pix.errors import SameIdOtherPayment
 from lastro.pix.settings import PixSettings
+from lastro.pix.worker.retain import keep_bounded
 
 pytestmark = pytest.mark.anyio
 
@@ -25,10 +29,10 @@ def pix_settings(tmp_path: Path) -> PixSettings:
 
 async def age(desk: Any) -> None:
     """The retention passes, and the archive's visit is due."""
-    begun = await orders.server_ms(desk.pix)
+    begun = await desk.pix.now_ms()
 
     async def older() -> bool:
-        return bool(await orders.server_ms(desk.pix) > begun + 2 * desk.pix.settings.retention_ms)
+        return bool(await desk.pix.now_ms() > begun + 2 * desk.pix.settings.retention_ms)
 
     await wait_for(older, "the retention")
     for minute in await desk.pix.read.zrange(desk.pix.keys.minutes, 0, -1):
@@ -124,6 +128,27 @@ async def test_records_have_an_end_of_life_after_the_window_for_repeats(patient:
     minute = payment.end_to_end_id[9:21]
     lives_s = await patient.pix.read.ttl(patient.pix.keys.records(minute))
     assert 37 * 3_600 < lives_s <= 38 * 3_600
+
+
+async def test_one_worker_of_many_archives_at_a_time(patient: Any) -> None:
+    turns = [await retention.take_turn(patient.pix, f"worker {number}", 5) for number in range(4)]
+    assert turns == [True, False, False, False]
+
+
+async def test_the_retaining_worker_trims_and_archives_by_itself(patient: Any, server: local.Server) -> None:
+    payment = await patient.settled(1_000)
+    await age(patient)
+    run = Run(hub=patient.pix.hub, settings=Settings())
+    working = asyncio.create_task(keep_bounded(patient.pix, run))
+
+    async def archived() -> bool:
+        return bool((await patient.pix.read.hget(patient.pix.keys.archived, "count")) == b"1")
+
+    await wait_for(archived, "the archive")
+    run.stopping.set()
+    await working
+    assert (await patient.status(payment)).state == "SETTLED"
+    assert await patient.heard(PAYER) == []
 
 
 async def test_a_minute_whose_records_are_gone_leaves_the_register(patient: Any) -> None:

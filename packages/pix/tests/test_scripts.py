@@ -86,8 +86,9 @@ async def test_a_minute_that_is_over_does_not_open(desk: Any) -> None:
 
 async def test_histograms_are_exact_below_a_hundred_and_two_digits_above(desk: Any) -> None:
     payment = desk.order(100)
-    seconds, _ = await desk.pix.read.time()
-    await desk.pix.write.xadd(desk.pix.keys.payments, {"payment": _json(payment)}, id=f"{seconds * 1000 - 12_345}-0")
+    await desk.pix.write.xadd(
+        desk.pix.keys.payments, {"payment": _json(payment)}, id=f"{await desk.pix.now_ms() - 12_345}-0"
+    )
     await desk.work()
     await desk.answer(payment)
     (ms,) = [int(name) for name in await desk.pix.read.hgetall(desk.pix.keys.latency)]

@@ -137,6 +137,22 @@ async def test_four_workers_settle_each_payment_once(desk: Any) -> None:
     assert await desk.findings() == []
 
 
+async def test_two_hundred_payments_race_through_four_workers_for_the_funds_of_one_hundred(desk: Any) -> None:
+    payments = [desk.order(1_000) for _ in range(200)]
+    async with desk.workers(4):
+        await asyncio.gather(*(orders.submit(desk.pix, payments[at : at + 10]) for at in range(0, 200, 10)))
+
+        async def decided() -> bool:
+            told = await desk.pix.read.hmget(desk.pix.keys.counters, ["accepted", "rejected:AM04"])
+            return bool(told == [b"100", b"100"])
+
+        await wait_for(decided, "two hundred decisions")
+    assert await desk.balances() == (0, 100_000, 0)
+    await desk.answer(*[payment for payment in payments if (await desk.status(payment)).state == "ACCEPTED"])
+    assert await desk.balances() == (0, 0, 100_000)
+    assert await desk.findings() == []
+
+
 async def test_plain_mode_counts_and_answers_nobody(desk: Any, make_original: Any) -> None:
     """The original's plain consumer: the counters, no response streams."""
     plain = type(desk)(

@@ -84,6 +84,11 @@ class Keys:
         return self._own(f"records:{minute}")
 
     @property
+    def retaining(self) -> Key:
+        """String, the worker whose turn it is to archive; lives for its turn."""
+        return self._own("retaining")
+
+    @property
     def archived(self) -> Key:
         """Hash, sums over the records whose story is in the archive alone."""
         return self._own("archived")

@@ -12,9 +12,7 @@ SWEEP_MAX = 40  # members of one sweep; each is what one batch accepted
 
 async def expire(pix: Pix) -> int:
     """Sweep what is due; how many payments were rejected. Safe to call from everywhere at once."""
-    server = await pix.read.time()
-    now = server[0] * 1000 + server[1] // 1000
-    due = await pix.read.zrangebyscore(pix.keys.deadlines, "-inf", now, start=0, num=SWEEP_MAX)
+    due = await pix.read.zrangebyscore(pix.keys.deadlines, "-inf", await pix.now_ms(), start=0, num=SWEEP_MAX)
     expired = 0
     for member in due:
         expired += await _sweep(pix, member)

@@ -61,7 +61,6 @@ async def figures(pix: Pix) -> Figures:
     count, cents = await read.mget(keys.count, keys.cents)
     counters = {name.decode(): int(value) for name, value in (await read.hgetall(keys.counters)).items()}
     outboxes = sorted(await read.smembers(keys.backends))
-    memory: Any = await read.info("memory")
     sources = (keys.payments, keys.normal, keys.answers) if pix.settings.mode == "stream" else (keys.payments,)
     return Figures(
         at_ms=now_ms(),
@@ -76,8 +75,14 @@ async def figures(pix: Pix) -> Figures:
         latency=_histogram(await read.hgetall(keys.latency)),
         answering=_histogram(await read.hgetall(keys.answering)),
         dead=await read.xlen(keys.dead),
-        memory_bytes=int(memory.get("used_memory", 0)),
+        memory_bytes=await _memory(pix),
     )
+
+
+async def _memory(pix: Pix) -> int:
+    told: Any = await pix.read.info("memory")
+    nodes = [told] if "used_memory" in told else told.values()  # a cluster answers node by node
+    return sum(int(node["used_memory"]) for node in nodes)
 
 
 async def _stream(pix: Pix, source: Key) -> StreamFigures:

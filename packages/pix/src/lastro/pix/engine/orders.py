@@ -28,19 +28,13 @@ class Event:
     detail: str = ""
 
 
-async def server_ms(pix: Pix) -> int:
-    """The server's clock: the one that decides."""
-    seconds, micros = await pix.read.time()
-    return int(seconds) * 1000 + int(micros) // 1000
-
-
 async def submit(pix: Pix, payments: Sequence[Payment], *, throttle: bool = True) -> list[Record | None]:
     """Take orders of one payer into the stream: the record of each that was here before, None for each that is new.
 
     All are new or none is: a broken rule raises PaymentRefused, a used id SameIdOtherPayment, an empty token bucket
     TooManyPayments, a long queue Behind; nothing enters a stream then. Safe to repeat.
     """
-    now = await server_ms(pix)
+    now = await pix.now_ms()
     for payment in payments:
         no = refusal(payment, now)
         if no.code:

@@ -42,6 +42,10 @@ class Pix:
         """The client for single commands that change something."""
         return self.hub.write
 
+    async def now_ms(self) -> int:
+        """The server's clock: the one that decides."""
+        return await scripts.now(self.hub.read, payments=self.keys.payments)
+
     async def open_minutes(self, minutes: Iterable[str], *, again: bool = False) -> set[str]:
         """Make sure these minutes take records; the ones that are over for good are the answer."""
         over = set()

@@ -16,7 +16,6 @@ from lastro.core.money import decimal
 from lastro.pix.model.record import Record
 
 from .accounts import accounts
-from .orders import server_ms
 from .pix import Pix
 
 PAGE = 1_000
@@ -85,7 +84,7 @@ async def reconcile(pix: Pix) -> Report:
 async def _look(pix: Pix) -> Report:
     before = await _stamp(pix)
     report, sums = Report(), _Sums()
-    now = await server_ms(pix)
+    now = await pix.now_ms()
     lines = [record async for record in _records(pix)]
     report.records = len(lines)
     said = await _messages(pix)

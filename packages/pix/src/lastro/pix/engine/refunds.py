@@ -8,7 +8,7 @@ from lastro.pix.model.ids import minute_of
 from lastro.pix.model.payment import Refusal, Return, amount_cents, return_refusal
 from lastro.pix.model.record import Record
 
-from .orders import server_ms, status
+from .orders import status
 from .pix import HOUR_MS, Pix
 
 RETURN_DAYS = 90
@@ -27,7 +27,7 @@ async def refund(pix: Pix, order: Return) -> Record:
 
     Raises ReturnRefused with the SPI's code, NoSuchPayment, SameIdOtherPayment for a used RtrId.
     """
-    no = return_refusal(order, await server_ms(pix))
+    no = return_refusal(order, await pix.now_ms())
     if no.code:
         raise ReturnRefused(reason=no.reason, spi=no.code)
     original = await status(pix, order.end_to_end_id)

@@ -37,6 +37,11 @@ async def trim(pix: Pix) -> int:
     return cut
 
 
+async def take_turn(pix: Pix, worker: str, seconds: float) -> bool:
+    """Whether this worker archives now: two at once would be right, and write everything twice."""
+    return bool(await pix.write.set(pix.keys.retaining, worker, nx=True, px=int(seconds * 1000)))
+
+
 async def archive(pix: Pix) -> int:
     """Move the stories of old final records into the archive's files; how many went. Safe to run twice.
 

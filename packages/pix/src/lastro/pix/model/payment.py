@@ -101,14 +101,17 @@ def refusal(payment: Payment, now_ms: int) -> Refusal:
     )
 
 
+_ADDRESSES: Final = (
+    (end_to_end_id, "end_to_end_id", Refusal("FF08", "the EndToEndId is not one")),
+    (ispb, "payer", Refusal("RC09", "the payer's ISPB is not one")),
+    (ispb, "payee", Refusal("RC10", "the receiver's ISPB is not one")),
+)
+
+
 def _address_refusal(payment: Payment) -> Refusal | None:
-    for check, text, no in (
-        (end_to_end_id, payment.end_to_end_id, Refusal("FF08", "the EndToEndId is not one")),
-        (ispb, payment.payer, Refusal("RC09", "the payer's ISPB is not one")),
-        (ispb, payment.payee, Refusal("RC10", "the receiver's ISPB is not one")),
-    ):
+    for check, name, no in _ADDRESSES:
         try:
-            check(text)
+            check(getattr(payment, name))
         except BadId:
             return no
     return None

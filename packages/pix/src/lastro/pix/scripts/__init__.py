@@ -195,3 +195,7 @@ async def count_list(
 
 @script
 async def give_back(redis: Client, *, source: Key, in_hand: Key, hands: Key, consumer: str, idle_ms: int) -> int: ...
+
+
+@script
+async def now(redis: Client, *, payments: Key) -> int: ...
