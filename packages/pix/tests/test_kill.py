@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -98,10 +98,27 @@ async def settled_everywhere(pix: Pix, world: World, payments: int) -> None:
     assert sum(account.free_cents for account in await accounts(pix)) == FUNDS_CENTS * len(world.banks)
 
 
-async def workers_die(tmp_path: Path, payments: int, workers: int, kills: int, rate: float) -> None:
+Strike = Callable[[local.Server, Crew, random.Random], local.Server]
+
+
+def kill_a_worker(server: local.Server, hired: Crew, chance: random.Random) -> local.Server:
+    hired.kill_one(chance)
+    return server
+
+
+def kill_the_server(server: local.Server, hired: Crew, chance: random.Random) -> local.Server:
+    """And start it again on the same folder; the clients find it there."""
+    os.kill(server.pid, signal.SIGKILL)
+    if server.process is not None:
+        server.process.wait()
+    return start_server(server.folder, durability="always")
+
+
+async def survive(tmp_path: Path, strike: Strike, *, payments: int, workers: int, strikes: int, rate: float) -> None:
+    """Payments flow, disaster strikes at random moments, and in the end everything adds up."""
     print(f"seed {SEED}")
     chance = random.Random(SEED)
-    server = start_server(tmp_path)
+    server = start_server(tmp_path, durability="always" if strike is kill_the_server else "no")
     try:
         async with engine(server) as pix:
             world = World(pix, banks(8), Manners(answer_p50_s=0.01, answer_p95_s=0.05, duplicates=0.05), chance)
@@ -110,9 +127,9 @@ async def workers_die(tmp_path: Path, payments: int, workers: int, kills: int, r
                 async with asyncio.TaskGroup() as group:
                     group.create_task(world.receive())
                     paying = group.create_task(world.pay(payments, rate))
-                    for _ in range(kills):
-                        await asyncio.sleep(chance.uniform(0, 1.6 * payments / rate / kills))
-                        await asyncio.to_thread(hired.kill_one, chance)
+                    for _ in range(strikes):
+                        await asyncio.sleep(chance.uniform(0.2, 1.6 * payments / rate / strikes))
+                        server = await asyncio.to_thread(strike, server, hired, chance)
                     await paying
                     assert await world.heard_of_all(60)
                     world.stopping.set()
@@ -127,52 +144,21 @@ async def workers_die(tmp_path: Path, payments: int, workers: int, kills: int, r
 
 
 async def test_workers_are_killed_and_every_payment_settles_exactly_once(tmp_path: Path) -> None:
-    await workers_die(tmp_path, payments=2_000, workers=2, kills=4, rate=500)
+    await survive(tmp_path, kill_a_worker, payments=2_000, workers=2, strikes=4, rate=500)
+
+
+async def test_the_server_is_killed_with_fsync_always_and_nothing_is_lost_or_doubled(tmp_path: Path) -> None:
+    await survive(tmp_path, kill_the_server, payments=1_000, workers=2, strikes=2, rate=400)
 
 
 @pytest.mark.slow
 async def test_fifty_thousand_payments_four_workers_twenty_kills(tmp_path: Path) -> None:
-    await workers_die(tmp_path, payments=50_000, workers=4, kills=20, rate=2_000)
-
-
-async def server_dies(tmp_path: Path, payments: int, workers: int, kills: int, rate: float) -> None:
-    print(f"seed {SEED}")
-    chance = random.Random(SEED)
-    server = start_server(tmp_path, durability="always")
-    try:
-        async with engine(server) as pix:
-            world = World(pix, banks(8), Manners(answer_p50_s=0.01, answer_p95_s=0.05), chance)
-            await world.open()
-            with crew(server.url, workers):
-                async with asyncio.TaskGroup() as group:
-                    group.create_task(world.receive())
-                    paying = group.create_task(world.pay(payments, rate))
-                    for _ in range(kills):
-                        await asyncio.sleep(chance.uniform(0.3, 1.4 * payments / rate / kills))
-                        os.kill(server.pid, signal.SIGKILL)
-                        if server.process is not None:
-                            server.process.wait()
-                        server = await asyncio.to_thread(start_server, tmp_path, durability="always")
-                    await paying
-                    assert await world.heard_of_all(60)
-                    world.stopping.set()
-
-                async def nothing_pending() -> bool:
-                    return all([await pix.read.xlen(source) == 0 for source in (pix.keys.payments, pix.keys.answers)])
-
-                await wait_for(nothing_pending, "the last acknowledgement", 10)
-            await settled_everywhere(pix, world, payments)
-    finally:
-        server.stop()
-
-
-async def test_the_server_is_killed_with_fsync_always_and_nothing_is_lost_or_doubled(tmp_path: Path) -> None:
-    await server_dies(tmp_path, payments=1_000, workers=2, kills=2, rate=400)
+    await survive(tmp_path, kill_a_worker, payments=50_000, workers=4, strikes=20, rate=2_000)
 
 
 @pytest.mark.slow
-async def test_fifty_thousand_payments_through_kills_of_the_server(tmp_path: Path) -> None:
-    await server_dies(tmp_path, payments=50_000, workers=4, kills=5, rate=2_000)
+async def test_fifty_thousand_payments_through_twenty_kills_of_the_server(tmp_path: Path) -> None:
+    await survive(tmp_path, kill_the_server, payments=50_000, workers=4, strikes=20, rate=2_000)
 
 
 async def test_original_messages_are_confirmed_once_through_kills(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from lastro.core.testing import wait_for
 from lastro.pix import scripts
 from lastro.pix.engine import accounts, orders, retention
 from lastro.pix.engine.letters import letters
+from lastro.pix.model.payment import Answer
 from lastro.pix.simulator.world import Manners, World
 
 pytestmark = pytest.mark.anyio
@@ -150,6 +151,27 @@ async def test_two_hundred_payments_race_through_four_workers_for_the_funds_of_o
     assert await desk.balances() == (0, 100_000, 0)
     await desk.answer(*[payment for payment in payments if (await desk.status(payment)).state == "ACCEPTED"])
     assert await desk.balances() == (0, 0, 100_000)
+    assert await desk.findings() == []
+
+
+async def test_a_batch_whose_answer_was_lost_is_sent_again_and_changes_nothing(desk: Any, make_original: Any) -> None:
+    """The script ran, its reply never came: the worker repeats the very same call."""
+    payment = desk.order(1_000)
+    await orders.submit(desk.pix, [payment])
+    await desk.send(**make_original(1))
+    consumer = desk.consumer()
+    await consumer.ensure_groups()
+
+    async def twice() -> None:
+        found = await consumer.read(normal=True)
+        await consumer.process_all(found)
+        await consumer.process_all(found)
+
+    await twice()
+    await orders.answer(desk.pix, [Answer(end_to_end_id=payment.end_to_end_id, payee=PAYEE, status="ACSP")])
+    await twice()
+    assert await desk.balances() == (99_000, 0, 1_000)
+    assert [len(await desk.heard(backend)) for backend in (PAYER, PAYEE, "1")] == [1, 2, 1]
     assert await desk.findings() == []
 
 
