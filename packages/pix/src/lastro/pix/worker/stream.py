@@ -23,6 +23,7 @@ BLOCK_MS = 250
 SWEEP_SECONDS = 0.1
 BACKOFF_SECONDS = 0.2
 CLAIM_MAX = 100
+REASON_MAX = 500
 
 log = structlog.get_logger()
 
@@ -104,7 +105,7 @@ class Consumer:
         except Fault as fault:
             if len(entries) == 1:
                 log.error("pix.buried", reason=str(fault), entry=entries[0][0].decode())  # noqa: TRY400 - the reason is the error
-                dead = Malformed(entries[0][0], "AB09", str(fault)[:200], entries[0][1])
+                dead = Malformed(entries[0][0], "AB09", str(fault)[:REASON_MAX], entries[0][1])
                 await self._insist(lambda: bury(self.pix, source, [dead], deliveries))
                 return
             for entry in entries:
