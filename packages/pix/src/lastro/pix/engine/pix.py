@@ -13,7 +13,7 @@ from lastro.pix.keys import Keys
 from lastro.pix.model.ids import minute_ms
 from lastro.pix.settings import PixSettings
 
-OPEN_SECONDS = 60  # how long we rely on a minute being open before making sure again
+OPEN_SECONDS = 20  # how long we rely on a minute being open before making sure again
 HOUR_MS = 3_600_000
 GAP_HOURS = 14  # an id's minute may be 12 h away from now, an original message's local time 14
 
@@ -61,15 +61,13 @@ class Pix:
         return over
 
     async def _open_minute(self, minute: str) -> str:
-        settings = self.settings
-        whole_ms = settings.retention_ms + OPEN_SECONDS * 1000 + settings.deadline_ms
         return await scripts.open_minute(
             self.hub.write,
             records=self.keys.records(minute),
             minutes=self.keys.minutes,
             minute=minute,
-            forget_at_ms=forget_at_ms(minute, settings),
-            visit_at_ms=now_ms() + whole_ms,
+            forget_at_ms=forget_at_ms(minute, self.settings),
+            visit_at_ms=now_ms() + self.settings.retention_ms + OPEN_SECONDS * 1000,
         )
 
 

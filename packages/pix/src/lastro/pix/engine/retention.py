@@ -57,7 +57,7 @@ async def archive(pix: Pix) -> int:
         if forget <= now:
             await pix.write.zrem(pix.keys.minutes, minute)
         else:
-            again = now + pix.settings.retention_ms if left else forget
+            again = now + pix.settings.retention_ms // 4 if left else forget
             await pix.write.zadd(pix.keys.minutes, {minute: again}, xx=True)
     if archived:
         ARCHIVED.of().inc(archived)
