@@ -1,29 +1,135 @@
 """The rules of payments, one concept each."""
 
-from uuid import UUID
+from dataclasses import replace
+from uuid import uuid4
 
 import pytest
 
 from lastro.core.redis import Hub
-from lastro.payments import keys
+from lastro.core.testing import wait_for
 from lastro.payments.engine import Payments
-from lastro.payments.errors import AlreadyAccepted
-from lastro.payments.model import Payment
+from lastro.payments.errors import NotDead, UnknownPayment
+from lastro.payments.model import Claim, Health, Totals
 from lastro.payments.settings import PaymentsSettings
 
 pytestmark = pytest.mark.anyio
-SOME_ID = UUID("4a7901b8-7d26-4d9d-aa19-4dc1c7cf60b3")
 
 
-async def test_a_repeated_payment_is_queued_once(hub: Hub) -> None:
-    payments = Payments(hub, PaymentsSettings())
+@pytest.fixture
+async def payments(hub: Hub) -> Payments:
+    """An engine that lives."""
+    engine = Payments(hub, PaymentsSettings())
+    await engine.renew()
+    return engine
+
+
+async def claimed(payments: Payments, amount_cents: int = 1990) -> Claim:
+    """A new payment in flight at the default."""
+    await payments.accept(str(uuid4()), amount_cents)
+    (claim,) = await payments.claim("default", 1)
+    return claim
+
+
+async def test_a_repeated_payment_is_queued_once_whatever_its_amount(payments: Payments) -> None:
+    id_ = str(uuid4())
+    assert [await payments.accept(id_, cents) for cents in (100, 100, 200)] == [True, False, False]
+    assert await payments.waiting() == 1
+    assert (await payments.payment(id_)).amount_cents == 100
+
+
+async def test_a_claim_records_what_will_be_sent_before_it_is_sent(payments: Payments) -> None:
+    claim = await claimed(payments)
+    stored = await payments.payment(claim.correlation_id)
+    assert (stored.state, stored.processor, stored.requested_at_ms, stored.attempts) == (
+        "in_flight",
+        "default",
+        claim.requested_at_ms,
+        1,
+    )
+
+
+async def test_the_oldest_payment_is_claimed_first_and_nothing_is_claimed_twice(payments: Payments) -> None:
+    ids = [str(uuid4()) for _ in range(5)]
+    for id_ in ids:
+        await payments.accept(id_, 1)
+    first, second = await payments.claim("default", 2), await payments.claim("fallback", 10)
+    assert [claim.correlation_id for claim in first + second] == ids
+    assert await payments.claim("default", 10) == []
+
+
+async def test_a_committed_payment_counts_once_however_often_it_is_committed(payments: Payments) -> None:
+    claim = await claimed(payments)
     for _ in range(3):
-        await payments.accept(Payment(correlation_id=SOME_ID, amount_cents=1990))
-    assert await hub.read.llen(keys.queue()) == 1
+        await payments.commit(claim)
+    assert (await payments.summary())["default"] == Totals(requests=1, amount_cents=1990)
+    assert (await payments.payment(claim.correlation_id)).state == "done"
+    assert await payments.hub.read.zcard(payments.keys.by_date) == 1
 
 
-async def test_a_repeat_with_another_amount_is_refused(hub: Hub) -> None:
+async def test_a_released_payment_is_the_next_and_may_go_to_the_other_processor(payments: Payments) -> None:
+    claim = await claimed(payments)
+    await payments.accept(str(uuid4()), 5)
+    await payments.release(claim)
+    (again,) = await payments.claim("fallback", 1)
+    assert (again.correlation_id, again.processor, again.attempts) == (claim.correlation_id, "fallback", 2)
+
+
+async def test_a_late_release_of_what_another_owner_has_changes_nothing(payments: Payments) -> None:
+    claim = await claimed(payments)
+    other = Payments(payments.hub, payments.settings)
+    await other.renew()
+    await other.release(claim)
+    await other.bury(claim, "no")
+    assert (await payments.payment(claim.correlation_id)).state == "in_flight"
+
+
+async def test_a_buried_payment_waits_for_an_operator_with_its_reason(payments: Payments) -> None:
+    claim = await claimed(payments)
+    await payments.bury(claim, "400 | malformed")
+    cursor, page = await payments.dead()
+    assert (cursor, [(dead.correlation_id, dead.reason) for dead in page]) == (
+        0,
+        [(claim.correlation_id, "400 | malformed")],
+    )
+    await payments.retry(claim.correlation_id)
+    assert (await payments.payment(claim.correlation_id)).state == "queued"
+    with pytest.raises(NotDead):
+        await payments.retry(claim.correlation_id)
+    with pytest.raises(UnknownPayment):
+        await payments.retry(str(uuid4()))
+
+
+async def test_without_a_lease_nothing_is_claimed(hub: Hub) -> None:
     payments = Payments(hub, PaymentsSettings())
-    await payments.accept(Payment(correlation_id=SOME_ID, amount_cents=1990))
-    with pytest.raises(AlreadyAccepted):
-        await payments.accept(Payment(correlation_id=SOME_ID, amount_cents=1991))
+    await payments.accept(str(uuid4()), 1)
+    assert await payments.claim("default", 1) == []
+    assert await payments.waiting() == 1
+
+
+async def test_what_a_dead_owner_had_in_flight_is_taken_over_as_unknown_at_its_processor(payments: Payments) -> None:
+    claim = await claimed(payments)
+    heir = Payments(payments.hub, payments.settings)
+    assert await heir.recover(payments.owner) == [], "it lives"
+    dead = await wait_for(heir.renew, "the end of the lease")
+    assert dead == [payments.owner]
+    (inherited,) = await heir.recover(payments.owner)
+    assert inherited == replace(claim, unknown=True)
+    assert await heir.renew() == []
+    await heir.commit(inherited)
+    assert (await heir.summary())["default"].requests == 1
+
+
+async def test_one_process_of_all_may_ask_for_health_in_an_interval(payments: Payments) -> None:
+    other = Payments(payments.hub, payments.settings)
+    assert [await engine.may_poll("default") for engine in (payments, other, payments)] == [True, False, False]
+    assert await other.may_poll("fallback")
+    await payments.publish_health("default", Health(failing=True, delay_ms=100))
+    assert (await other.health())["default"] == Health(failing=True, delay_ms=100)
+
+
+async def test_a_purge_forgets_everything_and_a_late_commit_brings_nothing_back(payments: Payments) -> None:
+    claim = await claimed(payments)
+    await payments.purge()
+    await payments.commit(claim)
+    assert (await payments.summary())["default"] == Totals(requests=0, amount_cents=0)
+    assert await payments.accept(claim.correlation_id, 1), "the id is free again"

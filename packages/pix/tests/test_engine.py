@@ -1,26 +1,245 @@
-"""Pix's rules, one concept each."""
+"""Pix in twenty examples. Read this first."""
 
+from typing import Any
+
+import msgspec
 import pytest
 
-from lastro.core.redis import Hub
-from lastro.pix import keys
-from lastro.pix.engine import Pix
-from lastro.pix.errors import AlreadySubmitted
-from lastro.pix.model import Payment
-from lastro.pix.settings import PixSettings
+from lastro.pix.engine import accounts, orders, statements
+from lastro.pix.engine.letters import letters
+from lastro.pix.errors import (
+    NoSuchParticipant,
+    NoSuchPayment,
+    NotEnoughFunds,
+    PaymentRefused,
+    SameIdOtherPayment,
+    TooManyPayments,
+)
 
 pytestmark = pytest.mark.anyio
 
-
-async def test_a_repeated_payment_enters_the_stream_once(hub: Hub) -> None:
-    pix = Pix(hub, PixSettings())
-    for _ in range(3):
-        await pix.submit(Payment(end_to_end_id="E1", amount_cents=100))
-    assert await hub.read.xlen(keys.stream()) == 1
+PAYER, PAYEE = "99990001", "99990002"
 
 
-async def test_a_repeat_with_another_amount_is_refused(hub: Hub) -> None:
-    pix = Pix(hub, PixSettings())
-    await pix.submit(Payment(end_to_end_id="E1", amount_cents=100))
-    with pytest.raises(AlreadySubmitted):
-        await pix.submit(Payment(end_to_end_id="E1", amount_cents=101))
+async def test_a_payment_is_accepted_then_settled_and_both_sides_hear_of_it_once(desk: Any) -> None:
+    """Funds are held, the receiver is asked; when it accepts they are its, and ACSC and ACCC go out."""
+    payment = desk.order(1_000)
+    await desk.pay(payment)
+    assert (await desk.status(payment)).state == "ACCEPTED"
+    assert await desk.balances() == (99_000, 1_000, 0)
+    await desk.answer(payment)
+    assert (await desk.status(payment)).state == "SETTLED"
+    assert await desk.balances() == (99_000, 0, 1_000)
+    assert [(m["message"], m["status"]) for m in await desk.heard(PAYER)] == [("pacs.002", "ACSC")]
+    assert [(m["message"], m["status"]) for m in await desk.heard(PAYEE)] == [("pacs.008", ""), ("pacs.002", "ACCC")]
+    assert await desk.findings() == []
+
+
+async def test_a_receiver_refuses_and_the_funds_are_the_payers_again(desk: Any) -> None:
+    payment = desk.order(1_000)
+    await desk.pay(payment)
+    await desk.answer(payment, reason="AC03")
+    record = await desk.status(payment)
+    assert (record.state, record.code, record.by) == ("REJECTED", "AC03", PAYEE)
+    assert await desk.balances() == (100_000, 0, 0)
+    assert (await desk.heard(PAYER))[-1]["reason"] == (await desk.heard(PAYEE))[-1]["reason"] == "AC03"
+
+
+async def test_a_payment_without_funds_is_rejected_am04_and_the_receiver_never_asked(desk: Any) -> None:
+    payment = desk.order(100_001)
+    await desk.pay(payment)
+    record = await desk.status(payment)
+    assert (record.state, record.code, record.by) == ("REJECTED", "AM04", "spi")
+    assert await desk.balances() == (100_000, 0, 0)
+    assert await desk.heard(PAYEE) == []
+
+
+async def test_a_payment_sent_twice_is_paid_once(desk: Any) -> None:
+    """The same EndToEndId gets the same outcome, however often and by whichever way it comes."""
+    payment = desk.order(1_000)
+    body = msgspec.json.encode(payment).decode()
+    await desk.send(payment=body)
+    await desk.send(payment=body)
+    await desk.work()
+    await desk.answer(payment)
+    assert (await orders.submit(desk.pix, [payment]))[0] == await desk.status(payment)
+    await desk.send(payment=body)
+    await desk.work()
+    assert await desk.balances() == (99_000, 0, 1_000)
+    assert len(await desk.heard(PAYER)) == 1
+    assert await desk.findings() == []
+
+
+async def test_the_same_id_with_another_amount_is_an_error(desk: Any) -> None:
+    """Over HTTP it is refused; in the stream it becomes a dead letter, and the first payment stands."""
+    payment = desk.order(1_000)
+    await desk.pay(payment)
+    other = msgspec.structs.replace(payment, amount="20.00")
+    with pytest.raises(SameIdOtherPayment):
+        await orders.submit(desk.pix, [other])
+    await desk.send(payment=msgspec.json.encode(other).decode())
+    await desk.work()
+    assert (await desk.status(payment)).cents == 1_000
+    assert [(letter.code, letter.fields["payment"]) for letter in await letters(desk.pix)] == [
+        ("FF08", msgspec.json.encode(other).decode())
+    ]
+
+
+async def test_an_answer_that_comes_twice_or_from_a_stranger_changes_nothing(desk: Any) -> None:
+    payment = desk.order(1_000)
+    await desk.pay(payment)
+    await desk.answer(payment, payee="99990003")
+    assert (await desk.status(payment)).state == "ACCEPTED"
+    await desk.answer(payment)
+    await desk.answer(payment, reason="AC03")
+    assert (await desk.status(payment)).state == "SETTLED"
+    assert await desk.balances() == (99_000, 0, 1_000)
+    assert len(await letters(desk.pix)) == 1
+
+
+async def test_an_unknown_or_suspended_participant_is_told_so(desk: Any) -> None:
+    unknown = desk.order(payee="99990009")
+    await desk.pay(unknown)
+    assert (await desk.status(unknown)).code == "RC10"
+    await accounts.suspend(desk.pix, PAYEE, active=False)
+    suspended = desk.order()
+    await desk.pay(suspended)
+    assert (await desk.status(suspended)).code == "DS27"
+    await accounts.suspend(desk.pix, PAYEE, active=True)
+    active = desk.order()
+    await desk.pay(active)
+    assert (await desk.status(active)).state == "ACCEPTED"
+
+
+async def test_an_unknown_payer_is_rejected_and_gets_no_outbox(desk: Any) -> None:
+    payment = desk.order(payer="99990077")
+    await desk.pay(payment)
+    assert (await desk.status(payment)).code == "RC09"
+    assert await desk.heard("99990077") == []
+    assert await desk.findings() == []
+
+
+async def test_an_initiators_id_names_another_institution_and_still_settles(desk: Any) -> None:
+    """With INIC the EndToEndId is the initiator's; the payer's institution is told all the same."""
+    payment = desk.order(local_instrument="INIC", key="+5511999999999")
+    payment = msgspec.structs.replace(payment, end_to_end_id=payment.end_to_end_id.replace(PAYER, "99990055"))
+    await desk.pay(payment)
+    await desk.answer(payment)
+    assert (await desk.status(payment)).state == "SETTLED"
+    assert [m["status"] for m in await desk.heard(PAYER)] == ["ACSC"]
+    assert await desk.findings() == []
+
+
+async def test_two_hundred_payments_race_for_the_funds_of_one_hundred(desk: Any) -> None:
+    payments = [desk.order(1_000) for _ in range(200)]
+    await desk.pay(*payments)
+    await desk.answer(*payments)
+    states = [(await desk.status(payment)).state for payment in payments]
+    assert (states.count("SETTLED"), states.count("REJECTED")) == (100, 100)
+    assert await desk.balances() == (0, 0, 100_000)
+    assert await desk.findings() == []
+
+
+async def test_counters_are_exact_to_the_centavo(desk: Any, make_original: Any) -> None:
+    """A float would lose the last centavo of a tenth added ten times."""
+    for number in range(10):
+        await desk.send(**make_original(number, amount="0.10"))
+    await desk.work()
+    keys = desk.pix.keys
+    assert await desk.pix.read.mget(keys.count, keys.amount, keys.cents) == [b"10", b"1.00", b"100"]
+
+
+async def test_an_original_message_is_confirmed_in_its_backends_stream(desk: Any, make_original: Any) -> None:
+    """The original contract, field by field; sent twice it is confirmed once."""
+    message = make_original(7, amount="12.5", backend_id="4")
+    await desk.send(**message)
+    await desk.send(**message)
+    await desk.work()
+    confirmations = await desk.heard("4")
+    assert [list(told) for told in confirmations] == [
+        ["transaction_id", "status", "processed_amount", "backend_id", "timestamp"]
+    ]
+    assert {
+        name: confirmations[0][name] for name in ("transaction_id", "status", "processed_amount", "backend_id")
+    } == {
+        "transaction_id": "txn_000007",
+        "status": "confirmed",
+        "processed_amount": "12.5",
+        "backend_id": "4",
+    }
+    assert await desk.findings() == []
+
+
+async def test_an_original_id_that_comes_again_at_another_time_is_another_payment(
+    desk: Any, make_original: Any
+) -> None:
+    """The original producers draw six digits: they collide. A resend keeps its timestamp, a collision does not."""
+    await desk.send(**make_original(7))
+    await desk.send(**make_original(7))
+    await desk.work()
+    assert len(await desk.heard("1")) == 2
+
+
+async def test_high_payments_are_taken_before_normal_ones(desk: Any) -> None:
+    normal = [desk.order(100, priority="NORM", service_level="PAGFRD") for _ in range(3)]
+    await orders.submit(desk.pix, normal)
+    high = [desk.order(100) for _ in range(3)]
+    await desk.pay(*high)
+    asked = [message["id"] for message in await desk.heard(PAYEE)]
+    assert asked == [payment.end_to_end_id for payment in high + normal]
+
+
+async def test_bad_input_is_refused_with_the_spis_code_and_nothing_enters_a_stream(desk: Any) -> None:
+    with pytest.raises(PaymentRefused) as refused:
+        await orders.submit(desk.pix, [desk.order(), desk.order(payee=PAYER)])
+    assert refused.value.about["spi"] == "AG12"
+    assert await desk.pix.read.exists(desk.pix.keys.payments) == 0
+
+
+async def test_a_participant_that_sends_too_fast_is_told_when_to_come_back(desk: Any) -> None:
+    """3,750 tokens, 750 back each second: the bucket of one payer does not slow another."""
+    await accounts.fund(desk.pix, "99990003", 1_000, "open")
+    slow = type(desk)(type(desk.pix)(desk.pix.hub, desk.pix.settings.model_copy(update={"tokens": 3}), desk.pix.keys))
+    await orders.submit(slow.pix, [desk.order() for _ in range(3)])
+    with pytest.raises(TooManyPayments) as refused:
+        await orders.submit(slow.pix, [desk.order() for _ in range(3)])
+    assert refused.value.about["retry_after_seconds"] == 1
+    await orders.submit(slow.pix, [desk.order(payer="99990003")])
+
+
+async def test_the_timeline_tells_a_payments_story(desk: Any) -> None:
+    payment = await desk.settled()
+    assert [event.what for event in await orders.timeline(desk.pix, payment.end_to_end_id)] == [
+        "received",
+        "accepted",
+        "settled",
+    ]
+
+
+async def test_what_was_never_there_is_not_found(desk: Any) -> None:
+    with pytest.raises(NoSuchPayment):
+        await desk.status(desk.order())
+    with pytest.raises(NoSuchPayment):
+        await orders.status(desk.pix, "nonsense")
+    with pytest.raises(NoSuchParticipant):
+        await accounts.account(desk.pix, "99990009")
+
+
+async def test_funding_happens_once_for_one_act(desk: Any) -> None:
+    await accounts.fund(desk.pix, PAYER, 500, "act-1")
+    await accounts.fund(desk.pix, PAYER, 500, "act-1")
+    assert (await accounts.account(desk.pix, PAYER)).free_cents == 100_500
+    with pytest.raises(SameIdOtherPayment):
+        await accounts.fund(desk.pix, PAYER, 501, "act-1")
+    with pytest.raises(NotEnoughFunds):
+        await accounts.fund(desk.pix, PAYER, -100_501, "act-2")
+
+
+async def test_a_statement_lists_what_moved_newest_last(desk: Any) -> None:
+    first, second = await desk.settled(1_000), await desk.settled(2_000)
+    moved = await statements.movements(desk.pix, PAYER)
+    assert [(movement.id, movement.cents) for movement in moved] == [
+        (first.end_to_end_id, -1_000),
+        (second.end_to_end_id, -2_000),
+    ]
+    assert [movement.cents for movement in await statements.movements(desk.pix, PAYEE, count=1)] == [2_000]

@@ -25,6 +25,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from lastro.core.errors import Busy, Invalid, LastroError, TooLarge
 from lastro.core.metrics import SECONDS, counter, exposition, gauge, histogram
+from lastro.core.plugins import plugs
 from lastro.core.redis import Hub, connect
 from lastro.core.settings import Settings
 
@@ -42,12 +43,11 @@ SHED = counter("http_shed_total", "requests answered 503 because too many were i
 log = structlog.get_logger()
 
 
-def create_app(
-    routers: Mapping[str, APIRouter],
-    settings: Settings,
-    fronts: Mapping[str, Callable[[ASGIApp], ASGIApp]] | None = None,
-) -> FastAPI:
-    """The application of these domains: each under ``/<name>``, beside ``/livez``, ``/readyz`` and ``/metrics``."""
+def create_app(routers: Mapping[str, APIRouter], settings: Settings) -> FastAPI:
+    """The application of these domains: each under ``/<name>``, beside ``/livez``, ``/readyz`` and ``/metrics``.
+
+    A domain's root router and its fast path, where it has them (`plugins.Face`), come with it.
+    """
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
@@ -63,8 +63,10 @@ def create_app(
     app.include_router(_health)
     for name, router in routers.items():
         app.include_router(router, prefix=f"/{name}", tags=[name])
-    for front in (fronts or {}).values():
-        app.add_middleware(_Front, front=front)
+        if name in plugs("lastro.roots"):
+            app.include_router(plugs("lastro.roots")[name].load())
+        if name in plugs("lastro.fronts"):
+            app.add_middleware(_Front, front=plugs("lastro.fronts")[name].load())
     app.add_middleware(_Edge, body_bytes_max=settings.body_bytes_max, requests_max=settings.requests_max)
     return app
 
@@ -80,6 +82,8 @@ class Server(uvicorn.Server):
     @property
     def url(self) -> str:
         """Where it listens, once ``started``."""
+        if self.config.uds:
+            return f"unix:{self.config.uds}"
         host, port = self.servers[0].sockets[0].getsockname()[:2]
         return f"http://{host}:{port}"
 
@@ -131,12 +135,17 @@ async def metrics() -> Response:
     return Response(exposition(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
 
-async def _refuse(request: Request, error: Exception) -> Response:
-    assert isinstance(error, LastroError)
+def refusal(error: LastroError, path: str) -> Response:
+    """The response that says no: the one way an error leaves a service."""
     headers = {"content-type": PROBLEM}
     if "retry_after_seconds" in error.about:
         headers["retry-after"] = str(error.about["retry_after_seconds"])
-    return Response(msgspec.json.encode(problem(error, request.url.path)), error.status, headers)
+    return Response(msgspec.json.encode(problem(error, path)), error.status, headers)
+
+
+async def _refuse(request: Request, error: Exception) -> Response:
+    assert isinstance(error, LastroError)
+    return refusal(error, request.url.path)
 
 
 async def _refuse_input(request: Request, error: Exception) -> Response:

@@ -11,6 +11,7 @@ from lastro.core.errors import LastroError
 
 Face = Literal[
     "lastro.routers",  # APIRouter, mounted under /<domain>
+    "lastro.roots",  # APIRouter, mounted at the root: a contract that somebody else fixed
     "lastro.fronts",  # (app) → app: a path in front of the documented routes
     "lastro.commands",  # typer.Typer, mounted as `lastro <domain>`
     "lastro.settings",  # the domain's Environment class

@@ -1,35 +1,193 @@
-"""Payments over HTTP: request in, engine, response out."""
+"""Payments over HTTP: the challenge's contract at the root, the rest under ``/payments``.
+
+``POST /payments`` is answered by `front`, a path in front of the documented route that shares its every byte: both call
+`accepted`.
+"""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import asdict
+from decimal import Decimal
 from typing import Annotated, Any
+from uuid import UUID
 
-from fastapi import APIRouter, Depends, FastAPI, Request
+import msgspec
+from fastapi import APIRouter, Depends, FastAPI, Query, Request, Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from lastro.core.app import refusal
+from lastro.core.clock import parse_iso
+from lastro.core.errors import LastroError
+from lastro.core.money import decimal
 
 from .engine import Payments
-from .model import Payment
+from .errors import BadPayment
+from .model import AMOUNT_CENTS_MAX, PROCESSORS, Payment
 from .settings import PaymentsSettings
+
+UUID_LENGTH = 36
+JSON = "application/json"
 
 
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
     """One engine per process, on the process's hub."""
-    yield {"payments": Payments(app.state.hub, PaymentsSettings.read())}
+    app.state.payments = Payments(app.state.hub, PaymentsSettings.read())
+    yield {}
 
 
 router = APIRouter(lifespan=lifespan)
+root = APIRouter(tags=["payments"])
 
 
 def engine(request: Request) -> Payments:
     """The engine of this process."""
-    found: Payments = request.state.payments
+    found: Payments = request.app.state.payments
     return found
 
 
 Engine = Annotated[Payments, Depends(engine)]
 
 
-@router.post("/payments", status_code=201)
-async def accept(payment: Payment, payments: Engine) -> Payment:
-    """Accept a payment, once."""
-    return await payments.accept(payment)
+class Asked(msgspec.Struct, rename="camel"):
+    """The body of a payment; the amount is read as decimal text, never as a float."""
+
+    correlation_id: str
+    amount: Decimal
+
+
+_read = msgspec.json.Decoder(Asked).decode
+
+
+def asked(content_type: str, body: bytes) -> tuple[str, int]:
+    """``(correlation_id, amount_cents)``; raises BadPayment naming the field."""
+    if not content_type.lower().startswith(JSON):
+        raise BadPayment(field="content-type", reason="must be application/json")
+    try:
+        given = _read(body)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:  # ValidationError is one
+        raise BadPayment(field="body", reason=str(error)) from None
+    try:
+        if len(given.correlation_id) != UUID_LENGTH:
+            raise ValueError
+        correlation_id = str(UUID(given.correlation_id))
+    except ValueError:
+        raise BadPayment(field="correlationId", reason="not a UUID") from None
+    cents = given.amount * 100
+    if not cents.is_finite() or not 0 < cents <= AMOUNT_CENTS_MAX or cents != int(cents):
+        raise BadPayment(field="amount", reason="not a positive amount with at most two decimals")
+    return correlation_id, int(cents)
+
+
+async def accepted(payments: Payments, content_type: str, body: bytes, path: str) -> Response:
+    """The answer to ``POST /payments``, for the route and for the path in front of it."""
+    try:
+        await payments.accept(*asked(content_type, body))
+    except LastroError as error:
+        return refusal(error, path)
+    return Response(status_code=201)
+
+
+@router.post(
+    "",
+    status_code=201,
+    response_class=Response,
+    openapi_extra={
+        "requestBody": {
+            "required": True,
+            "content": {
+                JSON: {
+                    "schema": {
+                        "type": "object",
+                        "required": ["correlationId", "amount"],
+                        "properties": {
+                            "correlationId": {"type": "string", "format": "uuid"},
+                            "amount": {"type": "number", "exclusiveMinimum": 0, "multipleOf": 0.01},
+                        },
+                    }
+                }
+            },
+        }
+    },
+)
+async def accept(request: Request, payments: Engine) -> Response:
+    """Take a payment, once: durable when this answers; a known id is answered the same and causes nothing."""
+    return await accepted(payments, request.headers.get("content-type", ""), await request.body(), request.url.path)
+
+
+def front(app: ASGIApp) -> ASGIApp:
+    """Answer ``POST /payments`` before any routing; everything else passes."""
+
+    async def fast(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["method"] != "POST" or scope["path"] != "/payments":
+            await app(scope, receive, send)
+            return
+        request = Request(scope, receive)
+        content_type = dict(scope["headers"]).get(b"content-type", b"").decode("latin-1")
+        answer = await accepted(scope["app"].state.payments, content_type, await request.body(), "/payments")
+        await answer(scope, receive, send)
+
+    return fast
+
+
+@root.get("/payments-summary")
+async def summary(
+    payments: Engine,
+    from_: Annotated[str | None, Query(alias="from", description="ISO 8601, included; open without it")] = None,
+    to: Annotated[str | None, Query(description="ISO 8601, included; open without it")] = None,
+) -> Response:
+    """What each processor charged, by the time that was sent to it; exact."""
+    totals = await payments.summary(
+        None if from_ is None else parse_iso(from_, field="from", up=True),
+        None if to is None else parse_iso(to, field="to"),
+    )
+    rates = {"default": payments.settings.fee_default, "fallback": payments.settings.fee_fallback}
+    told = {
+        processor: {
+            "totalRequests": totals[processor].requests,
+            "totalAmount": _number(decimal(totals[processor].amount_cents)),
+            "totalFee": _number(totals[processor].fee(rates[processor])),
+            "feePerTransaction": _number(rates[processor]),
+        }
+        for processor in PROCESSORS
+    }
+    return Response(msgspec.json.encode(told), media_type=JSON)
+
+
+@root.post("/purge-payments", status_code=200)
+async def purge(payments: Engine) -> dict[str, str]:
+    """Forget everything, known ids included."""
+    await payments.purge()
+    return {"message": "All payments purged."}
+
+
+@router.get("/health")
+async def health(payments: Engine) -> dict[str, Any]:
+    """What waits, and what the processors last said of themselves."""
+    told = await payments.health()
+    return {"waiting": await payments.waiting(), "processors": {name: asdict(told[name]) for name in PROCESSORS}}
+
+
+@router.get("/dead")
+async def dead(payments: Engine, cursor: Annotated[int, Query(ge=0)] = 0) -> dict[str, Any]:
+    """A page of the payments that a processor refused for what they are; ``cursor`` 0 ends."""
+    after, page = await payments.dead(cursor)
+    return {"cursor": after, "payments": page}
+
+
+@router.get("/{correlation_id}")
+async def payment(correlation_id: UUID, payments: Engine) -> Payment:
+    """One payment: its state, its processor, what was sent, how often."""
+    return await payments.payment(str(correlation_id))
+
+
+@router.post("/{correlation_id}/retries", status_code=202)
+async def retry(correlation_id: UUID, payments: Engine) -> Payment:
+    """Queue a dead payment again."""
+    await payments.retry(str(correlation_id))
+    return await payments.payment(str(correlation_id))
+
+
+def _number(value: Decimal | str) -> msgspec.Raw:
+    """A decimal as a JSON number, digit by digit."""
+    return msgspec.Raw(str(value).encode())

@@ -1,21 +1,32 @@
 """Payments from a terminal: text in, engine, text out."""
 
 import asyncio
+import json
 from collections.abc import Awaitable, Callable
+from dataclasses import asdict
+from decimal import Decimal
 from typing import Annotated, TypeVar
 from uuid import UUID
 
-from typer import Argument, Typer, echo
+import uvicorn
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+from typer import Argument, Exit, Option, Typer, echo
 
+from lastro.core.clock import iso, parse_iso
+from lastro.core.errors import Invalid
+from lastro.core.money import cents, decimal
 from lastro.core.redis import connect
 from lastro.core.settings import Settings
 
 from .engine import Payments
-from .model import Payment
+from .model import PROCESSORS, Payment
 from .settings import PaymentsSettings
 
 app = Typer(no_args_is_help=True, help="Payments through two processors.")
 Answer = TypeVar("Answer")
+AsJson = Annotated[bool, Option("--json", help="for scripts")]
 
 
 @app.callback()
@@ -24,10 +35,125 @@ def main() -> None:
 
 
 @app.command()
-def accept(correlation_id: Annotated[UUID, Argument()], amount_cents: int) -> None:
+def accept(correlation_id: Annotated[UUID, Argument()], amount: Annotated[str, Argument(help="like 19.90")]) -> None:
     """Accept a payment, once."""
-    payment = _run(lambda engine: engine.accept(Payment(correlation_id=correlation_id, amount_cents=amount_cents)))
-    echo(f"accepted {payment.correlation_id}")
+    new = _run(lambda payments: payments.accept(str(correlation_id), cents(amount)))
+    echo("accepted" if new else "accepted before")
+
+
+@app.command()
+def show(correlation_id: Annotated[UUID, Argument()], as_json: AsJson = False) -> None:  # noqa: FBT002
+    """Show one payment: its state, its processor, its attempts."""
+    payment = _run(lambda payments: payments.payment(str(correlation_id)))
+    echo(json.dumps(asdict(payment)) if as_json else _line(payment))
+
+
+@app.command()
+def summary(
+    since: Annotated[str | None, Option("--from", help="ISO 8601, included")] = None,
+    until: Annotated[str | None, Option("--to", help="ISO 8601, included")] = None,
+    as_json: AsJson = False,  # noqa: FBT002
+) -> None:
+    """Show what each processor charged."""
+    from_ms = None if since is None else parse_iso(since, field="--from", up=True)
+    to_ms = None if until is None else parse_iso(until, field="--to")
+    totals = _run(lambda payments: payments.summary(from_ms, to_ms))
+    if as_json:
+        echo(json.dumps({name: asdict(totals[name]) for name in PROCESSORS}))
+        return
+    table = Table("processor", "payments", "amount", title="Charged")
+    for name in PROCESSORS:
+        table.add_row(name, f"{totals[name].requests:,}", decimal(totals[name].amount_cents))
+    Console().print(table)
+
+
+@app.command()
+def dead() -> None:
+    """List the payments that a processor refused for what they are."""
+
+    async def every(payments: Payments) -> list[Payment]:
+        cursor, found = await payments.dead()
+        while cursor:
+            cursor, page = await payments.dead(cursor)
+            found += page
+        return found
+
+    for payment in _run(every):
+        echo(f"{_line(payment)}  {payment.reason}")
+
+
+@app.command()
+def retry(correlation_id: Annotated[UUID, Argument()]) -> None:
+    """Queue a dead payment again."""
+    _run(lambda payments: payments.retry(str(correlation_id)))
+    echo("queued")
+
+
+@app.command()
+def purge() -> None:
+    """Forget every payment, known ids included."""
+    _run(lambda payments: payments.purge())
+    echo("purged")
+
+
+@app.command()
+def processor(
+    port: Annotated[int, Option(help="0 takes a free one")] = 8001,
+    fee: Annotated[str, Option(help="share it keeps")] = "0.05",
+) -> None:
+    """Play a payment processor: the stand-in of the challenge's two, with its admin endpoints."""
+    from .simulator import Book, processor_app
+
+    uvicorn.run(processor_app(Book(fee=Decimal(fee))), host="127.0.0.1", port=port, access_log=False)
+
+
+@app.command()
+def rinha(
+    profile: Annotated[str, Option(help="preview (60 s) or final (300 s)")] = "preview",
+    url: Annotated[str, Option(help="the running service")] = "http://127.0.0.1:9999",
+    scale: Annotated[float, Option(min=0.001, help="share of the official number of users")] = 1.0,
+    speed: Annotated[float, Option(min=0.1, help="how much faster the stages pass")] = 1.0,
+    as_json: AsJson = False,  # noqa: FBT002
+) -> None:
+    """Play the official load against a running system, audit it against the processors, print the score."""
+    from .simulator.rinha import SCRIPTS, Play
+
+    if profile not in SCRIPTS:
+        raise Invalid(field="--profile", reason="preview or final")
+    settings = PaymentsSettings.read()
+    processors = (settings.processor_default_url, settings.processor_fallback_url)
+    play = Play(profile, url, processors, scale=scale, speed=speed)
+    with Progress(console=Console(stderr=True)) as bar:
+        task = bar.add_task(profile, total=1.0)
+        result = asyncio.run(play.run(lambda share: bar.update(task, completed=share)))
+    rows = {
+        "accepted": result.accepted,
+        "failed": result.failed,
+        "default / fallback": f"{result.processed['default']} / {result.processed['fallback']}",
+        "lag": result.lag,
+        "doubled": result.doubled,
+        "inconsistent": f"{result.inconsistent} in {result.checks} checks",
+        "differing": result.differing,
+        "p50 / p99 ms": f"{result.p50_ms} / {result.p99_ms}",
+        "liquid": str(round(result.liquid, 2)),
+        "score": str(round(result.score, 2)),
+    }
+    if as_json:
+        echo(json.dumps(rows))
+    else:
+        table = Table("", profile, title="Rinha de Backend 2025")
+        for name, value in rows.items():
+            table.add_row(name, str(value))
+        Console().print(table)
+    if not result.clean:
+        raise Exit(1)
+
+
+def _line(payment: Payment) -> str:
+    at = iso(payment.requested_at_ms) if payment.requested_at_ms else "-"
+    amount = decimal(payment.amount_cents)
+    tries = f"{payment.attempts} tries"
+    return f"{payment.correlation_id}  {amount:>12}  {payment.state:9}  {payment.processor or '-':8}  {at}  {tries}"
 
 
 def _run(act: Callable[[Payments], Awaitable[Answer]]) -> Answer:

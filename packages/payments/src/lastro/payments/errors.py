@@ -1,9 +1,21 @@
 """How payments says no."""
 
-from lastro.core.errors import Refused
+from lastro.core.errors import Invalid, NotFound, Refused
 
 
-class AlreadyAccepted(Refused):
-    """The payment {correlation_id} was accepted with another amount."""
+class BadPayment(Invalid):
+    """{field}: {reason}."""
 
-    code = "payments.already_accepted"
+    code = "payments.bad_payment"
+
+
+class UnknownPayment(NotFound):
+    """There is no payment {correlation_id}."""
+
+    code = "payments.unknown_payment"
+
+
+class NotDead(Refused):
+    """The payment {correlation_id} is {state}; only a dead one is retried by hand."""
+
+    code = "payments.not_dead"

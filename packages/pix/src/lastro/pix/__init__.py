@@ -1,1 +1,1 @@
-"""Brazil's instant payments, each settled exactly once."""
+"""Brazil's instant payments: every payment settled exactly once, by the SPI's rules, on Redis Streams."""

@@ -41,9 +41,10 @@ async def _engine(domain: str | None, settings: Settings, *, simulate: bool) -> 
         stop_on_signals(engine.stopping)
         web = Server(
             uvicorn.Config(
-                create_app(routers, settings, _plugged("lastro.fronts", domain)),
+                create_app(routers, settings),
                 host=settings.http_host,
                 port=settings.http_port,
+                uds=str(settings.http_socket) if settings.http_socket else None,
                 log_config=None,
                 access_log=False,
             )
@@ -75,6 +76,7 @@ def _links(web: Server, names: list[str], hub: Hub) -> Callable[[Run], Any]:
         while not web.started and not await engine.pause(0.02):
             pass
         if web.started:
+            engine.url = web.url
             echo(f"Lastro serves {', '.join(names)} on {web.url} (/docs, /readyz, /metrics) over {hub.url}")
 
     return links

@@ -25,6 +25,8 @@ class Run:
     hub: Hub
     settings: Settings
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    url: str = ""
+    """Where the services of this engine are reached, once they are: for simulators of the outside world."""
 
     async def pause(self, seconds: float) -> bool:
         """Wait, but not past the stop; True when it is time to stop."""

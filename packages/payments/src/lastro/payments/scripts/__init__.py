@@ -1,6 +1,7 @@
 """One typed stub per ``.lua`` file of this folder."""
 
-from typing import Literal
+from collections.abc import Sequence
+from typing import Any, Literal
 
 from lastro.core.keys import Key
 from lastro.core.redis.clients import Client
@@ -9,5 +10,60 @@ from lastro.core.scripts import script
 
 @script
 async def accept(
-    redis: Client, *, payment: Key, queue: Key, correlation_id: str, amount_cents: int, remember_seconds: int
-) -> Literal["ok", "again", "differs"]: ...
+    redis: Client, *, known: Key, queue: Key, correlation_id: str, amount_cents: int
+) -> Literal["ok", "again"]: ...
+
+
+@script
+async def claim(
+    redis: Client, *, queue: Key, known: Key, in_flight: Key, owners: Key, owner: str, processor: str, count: int
+) -> list[Any]: ...
+
+
+@script
+async def commit(
+    redis: Client,
+    *,
+    known: Key,
+    in_flight: Key,
+    by_date: Key,
+    totals: Key,
+    processor: str,
+    correlation_id: str,
+    amount_cents: int,
+    requested_at_ms: int,
+) -> Literal["unknown", "again", "ok"]: ...
+
+
+@script
+async def release(
+    redis: Client, *, known: Key, in_flight: Key, queue: Key, correlation_id: str, owner: str
+) -> Literal["ok", "not_ours"]: ...
+
+
+@script
+async def bury(
+    redis: Client, *, known: Key, in_flight: Key, correlation_id: str, owner: str, reason: str
+) -> Literal["ok", "not_ours"]: ...
+
+
+@script
+async def revive(redis: Client, *, known: Key, queue: Key, correlation_id: str) -> str: ...
+
+
+@script
+async def renew(redis: Client, *, owners: Key, owner: str, lease_ms: int) -> list[Any]: ...
+
+
+@script
+async def recover(
+    redis: Client, *, owners: Key, known: Key, theirs: Key, mine: Key, dead: str, owner: str, count: int
+) -> list[Any]: ...
+
+
+@script
+async def take_poll(redis: Client, *, health: Key, processor: str, every_ms: int) -> Literal["go", "wait"]: ...
+
+
+@script
+async def summarize(redis: Client, *, by_date: Key, totals: Sequence[Key], from_ms: int, to_ms: int) -> list[Any]: ...

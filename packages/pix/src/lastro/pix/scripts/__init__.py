@@ -1,13 +1,201 @@
-"""One typed stub per ``.lua`` file of this folder."""
+"""One typed stub per ``.lua`` file in this folder; the file's header is its documentation."""
 
-from typing import Literal
+from collections.abc import Sequence
+from typing import Any, Literal
 
 from lastro.core.keys import Key
 from lastro.core.redis.clients import Client
 from lastro.core.scripts import script
 
+Arg = str | bytes | int
+
+
+@script
+async def open_minute(
+    redis: Client, *, records: Key, minutes: Key, minute: str, forget_at_ms: int, visit_at_ms: int
+) -> Literal["open", "over"]: ...
+
+
+@script
+async def accept(
+    redis: Client,
+    *,
+    payments: Key,
+    accounts: Key,
+    deadlines: Key,
+    counters: Key,
+    backends: Key,
+    ks: Sequence[Key],
+    group: str,
+    minutes: int,
+    items: Sequence[Arg],
+) -> list[Any]: ...
+
+
+@script
+async def settle(
+    redis: Client,
+    *,
+    answers: Key,
+    accounts: Key,
+    count: Key,
+    cents: Key,
+    amount: Key,
+    counters: Key,
+    latency: Key,
+    answering: Key,
+    backends: Key,
+    ks: Sequence[Key],
+    group: str,
+    minutes: int,
+    items: Sequence[Arg],
+) -> list[Any]: ...
+
+
+@script
+async def confirm(
+    redis: Client,
+    *,
+    payments: Key,
+    count: Key,
+    cents: Key,
+    amount: Key,
+    counters: Key,
+    latency: Key,
+    backends: Key,
+    ks: Sequence[Key],
+    group: str,
+    minutes: int,
+    timestamp: str,
+    items: Sequence[Arg],
+) -> list[Any]: ...
+
+
+@script
+async def expire(
+    redis: Client,
+    *,
+    deadlines: Key,
+    accounts: Key,
+    counters: Key,
+    latency: Key,
+    backends: Key,
+    ks: Sequence[Key],
+    due: bytes,
+    minutes: int,
+    items: Sequence[Arg],
+) -> int: ...
+
+
+@script
+async def refund(
+    redis: Client,
+    *,
+    records: Key,
+    originals: Key,
+    returned: Key,
+    accounts: Key,
+    counters: Key,
+    backends: Key,
+    outbox_from: Key,
+    outbox_to: Key,
+    rtr_id: str,
+    original: str,
+    amount_cents: int,
+    reason: str,
+    giver: str,
+    taker: str,
+    archived_cents: str,
+    settled_ms: int,
+    age_ms_max: int,
+    body: bytes,
+    remember_seconds: int,
+) -> Literal["repeat", "conflict", "unknown", "late", "above", "short", "closed", "settled"]: ...
+
+
+@script
+async def fund(
+    redis: Client,
+    *,
+    accounts: Key,
+    funding: Key,
+    ispb: str,
+    amount_cents: int,
+    cents_max: int,
+    remember_seconds: int,
+) -> Literal["conflict", "repeat", "short", "full", "done"]: ...
+
 
 @script
 async def submit(
-    redis: Client, *, payment: Key, stream: Key, end_to_end_id: str, amount_cents: int, remember_seconds: int
-) -> Literal["ok", "again", "differs"]: ...
+    redis: Client,
+    *,
+    payments: Key,
+    tokens: Key,
+    lag_max: int,
+    capacity: int,
+    per_second: int,
+    bodies: Sequence[bytes],
+) -> list[Any]: ...
+
+
+@script
+async def bury(
+    redis: Client, *, source: Key, dead: Key, counters: Key, group: str, dead_max: int, items: Sequence[Arg]
+) -> int: ...
+
+
+@script
+async def replay(
+    redis: Client, *, dead: Key, source: Key, letter: str, fields: Sequence[Arg]
+) -> Literal["replayed", "gone"]: ...
+
+
+@script
+async def archive(redis: Client, *, records: Key, archived: Key, items: Sequence[bytes]) -> int: ...
+
+
+@script
+async def trim(redis: Client, *, outbox: Key, backends: Key, keep_ms: int) -> int: ...
+
+
+@script
+async def dismiss(redis: Client, *, source: Key, group: str, idle_ms: int) -> int: ...
+
+
+@script
+async def start_reading(
+    redis: Client, *, readers: Key, reader: str, readers_max: int, life_ms: int
+) -> Literal["reading", "full"]: ...
+
+
+@script
+async def take_list(
+    redis: Client, *, source: Key, in_hand: Key, hands: Key, consumer: str, count: int
+) -> list[bytes]: ...
+
+
+@script
+async def count_list(
+    redis: Client,
+    *,
+    in_hand: Key,
+    count: Key,
+    cents: Key,
+    amount: Key,
+    counters: Key,
+    dead: Key,
+    ks: Sequence[Key],
+    minutes: int,
+    dead_max: int,
+    source: str,
+    items: Sequence[Arg],
+) -> Literal["closed", "empty", "counted"]: ...
+
+
+@script
+async def give_back(redis: Client, *, source: Key, in_hand: Key, hands: Key, consumer: str, idle_ms: int) -> int: ...
+
+
+@script
+async def now(redis: Client, *, payments: Key) -> int: ...

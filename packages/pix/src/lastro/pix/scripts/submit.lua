@@ -1,20 +1,29 @@
--- @include "money.lua"
--- Take a payment in, once.
---   KEYS[1] payment   string, cents; created here, lives ARGV[3]
---   KEYS[2] stream    stream; one entry per new payment
---   ARGV[1] end_to_end_id
---   ARGV[2] amount_cents
---   ARGV[3] remember_seconds
+-- Put payments into their stream if their sender has the tokens and the engine is not behind.
+--   KEYS[1] payments      stream
+--   KEYS[2] tokens        string, the ms at which the sender's bucket is full again; lives until then
+--   ARGV[1] lag_max       entries that may wait in the stream
+--   ARGV[2] capacity      tokens in a full bucket
+--   ARGV[3] per_second    tokens that come back
+--   ARGV[4..] bodies      one payment each, a token each
 --   returns the first that applies:
---     "again"    it was taken with this amount (a retry)
---     "differs"  it was taken with another; nothing changed
---     "ok"       taken: entry {end_to_end_id, amount_cents}
-local payment, stream = KEYS[1], KEYS[2]
-local end_to_end_id, amount_cents, remember_seconds = ARGV[1], cents(ARGV[2]), ARGV[3]
-local stored = redis.call("GET", payment)
-if stored then
-  return stored == amount_cents and "again" or "differs"
+--     {"busy"}            the stream is too long
+--     {"wait", ms}        the bucket has too few tokens before that
+--     {"taken", id, ..}   the entries, in order
+--   writes {payment} to payments
+-- @include "parts/batch.lua"
+local count = #ARGV - 3
+if call("XLEN", KEYS[1]) + count > ARGV[1] + 0 then
+  return { "busy" }
 end
-redis.call("SET", payment, amount_cents, "EX", remember_seconds)
-redis.call("XADD", stream, "*", "end_to_end_id", end_to_end_id, "amount_cents", amount_cents)
-return "ok"
+local now = now_ms()
+local full = math.max(now, tonumber(call("GET", KEYS[2]) or 0)) + count * 1000 / ARGV[3]
+local wait = full - now - ARGV[2] * 1000 / ARGV[3]
+if wait > 0 then
+  return { "wait", math.ceil(wait) }
+end
+call("SET", KEYS[2], whole(math.ceil(full)), "PX", whole(math.ceil(full - now) + 1))
+local answer = { "taken" }
+for i = 4, #ARGV do
+  answer[i - 2] = call("XADD", KEYS[1], "*", "payment", ARGV[i])
+end
+return answer

@@ -1,0 +1,257 @@
+"""What payments can do. Each method is one business act and at most one script.
+
+The life of a payment: **queued** → **in flight** (claimed by a process for one processor, with the ``requestedAt`` that
+will be sent) → **done** (in the books) or **dead** (refused for what it is). Reference: the rules of exactly once.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import uuid4
+
+from lastro.core.redis import Hub
+from lastro.core.scripts import Batch, insist
+from lastro.payments import scripts
+from lastro.payments.errors import NotDead, UnknownPayment
+from lastro.payments.keys import CLUSTER_PREFIX, Keys
+from lastro.payments.model import PROCESSORS, Claim, Health, Payment, Processor, Totals
+from lastro.payments.settings import PaymentsSettings
+
+CLAIM_MAX = 100
+LEASE_MS = 3_000
+PAGE_MAX = 1_000
+WRITE_SECONDS = 1.2
+"""How long an accepted payment may wait for a store that is away before its sender hears 503."""
+SETTLE_SECONDS = 60.0
+"""How long the result of a charge is kept and written again; the next owner finds it out after that."""
+EVER = -1
+
+
+@dataclass(eq=False)
+class Payments:
+    """Payments on a hub; ``owner`` is this process's name for what it claims."""
+
+    hub: Hub
+    settings: PaymentsSettings
+    owner: str = field(default_factory=lambda: uuid4().hex[:12])
+
+    def __post_init__(self) -> None:
+        self.keys = Keys(self.settings.keyspace or (CLUSTER_PREFIX if self.hub.capabilities.cluster else ""))
+        self.batch = Batch(self.hub)
+
+    async def accept(self, correlation_id: str, amount_cents: int) -> bool:
+        """Record and queue it, once; True when it is new. Durable when this returns. Raises Busy."""
+        answer = await insist(
+            lambda: self.batch.submit(
+                scripts.accept,
+                known=self.keys.known,
+                queue=self.keys.queue,
+                correlation_id=correlation_id,
+                amount_cents=amount_cents,
+            ),
+            within_seconds=WRITE_SECONDS,
+        )
+        return answer == "ok"
+
+    async def claim(self, processor: Processor, count: int) -> list[Claim]:
+        """Take up to ``count`` of the oldest for a processor; from here on only their outcome there matters."""
+        flat = await self.batch.submit(
+            scripts.claim,
+            queue=self.keys.queue,
+            known=self.keys.known,
+            in_flight=self.keys.in_flight(self.owner),
+            owners=self.keys.owners,
+            owner=self.owner,
+            processor=processor,
+            count=min(count, CLAIM_MAX),
+        )
+        return [
+            Claim(
+                correlation_id=id_.decode(),
+                amount_cents=int(amount),
+                processor=processor,
+                requested_at_ms=int(at),
+                attempts=int(attempts),
+            )
+            for id_, amount, at, attempts in _rows(flat, 4)
+        ]
+
+    async def commit(self, claim: Claim, requested_at_ms: int | None = None) -> None:
+        """Enter it into its processor's books, once; kept and written again while the store is away."""
+        await insist(
+            lambda: self.batch.submit(
+                scripts.commit,
+                known=self.keys.known,
+                in_flight=self.keys.in_flight(self.owner),
+                by_date=self.keys.by_date,
+                totals=self.keys.totals(claim.processor),
+                processor=claim.processor,
+                correlation_id=claim.correlation_id,
+                amount_cents=claim.amount_cents,
+                requested_at_ms=claim.requested_at_ms if requested_at_ms is None else requested_at_ms,
+            ),
+            within_seconds=SETTLE_SECONDS,
+        )
+
+    async def release(self, claim: Claim) -> None:
+        """Give it back to the queue: it is known that nobody charged it."""
+        await insist(
+            lambda: self.batch.submit(
+                scripts.release,
+                known=self.keys.known,
+                in_flight=self.keys.in_flight(self.owner),
+                queue=self.keys.queue,
+                correlation_id=claim.correlation_id,
+                owner=self.owner,
+            ),
+            within_seconds=SETTLE_SECONDS,
+        )
+
+    async def bury(self, claim: Claim, reason: str) -> None:
+        """Set it aside with its reason: the processor refuses it for what it is."""
+        await insist(
+            lambda: self.batch.submit(
+                scripts.bury,
+                known=self.keys.known,
+                in_flight=self.keys.in_flight(self.owner),
+                correlation_id=claim.correlation_id,
+                owner=self.owner,
+                reason=reason,
+            ),
+            within_seconds=SETTLE_SECONDS,
+        )
+
+    async def retry(self, correlation_id: str) -> None:
+        """Queue a dead payment again, by hand. Raises UnknownPayment, NotDead."""
+        was = await scripts.revive(
+            self.hub.write, known=self.keys.known, queue=self.keys.queue, correlation_id=correlation_id
+        )
+        if not was:
+            raise UnknownPayment(correlation_id=correlation_id)
+        if was != "dead":
+            raise NotDead(correlation_id=correlation_id, state=was)
+
+    async def renew(self) -> list[str]:
+        """Say that this process lives; returns the owners who are dead."""
+        dead = await scripts.renew(self.hub.write, owners=self.keys.owners, owner=self.owner, lease_ms=LEASE_MS)
+        return [name.decode() for name in dead]
+
+    async def recover(self, dead: str) -> list[Claim]:
+        """Take over what a dead owner had in flight, at most CLAIM_MAX at a time; each is of unknown outcome."""
+        flat = await scripts.recover(
+            self.hub.write,
+            owners=self.keys.owners,
+            known=self.keys.known,
+            theirs=self.keys.in_flight(dead),
+            mine=self.keys.in_flight(self.owner),
+            dead=dead,
+            owner=self.owner,
+            count=CLAIM_MAX,
+        )
+        return [
+            Claim(
+                correlation_id=id_.decode(),
+                amount_cents=int(amount),
+                processor="default" if processor == b"default" else "fallback",
+                requested_at_ms=int(at),
+                attempts=int(attempts),
+                unknown=True,
+            )
+            for id_, amount, processor, at, attempts in _rows(flat, 5)
+        ]
+
+    async def recall(self) -> list[Claim]:
+        """What this owner has in flight, as of unknown outcome: for when the answer to a claim was lost."""
+        ids: set[Any] = await self.hub.read.smembers(self.keys.in_flight(self.owner))
+        found = [await self.payment(id_.decode()) for id_ in ids]
+        return [
+            Claim(
+                correlation_id=payment.correlation_id,
+                amount_cents=payment.amount_cents,
+                processor=payment.processor,
+                requested_at_ms=payment.requested_at_ms,
+                attempts=payment.attempts,
+                unknown=True,
+            )
+            for payment in found
+            if payment.processor is not None and payment.requested_at_ms is not None
+        ]
+
+    async def may_poll(self, processor: Processor) -> bool:
+        """True for one process of all, at most once per ``poll_seconds``: it may ask the processor for its health."""
+        every_ms = int(self.settings.poll_seconds * 1000)
+        word = await scripts.take_poll(self.hub.write, health=self.keys.health, processor=processor, every_ms=every_ms)
+        return word == "go"
+
+    async def publish_health(self, processor: Processor, health: Health) -> None:
+        """Tell all processes what the processor said."""
+        await self.hub.write.hset(self.keys.health, processor, f"{int(health.failing)}|{health.delay_ms}")
+
+    async def health(self) -> dict[Processor, Health]:
+        """What the processors last said of themselves; healthy until one has spoken."""
+        told: list[Any] = await self.hub.read.hmget(self.keys.health, list(PROCESSORS))
+        found: dict[Processor, Health] = {}
+        for processor, text in zip(PROCESSORS, told, strict=True):
+            failing, delay = (text or b"0|0").split(b"|")
+            found[processor] = Health(failing=failing == b"1", delay_ms=int(delay))
+        return found
+
+    async def summary(self, from_ms: int | None = None, to_ms: int | None = None) -> dict[Processor, Totals]:
+        """What each processor charged in ``from``..``to``, both included, each open when None; exact."""
+        flat = await scripts.summarize(
+            self.hub.read,
+            by_date=self.keys.by_date,
+            totals=[self.keys.totals(processor) for processor in PROCESSORS],
+            from_ms=EVER if from_ms is None else from_ms,
+            to_ms=EVER if to_ms is None else to_ms,
+        )
+        return {
+            processor: Totals(requests=int(count), amount_cents=int(cents))
+            for processor, (count, cents) in zip(PROCESSORS, _rows(flat, 2), strict=True)
+        }
+
+    async def payment(self, correlation_id: str) -> Payment:
+        """One payment as it stands. Raises UnknownPayment."""
+        record: Any = await self.hub.read.hget(self.keys.known, correlation_id)
+        if record is None:
+            raise UnknownPayment(correlation_id=correlation_id)
+        return _payment(correlation_id, record)
+
+    async def dead(self, cursor: int = 0) -> tuple[int, list[Payment]]:
+        """A page of the dead payments and the cursor of the next; 0 is the end."""
+        told: Any = await self.hub.read.hscan(self.keys.known, cursor, count=PAGE_MAX)
+        after, page = told
+        found = [_payment(id_.decode(), record) for id_, record in page.items() if record.startswith(b"dead|")]
+        return int(after), found
+
+    async def waiting(self) -> int:
+        """How many are queued and not claimed."""
+        return int(await self.hub.read.llen(self.keys.queue))
+
+    async def purge(self) -> None:
+        """Forget everything, known ids included, in one command."""
+        owners: list[Any] = await self.hub.read.hkeys(self.keys.owners)
+        await self.hub.write.delete(
+            self.keys.queue,
+            self.keys.by_date,
+            self.keys.known,
+            *(self.keys.totals(processor) for processor in PROCESSORS),
+            *(self.keys.in_flight(owner.decode()) for owner in owners),
+        )
+
+
+def _rows(flat: Sequence[Any], width: int) -> list[tuple[Any, ...]]:
+    return [tuple(flat[i : i + width]) for i in range(0, len(flat), width)]
+
+
+def _payment(correlation_id: str, record: bytes) -> Payment:
+    state, cents, processor, at, attempts, note = record.decode().split("|", 5)
+    return Payment(
+        correlation_id=correlation_id,
+        amount_cents=int(cents),
+        state=state,  # type: ignore[arg-type]  # the scripts write no other
+        processor=processor or None,  # type: ignore[arg-type]  # likewise
+        requested_at_ms=int(at) if at else None,
+        attempts=int(attempts),
+        reason=note if state == "dead" else None,
+    )

@@ -1,0 +1,99 @@
+"""One processor, asked over HTTP; every outcome is told for what it is.
+
+A payment's outcome decides about money, so a try ends in one of the words of `Outcome`, and a timeout is never
+"failed".
+"""
+
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Literal
+
+import msgspec
+
+from lastro.core.clock import iso, parse_iso
+from lastro.payments.engine.http import Answer, Cut, HttpClient, NotConnected
+from lastro.payments.model import Claim, Health
+
+Outcome = Literal["taken", "known", "refused", "unknown", "wrong"]
+"""taken: 200. known: 422, this processor has the id. refused: it certainly did not take it. unknown: it may have.
+wrong: 4xx, it will never take this."""
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A payment that the processor has."""
+
+    amount_cents: int
+    requested_at_ms: int
+
+
+class _Told(msgspec.Struct, rename="camel"):
+    """The processor's own record; amounts are read as decimals, never as floats."""
+
+    amount: Decimal
+    requested_at: str
+
+
+@dataclass(eq=False)
+class Client:
+    """A processor."""
+
+    http: HttpClient
+
+    async def pay(self, claim: Claim) -> tuple[Outcome, str]:
+        """Send the payment exactly as claimed; the outcome and, when there is more to say, why."""
+        body = msgspec.json.encode(
+            {
+                "correlationId": claim.correlation_id,
+                "amount": msgspec.Raw(b"%d.%02d" % divmod(claim.amount_cents, 100)),
+                "requestedAt": iso(claim.requested_at_ms),
+            }
+        )
+        try:
+            answer = await self.http.ask(b"POST /payments", body)
+        except NotConnected:
+            return "refused", "no connection"
+        except Cut:
+            return "unknown", "no answer"
+        return outcome_of(answer)
+
+    async def find(self, correlation_id: str) -> "Held | Literal['unknown'] | None":
+        """What it holds under this id, None if nothing, "unknown" without an answer."""
+        try:
+            answer = await self.http.ask(b"GET /payments/%s" % correlation_id.encode())
+        except (NotConnected, Cut):
+            return "unknown"
+        if answer.status == 404:  # noqa: PLR2004  # the contract's word for "not here"
+            return None
+        if answer.status != 200:  # noqa: PLR2004
+            return "unknown"
+        told = msgspec.json.decode(answer.body, type=_Told)
+        return Held(int(told.amount * 100), parse_iso(told.requested_at, field="requestedAt"))
+
+    async def health(self) -> Health | None:
+        """What it says of itself; None when it does not answer, or says that we ask too often."""
+        try:
+            answer = await self.http.ask(b"GET /payments/service-health")
+        except (NotConnected, Cut):
+            return None
+        if answer.status != 200:  # noqa: PLR2004
+            return None
+        told = msgspec.json.decode(answer.body)
+        return Health(failing=bool(told["failing"]), delay_ms=int(told["minResponseTime"]))
+
+
+def outcome_of(answer: Answer) -> tuple[Outcome, str]:
+    """What a processor's answer to a payment means (reference §2, §8)."""
+    match answer.status:
+        case 200:
+            return "taken", ""
+        case 422:
+            return "known", ""
+        case 429:
+            return "refused", "too many"
+        case 500 if not answer.body:
+            return "refused", "failing"
+        case status if 400 <= status < 500:  # noqa: PLR2004
+            return "wrong", f"{status} {answer.body[:200].decode(errors='replace')}"
+        case status:
+            return "unknown", f"{status}"

@@ -1,0 +1,21 @@
+-- @include "parts/record.lua"
+-- Give a payment back to the queue: the processor is known not to have taken it.
+--   KEYS[1] known      hash id -> record
+--   KEYS[2] in_flight  set of the ids of this owner
+--   KEYS[3] queue      list of ids; it becomes the next to be claimed
+--   ARGV[1] correlation_id
+--   ARGV[2] owner
+--   flags  allow-oom
+--   returns the first that applies:
+--     "not_ours"  it is not in flight here: nothing changed
+--     "ok"        queued again, for any processor
+local known, in_flight, queue = KEYS[1], KEYS[2], KEYS[3]
+local id, owner = ARGV[1], ARGV[2]
+local state, amount, _, _, attempts, holder = record_of(known, id)
+if state ~= "in_flight" or holder ~= owner then
+  return "not_ours"
+end
+record_set(known, id, "queued", amount, "", "", attempts, "")
+redis.call("SREM", in_flight, id)
+redis.call("RPUSH", queue, id)
+return "ok"

@@ -1,0 +1,13 @@
+-- @include "parts/record.lua"
+-- Queue a dead payment again.
+--   KEYS[1] known  hash id -> record
+--   KEYS[2] queue  list of ids
+--   ARGV[1] correlation_id
+--   returns the state it was in: only "dead" was changed; "" when the id is unknown
+local known, queue, id = KEYS[1], KEYS[2], ARGV[1]
+local state, amount, _, _, attempts = record_of(known, id)
+if state == "dead" then
+  record_set(known, id, "queued", amount, "", "", attempts, "")
+  redis.call("LPUSH", queue, id)
+end
+return state or ""

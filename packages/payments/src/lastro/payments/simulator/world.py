@@ -1,0 +1,69 @@
+"""Two processors and a crowd that pays: what ``lastro up --simulate`` shows."""
+
+import asyncio
+import random
+from decimal import Decimal
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+import httpx
+import structlog
+import uvicorn
+
+from lastro.core.app import Server
+from lastro.core.worker import Run
+from lastro.payments.settings import PaymentsSettings
+
+from . import Book, processor_app
+
+PAYMENTS_PER_SECOND = 20
+WEATHER_SECONDS = 10.0
+
+log = structlog.get_logger()
+
+
+async def world(run: Run) -> None:
+    """Both processors, with changing weather, on the addresses of the settings; a payment every now and then."""
+    settings = PaymentsSettings.read()
+    books = {
+        settings.processor_default_url: Book(fee=settings.fee_default),
+        settings.processor_fallback_url: Book(fee=settings.fee_fallback),
+    }
+    servers = [_server(url, book) for url, book in books.items()]
+    serving = [asyncio.create_task(server.serve()) for server in servers]
+    await asyncio.gather(_pay(run), _weather(run, list(books.values())))
+    for server in servers:
+        server.should_exit = True
+    await asyncio.gather(*serving)
+
+
+def _server(url: str, book: Book) -> Server:
+    parts = urlsplit(url)
+    return Server(
+        uvicorn.Config(
+            processor_app(book),
+            host=parts.hostname or "127.0.0.1",
+            port=parts.port or 80,
+            log_config=None,
+            access_log=False,
+            timeout_graceful_shutdown=1,
+        )
+    )
+
+
+async def _pay(run: Run) -> None:
+    while not run.url and not await run.pause(0.05):
+        pass
+    async with httpx.AsyncClient(base_url=run.url) as client:
+        while not await run.pause(random.expovariate(PAYMENTS_PER_SECOND)):
+            amount = Decimal(random.randrange(100, 100_000)) / 100
+            body = f'{{"correlationId": "{uuid4()}", "amount": {amount}}}'
+            answer = await client.post("/payments", content=body, headers={"content-type": "application/json"})
+            if answer.is_error:
+                log.warning("payments.refused", status=answer.status_code)
+
+
+async def _weather(run: Run, books: list[Book]) -> None:
+    while not await run.pause(WEATHER_SECONDS):
+        book = random.choice(books)
+        book.delay_ms, book.failing = random.choice([(0, False), (0, False), (50, False), (300, False), (10, True)])

@@ -1,0 +1,213 @@
+"""Each payment is charged once, at one processor, whatever the processors do."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from uuid import uuid4
+
+import pytest
+import uvicorn
+
+from lastro.core.app import Server
+from lastro.core.redis import Hub
+from lastro.core.settings import Settings
+from lastro.core.testing import wait_for
+from lastro.core.worker import Run
+from lastro.payments.engine import Payments
+from lastro.payments.engine.sender import Sender
+from lastro.payments.model import Claim
+from lastro.payments.settings import PaymentsSettings
+from lastro.payments.simulator import Book, processor_app
+
+pytestmark = pytest.mark.anyio
+
+
+@dataclass
+class World:
+    """Two processors and an engine that may send to them."""
+
+    default: Book
+    fallback: Book
+    payments: Payments
+    run: Run
+
+    async def pay(self, count: int = 1) -> list[str]:
+        """Accept so many payments."""
+        ids = [str(uuid4()) for _ in range(count)]
+        await asyncio.gather(*(self.payments.accept(id_, 1990) for id_ in ids))
+        return ids
+
+    async def all_done(self, ids: list[str]) -> bool:
+        """Every one of them is in the books."""
+        return all([(await self.payments.payment(id_)).state == "done" for id_ in ids])
+
+    async def agrees(self, ids: list[str]) -> None:
+        """Each id at exactly one processor, and our books equal to theirs, to the cent and the millisecond."""
+        both = [id_ for book in (self.default, self.fallback) for id_ in book.payments]
+        assert sorted(both) == sorted(ids)
+        totals = await self.payments.summary()
+        for name, book in (("default", self.default), ("fallback", self.fallback)):
+            assert totals[name].requests == len(book.payments), name  # type: ignore[index]  # the two names
+            for id_, (cents, at) in book.payments.items():
+                ours = await self.payments.payment(id_)
+                assert (ours.amount_cents, ours.requested_at_ms, ours.processor) == (cents, at, name)
+
+
+@asynccontextmanager
+async def listening(book: Book) -> AsyncIterator[str]:
+    """A processor on a free port."""
+    config = uvicorn.Config(
+        processor_app(book), port=0, log_config=None, access_log=False, timeout_graceful_shutdown=1, loop="asyncio"
+    )
+    server = Server(config)
+    serving = asyncio.create_task(server.serve())
+    await wait_for(lambda: server.started, "the processor")
+    yield server.url
+    server.should_exit = True
+    await serving
+
+
+@pytest.fixture
+async def world(hub: Hub) -> AsyncIterator[World]:
+    """Healthy processors; the sender is not running yet."""
+    default, fallback = Book(), Book()
+    async with listening(default) as default_url, listening(fallback) as fallback_url:
+        settings = PaymentsSettings(
+            processor_default_url=default_url, processor_fallback_url=fallback_url, max_concurrent_requests=50
+        )
+        run = Run(hub=hub, settings=Settings(grace_seconds=2))
+        yield World(default, fallback, Payments(hub, settings), run)
+
+
+@asynccontextmanager
+async def sending(world: World) -> AsyncIterator[None]:
+    """The sender at work; ended as SIGTERM ends it."""
+    await world.payments.renew()
+    work = asyncio.create_task(Sender(world.payments).run(world.run))
+    yield
+    world.run.stopping.set()
+    await work
+
+
+async def test_healthy_processors_charge_everything_at_the_default(world: World) -> None:
+    ids = await world.pay(200)
+    async with sending(world):
+        await wait_for(lambda: world.all_done(ids), "all charges")
+    await world.agrees(ids)
+    assert len(world.default.payments) == 200
+
+
+async def test_while_the_default_fails_the_fallback_charges(world: World) -> None:
+    world.default.failing = True
+    ids = await world.pay(50)
+    async with sending(world):
+        await wait_for(lambda: world.all_done(ids), "all charges")
+    await world.agrees(ids)
+    assert len(world.fallback.payments) == 50
+
+
+async def test_while_both_fail_everything_is_accepted_and_drains_when_one_is_back(world: World) -> None:
+    world.default.failing = world.fallback.failing = True
+    async with sending(world):
+        ids = await world.pay(100)
+        await wait_for(lambda: len(world.default.journal) + len(world.fallback.journal) >= 2, "some refusals")
+        assert not world.default.payments
+        world.default.failing = False
+        await wait_for(lambda: world.all_done(ids), "the drain")
+    await world.agrees(ids)
+
+
+@pytest.mark.parametrize("hostile", ["close_after_record", "fail_after_record"])
+async def test_a_charge_whose_answer_was_lost_is_found_where_it_is_and_never_made_elsewhere(
+    world: World, hostile: str
+) -> None:
+    """The processor took it and said nothing: the same id and the same requestedAt are sent there again."""
+    world.default.hostile = hostile  # type: ignore[assignment]  # the two modes above
+    ids = await world.pay(20)
+    async with sending(world):
+        await wait_for(lambda: len(world.default.payments) == 20, "the silent charges")
+        world.default.hostile = ""
+        await wait_for(lambda: world.all_done(ids), "their books")
+    await world.agrees(ids)
+    assert not world.fallback.payments
+
+
+async def test_a_slow_body_is_only_slow(world: World) -> None:
+    world.default.hostile = "slow_body"
+    ids = await world.pay(10)
+    async with sending(world):
+        await wait_for(lambda: world.all_done(ids), "the charges")
+    await world.agrees(ids)
+
+
+async def test_what_a_killed_process_had_sent_is_resolved_by_the_next_one(world: World) -> None:
+    """Half of it was charged before the crash, half never arrived: each ends at its processor, once."""
+    killed = Payments(world.payments.hub, world.payments.settings)
+    await killed.renew()
+    ids = await world.pay(20)
+    claims: list[Claim] = await killed.claim("default", 20)
+    for claim in claims[:10]:
+        await world.default.pay(claim.correlation_id, claim.amount_cents, claim.requested_at_ms)
+    async with sending(world):
+        await wait_for(lambda: world.all_done(ids), "the inheritance", 15)
+    await world.agrees(ids)
+    assert len(world.default.payments) == 20
+
+
+async def test_claims_whose_answer_was_lost_are_found_again_and_sent(world: World) -> None:
+    ids = await world.pay(20)
+    await world.payments.renew()
+    await world.payments.claim("fallback", 20)
+    async with sending(world):
+        await wait_for(lambda: world.all_done(ids), "the lost claims")
+    await world.agrees(ids)
+    assert len(world.fallback.payments) == 20
+
+
+async def test_an_id_that_somebody_else_charged_there_is_entered_as_the_processor_has_it(world: World) -> None:
+    (id_,) = await world.pay()
+    world.default.payments[id_] = (555, 1_752_150_896_123)
+    async with sending(world):
+        await wait_for(lambda: world.all_done([id_]), "the entry")
+    await world.agrees([id_])
+
+
+async def test_a_full_processor_is_given_time_and_nothing_is_lost(world: World) -> None:
+    world.default.running = 790
+    ids = await world.pay(60)
+    async with sending(world):
+        await wait_for(lambda: world.all_done(ids), "all charges", 15)
+    await world.agrees(ids)
+
+
+async def test_a_stop_finishes_what_was_sent(world: World) -> None:
+    world.default.delay_ms = 200
+    ids = await world.pay(30)
+    async with sending(world):
+        await wait_for(lambda: world.default.running == 30, "all sent")
+    assert await world.all_done(ids)
+    await world.agrees(ids)
+
+
+async def test_health_is_asked_for_at_most_once_in_five_seconds_by_all_together(world: World) -> None:
+    asked: list[bool] = []
+    turn: Callable[[], Awaitable[bool]] = world.default.health_turn
+
+    async def counted() -> bool:
+        asked.append(True)
+        return await turn()
+
+    world.default.health_turn = counted  # type: ignore[method-assign]  # the processor's own doorbell
+    world.default.delay_ms = 7
+    other = World(world.default, world.fallback, Payments(world.payments.hub, world.payments.settings), world.run)
+    await other.payments.renew()
+    async with sending(world):
+        second = asyncio.create_task(Sender(other.payments).run(other.run))
+        await wait_for(lambda: _heard(world), "the processor's word")
+    await second
+    assert len(asked) == 1
+
+
+async def _heard(world: World) -> bool:
+    return (await world.payments.health())["default"].delay_ms == 7

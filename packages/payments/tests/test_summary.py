@@ -1,0 +1,55 @@
+"""Summaries are exact at every edge, and cost the same however many payments there are."""
+
+import random
+from uuid import uuid4
+
+import pytest
+
+from lastro.core.redis import Hub
+from lastro.payments.engine import Payments
+from lastro.payments.model import PROCESSORS, Claim, Totals
+from lastro.payments.settings import PaymentsSettings
+
+pytestmark = pytest.mark.anyio
+
+DAY_MS = 86_400_000
+START_MS = 1_752_150_896_123
+
+
+async def test_any_window_agrees_with_a_list_of_all_payments(hub: Hub) -> None:
+    seed = random.randrange(2**32)
+    print(f"seed {seed}")
+    chance, payments = random.Random(seed), Payments(hub, PaymentsSettings())
+    await payments.renew()
+    taken = []
+    spread = [10, 3_000, 100_000, 5_000_000, 3 * DAY_MS]
+    for _ in range(150):
+        at = START_MS + chance.randrange(chance.choice(spread))
+        claim = Claim(
+            correlation_id=str(uuid4()),
+            amount_cents=chance.randrange(1, 10**9),
+            processor=chance.choice(PROCESSORS),
+            requested_at_ms=at,
+        )
+        await payments.accept(claim.correlation_id, claim.amount_cents)
+        await payments.commit(claim)
+        taken.append(claim)
+    edges = [claim.requested_at_ms + chance.choice([-1, 0, 1]) for claim in taken]
+    for _ in range(300):
+        since, until = (chance.choice([None, 0, 10**15, chance.choice(edges)]) for _ in range(2))
+        found = await payments.summary(since, until)
+        for processor in PROCESSORS:
+            inside = [
+                claim.amount_cents
+                for claim in taken
+                if claim.processor == processor
+                and (since is None or claim.requested_at_ms >= since)
+                and (until is None or claim.requested_at_ms <= until)
+            ]
+            assert found[processor] == Totals(requests=len(inside), amount_cents=sum(inside)), (since, until)
+
+
+async def test_before_any_payment_the_summary_is_zero(hub: Hub) -> None:
+    payments = Payments(hub, PaymentsSettings())
+    for window in ((None, None), (0, 1), (5, None), (None, 5), (5, 1)):
+        assert set((await payments.summary(*window)).values()) == {Totals(requests=0, amount_cents=0)}

@@ -1,0 +1,39 @@
+"""Dead letters: list, show, replay, drop."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Response
+
+from lastro.pix.engine import letters
+
+from .request import Engine, reply
+
+router = APIRouter(prefix="/dead")
+
+
+@router.get("")
+async def list_letters(
+    pix: Engine,
+    after: Annotated[str, Query(pattern=r"^(-|\d{1,15}-\d{1,15})$")] = "-",
+    count: Annotated[int, Query(ge=1, le=letters.PAGE_MAX)] = 100,
+) -> Response:
+    """A page, oldest first; ``after`` the last id of the page before."""
+    return reply(await letters.letters(pix, after=after, count=count))
+
+
+@router.get("/{letter_id}")
+async def show(letter_id: str, pix: Engine) -> Response:
+    """One dead letter with the fields it came with."""
+    return reply(await letters.letter(pix, letter_id))
+
+
+@router.post("/{letter_id}/replay")
+async def replay(letter_id: str, pix: Engine) -> Response:
+    """Put it back into its stream."""
+    return reply({"replayed": await letters.replay(pix, letter_id)})
+
+
+@router.delete("/{letter_id}", status_code=204)
+async def drop(letter_id: str, pix: Engine) -> None:
+    """Throw it away."""
+    await letters.drop(pix, letter_id)

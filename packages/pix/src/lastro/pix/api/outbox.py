@@ -1,0 +1,84 @@
+"""Answers for one backend: pulled as the SPI's interface has it (start, next, delete), or as server-sent events."""
+
+from collections.abc import AsyncIterator
+from typing import Annotated
+from uuid import uuid4
+
+import msgspec
+from fastapi import APIRouter, Header, Query, Request, Response
+from fastapi.responses import StreamingResponse
+
+from lastro.core.errors import Busy, Invalid
+from lastro.pix.engine import outbox
+from lastro.pix.engine.pix import Pix
+
+from .request import WAIT_SECONDS_MAX, Engine, reply
+
+router = APIRouter(prefix="/out")
+
+Wait = Annotated[float, Query(ge=0, le=WAIT_SECONDS_MAX, description="seconds to wait for the first message")]
+EVENT_WAIT_SECONDS = 1.0
+
+
+@router.get("/{backend_id}/start")
+async def start(request: Request, backend_id: str, pix: Engine, wait: Wait = 5) -> Response:
+    """Begin to read: the first messages, and in ``PI-Pull-Next`` where the next ones are."""
+    _known(backend_id)
+    reader = uuid4().hex
+    await outbox.start(pix, backend_id, reader)
+    return await _pulled(request, pix, backend_id, reader, wait)
+
+
+@router.get("/{backend_id}/events")
+async def events(
+    request: Request, backend_id: str, pix: Engine, last_event_id: Annotated[str, Header()] = "$"
+) -> StreamingResponse:
+    """Every answer as an event, from ``Last-Event-ID`` on, or from now."""
+    _known(backend_id)
+    if last_event_id != "$" and not all(part.isdigit() for part in last_event_id.split("-", 1)):
+        raise Invalid(field="Last-Event-ID", reason="not the id of an event")
+    return StreamingResponse(_events(request, pix, backend_id, last_event_id), media_type="text/event-stream")
+
+
+@router.get("/{backend_id}/{reader}")
+async def pull(request: Request, backend_id: str, reader: str, pix: Engine, wait: Wait = 5) -> Response:
+    """Acknowledge what this reader got before, and the next messages; 204 when none came in time."""
+    _known(backend_id)
+    return await _pulled(request, pix, backend_id, reader, wait)
+
+
+@router.delete("/{backend_id}/{reader}", status_code=204)
+async def stop(backend_id: str, reader: str, pix: Engine) -> None:
+    """Acknowledge and leave."""
+    _known(backend_id)
+    await outbox.stop(pix, backend_id, reader)
+
+
+def _known(backend_id: str) -> None:
+    if not (backend_id.isascii() and backend_id.isalnum() and len(backend_id) <= 64):  # noqa: PLR2004 - as intake has it
+        raise Invalid(field="backend_id", reason="letters and digits")
+
+
+async def _pulled(request: Request, pix: Pix, backend_id: str, reader: str, wait: float) -> Response:
+    messages = await outbox.pull(pix, backend_id, reader, wait_seconds=wait)
+    path = request.url.path.rpartition("/")[0]
+    headers = {"PI-Pull-Next": f"{path}/{reader}"}
+    if not messages:
+        return Response(status_code=204, headers=headers)
+    return reply([{"resource_id": message.id, **message.fields} for message in messages], headers=headers)
+
+
+async def _events(request: Request, pix: Pix, backend_id: str, after: str) -> AsyncIterator[bytes]:
+    if after == "$":
+        after = await outbox.last_id(pix, backend_id)
+    while not await request.is_disconnected():
+        try:
+            messages = await outbox.read(pix, backend_id, after, wait_seconds=EVENT_WAIT_SECONDS)
+        except Busy:
+            yield b"event: busy\ndata: {}\n\n"
+            return
+        for message in messages:
+            after = message.id
+            yield b"id: %b\ndata: %b\n\n" % (after.encode(), msgspec.json.encode(message.fields))
+        if not messages:
+            yield b": nothing new\n\n"

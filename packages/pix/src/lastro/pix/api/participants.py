@@ -1,0 +1,53 @@
+"""Participants: accounts, funding, statements."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Response
+from pydantic import BaseModel, Field
+
+from lastro.pix.engine import accounts, statements
+
+from .request import Engine, reply
+
+router = APIRouter(prefix="/participants")
+
+
+class Funding(BaseModel):
+    """Money from or to the central bank."""
+
+    id: str = Field(min_length=1, max_length=accounts.ACT_MAX, description="of this act: a repeat changes nothing")
+    amount_cents: int = Field(description="negative takes out", strict=True)
+
+
+@router.get("")
+async def list_accounts(pix: Engine) -> Response:
+    """Every participant's Conta PI."""
+    return reply(await accounts.accounts(pix))
+
+
+@router.get("/{ispb}")
+async def account(ispb: str, pix: Engine) -> Response:
+    """One participant's Conta PI."""
+    return reply(await accounts.account(pix, ispb))
+
+
+@router.post("/{ispb}/funding", status_code=201)
+async def fund(ispb: str, funding: Funding, pix: Engine) -> Response:
+    """Put money in, or take it out; a new participant begins here. Safe to repeat."""
+    return reply(await accounts.fund(pix, ispb, funding.amount_cents, funding.id), 201)
+
+
+@router.get("/{ispb}/statement")
+async def statement(
+    ispb: str,
+    pix: Engine,
+    count: Annotated[int, Query(ge=1, le=statements.COUNT_MAX)] = 100,
+    before: Annotated[str, Query(pattern=r"^(\+|\d{1,15}-\d{1,15})$")] = "+",
+) -> Response:
+    """The latest movements, newest last; ``before`` an entry for the page before it."""
+    return reply(
+        {
+            "account": await accounts.account(pix, ispb),
+            "movements": await statements.movements(pix, ispb, count=count, before=before),
+        }
+    )

@@ -1,0 +1,97 @@
+"""Payments, answers and returns."""
+
+from fastapi import APIRouter, Request, Response
+
+from lastro.core.errors import Invalid, TooLarge
+from lastro.pix.engine import orders, refunds
+from lastro.pix.model.payment import Answer, Payment, Return
+
+from .request import Engine, body_of, decode, reply, told
+
+router = APIRouter()
+
+_PAYMENT = {
+    "end_to_end_id": "E9999000120261121030000000000001",
+    "payer": "99990001",
+    "payee": "99990002",
+    "amount": "123.45",
+    "local_instrument": "DICT",
+    "key": "+5511999999999",
+}
+_ANSWER = {"end_to_end_id": "E9999000120261121030000000000001", "payee": "99990002", "status": "ACSP"}
+_RETURN = {
+    "rtr_id": "D9999000220261121030100000000001",
+    "end_to_end_id": "E9999000120261121030000000000001",
+    "amount": "23.45",
+    "reason": "MD06",
+}
+
+
+@router.post("/payments", status_code=202, openapi_extra=body_of(_PAYMENT))
+async def submit(request: Request, pix: Engine) -> Response:
+    """Send one payment: 202 when it is new, 200 with its state when it was here before. Safe to repeat."""
+    body = await request.body()
+    if len(body) > pix.settings.body_bytes_max:
+        raise TooLarge(limit_bytes=pix.settings.body_bytes_max)
+    payment = decode(body, Payment)
+    before = (await orders.submit(pix, [payment]))[0]
+    if before:
+        return reply(told(before))
+    return reply({"id": payment.end_to_end_id, "state": "RECEIVED"}, 202)
+
+
+@router.post("/payments/bulk", status_code=202, openapi_extra=body_of(_PAYMENT, "application/x-ndjson"))
+async def submit_bulk(request: Request, pix: Engine) -> Response:
+    """Send payments of one payer, a line each. All are taken or none; the first wrong line is named."""
+    lines = [line for line in (await request.body()).splitlines() if line.strip()]
+    if not 0 < len(lines) <= orders.BULK_MAX:
+        raise Invalid(field="body", reason=f"1 to {orders.BULK_MAX} lines, one payment each")
+    payments = []
+    for number, line in enumerate(lines, 1):
+        if len(line) > pix.settings.body_bytes_max:
+            raise TooLarge(limit_bytes=pix.settings.body_bytes_max)
+        payments.append(decode(line, Payment, where=f"line {number}: "))
+    if len({payment.payer for payment in payments}) > 1:
+        raise Invalid(field="payer", reason="one payer in one call: its token bucket pays for it")
+    before = await orders.submit(pix, payments)
+    states = [
+        {"id": payment.end_to_end_id, "state": record.state if record else "RECEIVED"}
+        for payment, record in zip(payments, before, strict=True)
+    ]
+    return reply(states, 202)
+
+
+@router.get("/payments/{payment_id}")
+async def status(payment_id: str, pix: Engine) -> Response:
+    """What became of a payment or return, and its timeline."""
+    record = await orders.status(pix, payment_id)
+    return reply({**told(record), "timeline": await orders.timeline(pix, payment_id)})
+
+
+@router.get("/payments/{payment_id}/returns")
+async def returns(payment_id: str, pix: Engine) -> Response:
+    """What was given back of a payment, and what still can be."""
+    made = await orders.returns_of(pix, payment_id)
+    left = await refunds.left_cents(pix, payment_id)
+    given = [
+        {"id": part.id, "amount_cents": part.cents, "reason": part.code, "at_ms": part.received_ms} for part in made
+    ]
+    return reply({"returns": given, "left_cents": left})
+
+
+@router.post("/answers", status_code=202, openapi_extra=body_of(_ANSWER))
+async def answer(request: Request, pix: Engine) -> Response:
+    """A receiver's answer: ACSP, or RJCT with a code. A late or repeated one changes nothing."""
+    given = decode(await request.body(), Answer)
+    await orders.answer(pix, [given])
+    return reply({"id": given.end_to_end_id}, 202)
+
+
+@router.post("/returns", status_code=201, openapi_extra=body_of(_RETURN))
+async def refund(request: Request, pix: Engine) -> Response:
+    """Give a settled payment back, whole or in part, at once. Safe to repeat with the same RtrId."""
+    body = await request.body()
+    if len(body) > pix.settings.body_bytes_max:
+        raise TooLarge(limit_bytes=pix.settings.body_bytes_max)
+    record = await refunds.refund(pix, decode(body, Return))
+    return reply(told(record), 201)

@@ -1,0 +1,57 @@
+"""What the endpoints share: the engine of a request, and JSON both ways."""
+
+from typing import Annotated, Any, TypeVar
+
+import msgspec
+from fastapi import Depends, Request, Response
+
+from lastro.pix.engine.pix import Pix
+from lastro.pix.errors import PaymentRefused
+from lastro.pix.model.record import Record
+
+WAIT_SECONDS_MAX = 30.0
+T = TypeVar("T")
+
+
+def _pix(request: Request) -> Pix:
+    pix: Pix = request.state.pix
+    return pix
+
+
+Engine = Annotated[Pix, Depends(_pix)]
+
+
+def decode(body: bytes, kind: type[T], *, where: str = "") -> T:
+    """A message out of JSON. Raises PaymentRefused CH16, saying which field, for what is not one."""
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise PaymentRefused(reason=f"{where}{error}", spi="CH16") from None
+
+
+def reply(value: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    """JSON, by msgspec."""
+    return Response(msgspec.json.encode(value), status, headers, media_type="application/json")
+
+
+def told(record: Record) -> dict[str, Any]:
+    """A record as its callers see it."""
+    return {
+        "id": record.id,
+        "state": record.state,
+        "amount_cents": record.cents,
+        "payer": record.payer,
+        "payee": record.payee,
+        "received_ms": record.received_ms,
+        "accepted_ms": record.accepted_ms or None,
+        "final_ms": record.final_ms or None,
+        "spi": record.code or None,
+        "by": record.by or None,
+        "archived": record.archived,
+    }
+
+
+def body_of(example: dict[str, Any], media: str = "application/json") -> dict[str, Any]:
+    """How OpenAPI describes a body that msgspec reads."""
+    schema = {"type": "object"} if media == "application/json" else {"type": "string"}
+    return {"requestBody": {"required": True, "content": {media: {"schema": schema, "example": example}}}}

@@ -1,0 +1,116 @@
+"""Payments and returns: submit, status, return, check."""
+
+import random
+import string
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+from typer import Argument, Exit, Option, Typer, echo
+
+from lastro.core.clock import iso
+from lastro.core.errors import Invalid
+from lastro.core.money import cents, decimal
+from lastro.pix.engine import orders, reconcile, refunds
+from lastro.pix.engine.pix import Pix
+from lastro.pix.errors import BadMessage
+from lastro.pix.model import iso20022
+from lastro.pix.model.ids import make_end_to_end_id, make_rtr_id
+from lastro.pix.model.payment import Payment, Return
+
+from .act import act, line, show
+
+_ALPHABET = string.digits + string.ascii_letters
+
+
+def add(app: Typer) -> None:
+    """Put these commands into a group."""
+    for command in (submit, status, read, check):
+        app.command()(command)
+    app.command("return")(refund)
+
+
+def submit(
+    payer: Annotated[str, Argument(help="ISPB of the payer's institution")],
+    payee: Annotated[str, Argument(help="ISPB of the receiver's institution")],
+    amount: Annotated[str, Argument(help="like 123.45")],
+    key: Annotated[str, Option(help="the receiver's Pix key")] = "",
+    end_to_end_id: Annotated[str, Option("--id", help="of a payment to repeat; a new one without it")] = "",
+) -> None:
+    """Send one payment into the engine; its id is printed, and repeating it with that id pays once."""
+    name = end_to_end_id or make_end_to_end_id(payer, datetime.now(UTC), "".join(random.choices(_ALPHABET, k=11)))
+    order = Payment(
+        end_to_end_id=name,
+        payer=payer,
+        payee=payee,
+        amount=decimal(cents(amount)),
+        local_instrument="DICT" if key else "MANU",
+        key=key,
+    )
+    before = act(lambda pix: orders.submit(pix, [order]))[0]
+    echo(line(before) if before else name)
+
+
+def status(
+    payment_id: Annotated[str, Argument(help="EndToEndId or RtrId")],
+    as_json: Annotated[bool, Option("--json", help="for scripts")] = False,  # noqa: FBT002
+) -> None:
+    """What became of a payment or return, step by step."""
+
+    async def look(pix: Pix) -> Any:
+        return await orders.status(pix, payment_id), await orders.timeline(pix, payment_id)
+
+    record, events = act(look)
+    if as_json:
+        show({"record": record, "state": record.state, "timeline": events})
+        return
+    echo(line(record))
+    for event in events:
+        echo(f"  {iso(event.at_ms)}  {event.what:<9} {event.detail}")
+
+
+def refund(
+    end_to_end_id: Annotated[str, Argument(help="of the payment to give back")],
+    amount: Annotated[str, Argument(help="like 123.45; all that is left without it")] = "",
+    reason: Annotated[str, Option(help="BE08, FR01, MD06 or SL02")] = "MD06",
+    rtr_id: Annotated[str, Option("--id", help="of a return to repeat; a new one without it")] = "",
+) -> None:
+    """Give a settled payment back, whole or in part."""
+
+    async def give(pix: Pix) -> Any:
+        original = await orders.status(pix, end_to_end_id)
+        size = amount or decimal(await refunds.left_cents(pix, end_to_end_id))
+        tail = "".join(random.choices(_ALPHABET, k=11))
+        name = rtr_id or make_rtr_id(original.payee, datetime.now(UTC), tail)
+        return await refunds.refund(pix, Return(rtr_id=name, end_to_end_id=end_to_end_id, amount=size, reason=reason))
+
+    echo(line(act(give)))
+
+
+def read(path: Annotated[Path, Argument(help="an envelope: pacs.008, pacs.002 or pacs.004")]) -> None:
+    """Read one of the SPI's XML envelopes and print what it says; nothing is sent."""
+    try:
+        header, message = iso20022.parse(path.read_bytes())
+    except iso20022.BadXml as bad:
+        raise BadMessage(reason=str(bad)) from None
+    except OSError as error:
+        raise Invalid(field=str(path), reason=error.strerror or "cannot be read") from None
+    show({"header": header, type(message).__name__.lower(): msgspec.to_builtins(message)})
+
+
+def check(
+    as_json: Annotated[bool, Option("--json", help="for scripts")] = False,  # noqa: FBT002
+) -> None:
+    """Reconcile records, messages, balances, holds, counters and streams; exits 1 if anything does not add up."""
+    report = act(reconcile.reconcile)
+    if as_json:
+        show(report)
+    else:
+        for finding in report.findings:
+            echo(f"{finding.kind:<17} {finding.id}  {finding.detail}")
+        sums = "sums agree" if report.sums_checked else "sums not compared: money kept moving"
+        verdict = f"{len(report.findings)} findings" if report.findings else f"nothing wrong, {sums}"
+        echo(f"{report.records} records, {report.messages} messages: {verdict}")
+    if report.findings:
+        raise Exit(1)

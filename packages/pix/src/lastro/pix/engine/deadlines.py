@@ -1,0 +1,56 @@
+"""A receiver that stays silent: AB03 to both sides, by the server's clock, swept by whichever worker comes by."""
+
+from lastro.pix import scripts
+from lastro.pix.metrics import EXPIRED
+from lastro.pix.model.ids import minute_of
+from lastro.pix.model.record import Record
+
+from .pix import Pix, Places
+
+SWEEP_MAX = 40  # members of one sweep; each is what one batch accepted
+
+
+async def expire(pix: Pix) -> int:
+    """Sweep what is due; how many payments were rejected. Safe to call from everywhere at once."""
+    due = await pix.read.zrangebyscore(pix.keys.deadlines, "-inf", await pix.now_ms(), start=0, num=SWEEP_MAX)
+    expired = 0
+    for member in due:
+        expired += await _sweep(pix, member)
+    if expired:
+        EXPIRED.of().inc(expired)
+    return expired
+
+
+async def _sweep(pix: Pix, member: bytes) -> int:
+    silent = [record for record in await read_records(pix, member.decode().split(" ")) if not record.final]
+    places = Places.of(pix, [minute_of(record.id) for record in silent])
+    items: list[scripts.Arg] = []
+    for record in silent:
+        items += (record.id, record.payer, record.payee, places.records[minute_of(record.id)])
+        items += (places.outbox(record.payer), places.outbox(record.payee))
+    return max(
+        0,
+        await scripts.expire(
+            pix.hub.write,
+            deadlines=pix.keys.deadlines,
+            accounts=pix.keys.accounts,
+            counters=pix.keys.counters,
+            latency=pix.keys.latency,
+            backends=pix.keys.backends,
+            ks=places.keys(),
+            due=member,
+            minutes=len(places.records),
+            items=items,
+        ),
+    )
+
+
+async def read_records(pix: Pix, ids: list[str]) -> list[Record]:
+    """The records of these ids, in one round trip; ids without one are left out."""
+    if not ids:
+        return []
+    async with pix.read.pipeline(transaction=False) as pipe:
+        for payment_id in ids:
+            pipe.hget(pix.keys.records(minute_of(payment_id)), payment_id)
+        lines = await pipe.execute()
+    return [Record.parse(name, line.decode()) for name, line in zip(ids, lines, strict=True) if line]

@@ -1,0 +1,86 @@
+"""Dead letters: what nobody could process, with its reason. Listed, shown, replayed, dropped."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from lastro.core.keys import Key
+from lastro.pix import scripts
+from lastro.pix.errors import LetterCutOff, NoSuchLetter
+
+from .intake import restored
+from .pix import Pix
+
+PAGE_MAX = 500
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Letter:
+    """One dead letter."""
+
+    id: str
+    source: str
+    entry_id: str
+    code: str
+    reason: str
+    deliveries: int
+    fields: dict[str, str]
+    cut_off: bool
+
+
+async def letters(pix: Pix, *, after: str = "-", count: int = 100) -> list[Letter]:
+    """A page of them, oldest first; the next page begins after the last id of this one."""
+    found = await pix.read.xrange(pix.keys.dead, min=after if after == "-" else f"({after}", count=min(count, PAGE_MAX))
+    return [_letter(*entry) for entry in found]
+
+
+async def letter(pix: Pix, letter_id: str) -> Letter:
+    """One of them. Raises NoSuchLetter."""
+    return _letter(*await _find(pix, letter_id))
+
+
+async def replay(pix: Pix, letter_id: str) -> bool:
+    """Put one back where it came from; False when another did. Raises NoSuchLetter, LetterCutOff.
+
+    A payment that was settled meanwhile is recognised by its id: replaying twice pays once.
+    """
+    _, fields = await _find(pix, letter_id)
+    pairs = restored(fields[b"fields"])
+    if pairs is None:
+        raise LetterCutOff(letter=letter_id)
+    source = Key(fields[b"source"].decode())
+    return await scripts.replay(pix.hub.write, dead=pix.keys.dead, source=source, letter=letter_id, fields=pairs) == (
+        "replayed"
+    )
+
+
+async def drop(pix: Pix, letter_id: str) -> None:
+    """Throw one away. Raises NoSuchLetter."""
+    await _find(pix, letter_id)
+    await pix.write.xdel(pix.keys.dead, letter_id)
+
+
+async def _find(pix: Pix, letter_id: str) -> tuple[bytes, dict[bytes, bytes]]:
+    head, _, tail = letter_id.partition("-")
+    if not (head.isascii() and head.isdigit() and tail.isascii() and tail.isdigit()):
+        raise NoSuchLetter(letter=letter_id[:40])
+    found: Any = await pix.read.xrange(pix.keys.dead, min=letter_id, max=letter_id, count=1)
+    if not found:
+        raise NoSuchLetter(letter=letter_id)
+    entry: tuple[bytes, dict[bytes, bytes]] = found[0]
+    return entry
+
+
+def _letter(entry: bytes, fields: dict[bytes, bytes]) -> Letter:
+    kept = msgspec.json.decode(fields[b"fields"])
+    return Letter(
+        id=entry.decode(),
+        source=fields[b"source"].decode(),
+        entry_id=fields[b"entry_id"].decode(),
+        code=fields[b"code"].decode(),
+        reason=fields[b"reason"].decode(),
+        deliveries=int(fields[b"deliveries"]),
+        fields=kept["fields"],
+        cut_off=bool(kept.get("cut_off")),
+    )

@@ -1,0 +1,147 @@
+"""Payments from the caller's side: submit, answer, ask what became of one."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from lastro.pix import scripts
+from lastro.pix.errors import Behind, NoSuchPayment, PaymentRefused, SameIdOtherPayment, TooManyPayments
+from lastro.pix.model.ids import BadId, end_to_end_id, minute_of, rtr_id
+from lastro.pix.model.payment import Answer, Payment, amount_cents, answer_refusal, refusal
+from lastro.pix.model.record import Record
+
+from .deadlines import read_records
+from .pix import Pix
+from .retention import find_archived
+
+BULK_MAX = 500  # payments of one participant in one call
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One step of a payment's life."""
+
+    at_ms: int
+    what: str
+    detail: str = ""
+
+
+async def submit(pix: Pix, payments: Sequence[Payment], *, throttle: bool = True) -> list[Record | None]:
+    """Take orders of one payer into the stream: the record of each that was here before, None for each that is new.
+
+    All are new or none is: a broken rule raises PaymentRefused, a used id SameIdOtherPayment, an empty token bucket
+    TooManyPayments, a long queue Behind; nothing enters a stream then. Safe to repeat.
+    """
+    now = await pix.now_ms()
+    for payment in payments:
+        no = refusal(payment, now)
+        if no.code:
+            raise PaymentRefused(reason=no.reason, spi=no.code, end_to_end_id=payment.end_to_end_id[:40])
+    known = {record.id: record for record in await read_records(pix, [payment.end_to_end_id for payment in payments])}
+    fresh = [payment for payment in payments if not _repeats(known, payment)]
+    for source, high in ((pix.keys.payments, True), (pix.keys.normal, False)):
+        chosen = [payment for payment in fresh if (payment.priority == "HIGH") == high]
+        if chosen:
+            reply = await scripts.submit(
+                pix.hub.write,
+                payments=source,
+                tokens=pix.keys.tokens(chosen[0].payer),
+                lag_max=pix.settings.lag_max,
+                capacity=pix.settings.tokens if throttle else 2**40,
+                per_second=pix.settings.tokens_per_second if throttle else 2**40,
+                bodies=[msgspec.json.encode(payment) for payment in chosen],
+            )
+            _taken(reply, chosen[0].payer)
+    return [known.get(payment.end_to_end_id) for payment in payments]
+
+
+def _repeats(known: dict[str, Record], payment: Payment) -> bool:
+    before = known.get(payment.end_to_end_id)
+    if before is None:
+        return False
+    if before.cents != amount_cents(payment.amount) or before.payee != payment.payee:
+        raise SameIdOtherPayment(end_to_end_id=payment.end_to_end_id, spi="FF08")
+    return True
+
+
+def _taken(reply: list[Any], payer: str) -> None:
+    if reply[0] == b"busy":
+        raise Behind
+    if reply[0] == b"wait":
+        raise TooManyPayments(ispb=payer, retry_after_seconds=-(-int(reply[1]) // 1000))
+
+
+async def answer(pix: Pix, answers: Sequence[Answer]) -> None:
+    """Take receivers' answers into their stream. Raises PaymentRefused for one that breaks a rule; all or none."""
+    for given in answers:
+        no = answer_refusal(given)
+        if no.code:
+            raise PaymentRefused(reason=no.reason, spi=no.code, end_to_end_id=given.end_to_end_id[:40])
+    async with pix.write.pipeline(transaction=False) as pipe:
+        for given in answers:
+            pipe.xadd(pix.keys.answers, {"answer": msgspec.json.encode(given)})
+        await pipe.execute()
+
+
+async def status(pix: Pix, payment_id: str) -> Record:
+    """What is known of a payment or return. Raises NoSuchPayment."""
+    try:
+        (rtr_id if payment_id.startswith("D") else end_to_end_id)(payment_id)
+    except BadId:
+        raise NoSuchPayment(end_to_end_id=payment_id[:40]) from None
+    line = await pix.read.hget(pix.keys.records(minute_of(payment_id)), payment_id)
+    if line:
+        record = Record.parse(payment_id, line.decode())
+        if not record.archived:
+            return record
+        return find_archived(pix.settings, payment_id) or record
+    found = find_archived(pix.settings, payment_id)
+    if found is None:
+        raise NoSuchPayment(end_to_end_id=payment_id)
+    return found
+
+
+async def returns_of(pix: Pix, payment_id: str) -> list[Record]:
+    """The returns of a payment, oldest first."""
+    found = await pix.read.hgetall(pix.keys.returned(payment_id))
+    made = []
+    for name, value in found.items():
+        if name != b"cents":
+            cents, reason, at_ms = value.decode().split(" ")
+            made.append(
+                Record(
+                    id=name.decode(),
+                    letter="S",
+                    cents=int(cents),
+                    payer="",
+                    payee="",
+                    received_ms=int(at_ms),
+                    code=reason,
+                )
+            )
+    return sorted(made, key=lambda record: (record.received_ms, record.id))
+
+
+async def timeline(pix: Pix, payment_id: str) -> list[Event]:
+    """What happened to a payment, in order, its returns included. Raises NoSuchPayment."""
+    record = await status(pix, payment_id)
+    events = [Event(record.received_ms, "received", f"{record.cents} centavos, {record.payer} to {record.payee}")]
+    if record.is_return:
+        events = [Event(record.received_ms, "settled", f"gives back {record.by}, {record.code}")]
+    elif record.is_original:
+        events.append(Event(record.final_ms, "settled", "confirmed"))
+    elif record.archived:
+        events.append(Event(record.received_ms, record.state.lower(), "its times are in the archive"))
+    else:
+        if record.letter != "R" or record.by != "spi":
+            events.append(Event(record.accepted_ms, "accepted", f"funds held, {record.payee} asked"))
+        if record.final:
+            detail = f"{record.code}, by {record.by}" if record.code else "irrevocable"
+            events.append(Event(record.final_ms, record.state.lower(), detail))
+    events += [
+        Event(made.received_ms, "returned", f"{made.cents} centavos by {made.id}, {made.code}")
+        for made in await returns_of(pix, payment_id)
+    ]
+    return events

@@ -1,0 +1,129 @@
+"""Answers for one backend, read like the SPI's interface: start, next, acknowledge; at least once, with stable ids."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+from lastro.core.errors import Fault
+from lastro.pix import scripts
+from lastro.pix.errors import NoSuchReader, TooManyReaders
+
+from .pix import Pix
+
+GROUP = "spi_readers"
+READER_LIFE_MS = 60_000  # a reader silent for so long is forgotten, and what it had goes to another
+
+LOOK_SECONDS = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One answer. Its id never changes: a message that comes twice is known by it."""
+
+    id: str
+    fields: dict[str, str]
+
+
+async def start(pix: Pix, backend_id: str, reader: str) -> None:
+    """Begin to read, or go on. Raises TooManyReaders."""
+    word = await scripts.start_reading(
+        pix.hub.write,
+        readers=pix.keys.readers(backend_id),
+        reader=reader,
+        readers_max=pix.settings.readers_max,
+        life_ms=READER_LIFE_MS,
+    )
+    if word == "full":
+        raise TooManyReaders(
+            backend_id=backend_id, readers_max=pix.settings.readers_max, retry_after_seconds=READER_LIFE_MS // 1000
+        )
+
+
+async def pull(pix: Pix, backend_id: str, reader: str, *, wait_seconds: float) -> list[Message]:
+    """Acknowledge what this reader got before, then the next messages; waits for the first, at most so long.
+
+    Raises NoSuchReader for one that did not start, or was silent for too long.
+    """
+    if await pix.read.zscore(pix.keys.readers(backend_id), reader) is None:
+        raise NoSuchReader(reader=reader)
+    await start(pix, backend_id, reader)
+    await acknowledge(pix, backend_id, reader)
+    outbox = pix.keys.outbox(backend_id)
+    taken = await _claim(pix, backend_id, reader)
+    if taken:
+        return taken
+
+    async def look() -> Any:
+        return await pix.write.xreadgroup(GROUP, reader, {outbox: ">"}, count=pix.settings.pull_max)
+
+    return await _wait_for(look, wait_seconds)
+
+
+async def acknowledge(pix: Pix, backend_id: str, reader: str) -> int:
+    """This reader has what it was given."""
+    outbox = pix.keys.outbox(backend_id)
+    await ensure_group(pix, backend_id)
+    held: Any = await pix.read.xpending_range(outbox, GROUP, "-", "+", pix.settings.pull_max, consumername=reader)
+    if not held:
+        return 0
+    return int(await pix.write.xack(outbox, GROUP, *[entry["message_id"] for entry in held]))
+
+
+async def stop(pix: Pix, backend_id: str, reader: str) -> None:
+    """Acknowledge and leave: the place is free for another reader."""
+    await acknowledge(pix, backend_id, reader)
+    await pix.write.zrem(pix.keys.readers(backend_id), reader)
+
+
+async def ensure_group(pix: Pix, backend_id: str) -> None:
+    """Readers begin at the oldest answer there is."""
+    try:
+        await pix.write.xgroup_create(pix.keys.outbox(backend_id), GROUP, id="0", mkstream=True)
+    except Fault as fault:
+        if "BUSYGROUP" not in str(fault):
+            raise
+    await pix.write.sadd(pix.keys.backends, pix.keys.outbox(backend_id))
+
+
+async def _claim(pix: Pix, backend_id: str, reader: str) -> list[Message]:
+    claimed: Any = await pix.write.xautoclaim(
+        pix.keys.outbox(backend_id), GROUP, reader, min_idle_time=READER_LIFE_MS, count=pix.settings.pull_max
+    )
+    return [_message(entry, fields) for entry, fields in claimed[1] if fields]
+
+
+async def read(pix: Pix, backend_id: str, after: str, *, wait_seconds: float) -> list[Message]:
+    """Messages after an id, without a group: for server-sent events, whose reader remembers where it was."""
+
+    async def look() -> Any:
+        return await pix.read.xread({pix.keys.outbox(backend_id): after}, count=pix.settings.pull_max)
+
+    return await _wait_for(look, wait_seconds)
+
+
+async def _wait_for(look: Callable[[], Awaitable[Any]], wait_seconds: float) -> list[Message]:
+    """Look until there is something: a blocked connection for every waiting reader would cost more than looking."""
+    deadline = time.monotonic() + wait_seconds
+    while not (found := await look()) and time.monotonic() < deadline:  # noqa: ASYNC110 - another process writes it
+        await asyncio.sleep(LOOK_SECONDS)
+    return [_message(*entry) for _, entries in found for entry in entries]
+
+
+async def page(pix: Pix, backend_id: str, after: str, count: int) -> list[Message]:
+    """A page of an outbox, oldest first."""
+    found: Any = await pix.read.xrange(
+        pix.keys.outbox(backend_id), min=after if after == "-" else f"({after}", count=count
+    )
+    return [_message(*entry) for entry in found]
+
+
+def _message(entry: bytes, fields: dict[bytes, bytes]) -> Message:
+    return Message(entry.decode(), {name.decode(): value.decode() for name, value in fields.items()})
+
+
+async def last_id(pix: Pix, backend_id: str) -> str:
+    """The newest message's id: from here on is what is new."""
+    found: Any = await pix.read.xrevrange(pix.keys.outbox(backend_id), count=1)
+    return found[0][0].decode() if found else "0"

@@ -1,0 +1,84 @@
+"""Returns: a receiver gives a settled payment back, whole or in part, as another payment linked to the first."""
+
+import msgspec
+
+from lastro.pix import scripts
+from lastro.pix.errors import NoSuchPayment, ReturnRefused, SameIdOtherPayment
+from lastro.pix.model.ids import minute_of
+from lastro.pix.model.payment import Refusal, Return, amount_cents, return_refusal
+from lastro.pix.model.record import Record
+
+from .orders import status
+from .pix import HOUR_MS, Pix
+
+RETURN_DAYS = 90
+DAY_MS = 24 * HOUR_MS
+REFUSALS = {
+    "unknown": Refusal("AGNT", "no settled payment that this participant received"),
+    "late": Refusal("DT05", "more than 90 days after the settlement"),
+    "above": Refusal("AM09", "more than is left of the original"),
+    "short": Refusal("AM04", "the Conta PI does not cover it"),
+    "closed": Refusal("FF08", "the minute in the RtrId is over"),
+}
+
+
+async def refund(pix: Pix, order: Return) -> Record:
+    """Give back, at once and for good. The giver is whom the RtrId names. Safe to repeat.
+
+    Raises ReturnRefused with the SPI's code, NoSuchPayment, SameIdOtherPayment for a used RtrId.
+    """
+    no = return_refusal(order, await pix.now_ms())
+    if no.code:
+        raise ReturnRefused(reason=no.reason, spi=no.code)
+    original = await status(pix, order.end_to_end_id)
+    giver = order.rtr_id[1:9]
+    if original.state != "SETTLED" or original.payee != giver or original.is_original:
+        raise ReturnRefused(reason=REFUSALS["unknown"].reason, spi="AGNT")
+    cents = amount_cents(order.amount)
+    assert isinstance(cents, int)  # return_refusal has looked
+    minute = minute_of(order.rtr_id)
+    await pix.open_minutes([minute])
+    word = await _give(pix, order, original, cents)
+    if word == "closed":  # the server was flushed since
+        await pix.open_minutes([minute], again=True)
+        word = await _give(pix, order, original, cents)
+    if word == "conflict":
+        raise SameIdOtherPayment(end_to_end_id=order.rtr_id, spi="FF08")
+    if word in REFUSALS:
+        raise ReturnRefused(reason=REFUSALS[word].reason, spi=REFUSALS[word].code)
+    return await status(pix, order.rtr_id)
+
+
+async def _give(pix: Pix, order: Return, original: Record, cents: int) -> str:
+    keys, giver = pix.keys, original.payee
+    return await scripts.refund(
+        pix.hub.write,
+        records=keys.records(minute_of(order.rtr_id)),
+        originals=keys.records(minute_of(original.id)),
+        returned=keys.returned(original.id),
+        accounts=keys.accounts,
+        counters=keys.counters,
+        backends=keys.backends,
+        outbox_from=keys.outbox(giver),
+        outbox_to=keys.outbox(original.payer),
+        rtr_id=order.rtr_id,
+        original=original.id,
+        amount_cents=cents,
+        reason=order.reason,
+        giver=giver,
+        taker=original.payer,
+        archived_cents=str(original.cents),
+        settled_ms=original.final_ms or original.received_ms,
+        age_ms_max=RETURN_DAYS * DAY_MS,
+        body=msgspec.json.encode(order),
+        remember_seconds=(RETURN_DAYS + 1) * DAY_MS // 1000,
+    )
+
+
+async def left_cents(pix: Pix, payment_id: str) -> int:
+    """What of a payment can still be given back. Raises NoSuchPayment."""
+    record = await status(pix, payment_id)
+    if record.state != "SETTLED":
+        raise NoSuchPayment(end_to_end_id=payment_id)
+    returned = await pix.read.hget(pix.keys.returned(payment_id), "cents")
+    return record.cents - int(returned or 0)

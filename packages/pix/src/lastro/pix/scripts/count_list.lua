@@ -1,0 +1,50 @@
+-- Count the messages in one consumer's hand, each once, and empty the hand.
+--   KEYS[1] in_hand       list; goes
+--   KEYS[2] count         string, payments settled
+--   KEYS[3] cents         string, centavos settled
+--   KEYS[4] amount        string, the same as decimal text
+--   KEYS[5] counters      hash, outcome -> count
+--   KEYS[6] dead          stream
+--   KEYS[7..] ks          records (hashes); an item names them by position
+--   ARGV[1] minutes       how many of ks are records: all
+--   ARGV[2] dead_max      the oldest dead letters beyond this go
+--   ARGV[3] source        name of the list, for dead letters
+--   ARGV[4..] items       five each: identity, cents, records (0: dead), code, reason or fields (JSON)
+--   returns the first that applies:
+--     "closed"  a minute is not open; nothing changed
+--     "empty"   the hand was emptied by another; nothing changed
+--     "counted"
+--   writes {source, entry_id, code, reason, deliveries, fields} to dead
+--   flags  allow-oom
+-- @include "parts/batch.lua"
+-- @include "parts/totals.lua"
+if not ready(7, ARGV[1] + 0) then
+  return "closed"
+elseif call("EXISTS", KEYS[1]) == 0 then
+  return "empty"
+end
+local now = whole(now_ms())
+local counts = {}
+local settled, settled_cents = 0, 0
+for at = 4, #ARGV, 5 do
+  local identity, cents = ARGV[at], ARGV[at + 1]
+  local outcome = "settled"
+  if ARGV[at + 2] == "0" then
+    outcome = "dead"
+  elseif call("HSETNX", KEYS[6 + ARGV[at + 2]], identity, "C " .. cents .. " - - " .. now .. " 0 0 0 - -") == 1 then
+    settled, settled_cents = settled + 1, settled_cents + cents
+  elseif call("HGET", KEYS[6 + ARGV[at + 2]], identity):match("^%a (%d+)") == cents then
+    outcome = "repeat"
+  else
+    outcome = "dead"
+  end
+  if outcome == "dead" then
+    call("XADD", KEYS[6], "MAXLEN", "~", ARGV[2], "*", "source", ARGV[3], "entry_id", now, "code", ARGV[at + 3],
+      "reason", outcome, "deliveries", 1, "fields", ARGV[at + 4])
+  end
+  add(counts, outcome, 1)
+end
+count_settled(KEYS[2], KEYS[3], KEYS[4], settled, settled_cents)
+post(KEYS[5], counts)
+call("DEL", KEYS[1])
+return "counted"

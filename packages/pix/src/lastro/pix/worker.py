@@ -1,1 +1,0 @@
-"""Pix's background work."""

@@ -1,0 +1,36 @@
+"""List mode: take, count, and put back what silent consumers held."""
+
+import os
+import socket
+from uuid import uuid4
+
+import structlog
+
+from lastro.core.errors import Busy
+from lastro.core.worker import Run
+from lastro.pix.engine.fifo import Hand
+from lastro.pix.engine.pix import Pix
+
+EMPTY_SECONDS = 0.02
+
+log = structlog.get_logger()
+
+
+async def count_list(pix: Pix, run: Run) -> None:
+    """Until told to stop; what is in the hand then is counted first."""
+    hand = Hand(pix, f"{socket.gethostname()}_{os.getpid()}_{uuid4().hex[:6]}")
+    loop_time = 0.0
+    while not run.stopping.is_set():
+        try:
+            messages = await hand.take()
+            if messages:
+                await hand.count(messages)
+            loop_time += EMPTY_SECONDS
+            if loop_time * 1000 > pix.settings.idle_threshold_ms / 4 or not messages:
+                loop_time = 0.0
+                await hand.take_over()
+        except Busy as busy:
+            log.warning("pix.waits", reason=str(busy))
+            messages = []
+        if not messages:
+            await run.pause(EMPTY_SECONDS)

@@ -1,0 +1,227 @@
+"""Pix over HTTP: payments, answers, returns, outboxes, statements, codes; problems with the SPI's code."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import msgspec
+import pytest
+from pydantic import SecretStr
+
+from lastro.core import local
+from lastro.core.app import create_app
+from lastro.core.settings import Settings
+from lastro.core.testing.web import served
+from lastro.pix.api import router
+from lastro.pix.model import iso20022
+from lastro.pix.model.payment import Answer
+
+pytestmark = pytest.mark.anyio
+
+PAYER, PAYEE = "99990001", "99990002"
+CODE = (
+    "00020126580014br.gov.bcb.pix01367d9f3c1a-52b8-4e06-9a41-c0ffee1234565204000053039865802BR"
+    "5911LOJA LASTRO6009SAO PAULO62070503***630417F4"
+)
+
+
+@pytest.fixture
+async def web(server: local.Server, desk: Any) -> AsyncIterator[httpx.AsyncClient]:
+    app = create_app({"pix": router}, Settings(redis_url=SecretStr(server.url)))
+    async with served(app) as client:
+        yield client
+
+
+async def send(web: httpx.AsyncClient, path: str, message: Any) -> httpx.Response:
+    return await web.post(path, content=msgspec.json.encode(message))
+
+
+async def test_a_payment_goes_all_the_way_over_http(web: httpx.AsyncClient, desk: Any) -> None:
+    payment = desk.order(1_000)
+    first = await send(web, "/pix/payments", payment)
+    assert (first.status_code, first.json()) == (202, {"id": payment.end_to_end_id, "state": "RECEIVED"})
+    await desk.work()
+    again = await send(web, "/pix/payments", payment)
+    assert (again.status_code, again.json()["state"]) == (200, "ACCEPTED")
+    answer = Answer(end_to_end_id=payment.end_to_end_id, payee=PAYEE, status="ACSP")
+    assert (await send(web, "/pix/answers", answer)).status_code == 202
+    await desk.work()
+    told = (await web.get(f"/pix/payments/{payment.end_to_end_id}")).json()
+    assert (told["state"], [event["what"] for event in told["timeline"]]) == (
+        "SETTLED",
+        ["received", "accepted", "settled"],
+    )
+    back = await send(web, "/pix/returns", desk.giving_back(payment, 400))
+    assert (back.status_code, back.json()["spi"]) == (201, "MD06")
+    returns = (await web.get(f"/pix/payments/{payment.end_to_end_id}/returns")).json()
+    assert (returns["left_cents"], returns["returns"][0]["amount_cents"]) == (600, 400)
+    xml = await web.get(f"/pix/payments/{payment.end_to_end_id}/pacs.002")
+    assert b"ACSC" in xml.content
+    statement = (await web.get(f"/pix/participants/{PAYER}/statement")).json()
+    assert [movement["cents"] for movement in statement["movements"]] == [-1_000, 400]
+
+
+@pytest.mark.parametrize(
+    ("status", "spi", "change"),
+    [
+        (422, "AM12", {"amount": "nan"}),
+        (422, "AM12", {"amount": "1e3"}),
+        (422, "AM01", {"amount": "0.00"}),
+        (422, "CH16", {"amount": 12.5}),
+        (422, "FF08", {"end_to_end_id": "E1"}),
+        (422, "RC10", {"payee": "x"}),
+        (422, "AG12", {"payee": PAYER}),
+        (422, "DT02", {"accepted_at": "now"}),
+        (422, "CH16", {"surprise": True}),
+    ],
+)
+async def test_bad_input_is_a_problem_with_the_spis_code_and_enters_no_stream(
+    web: httpx.AsyncClient, desk: Any, status: int, spi: str, change: dict[str, Any]
+) -> None:
+    refused = await send(web, "/pix/payments", msgspec.to_builtins(desk.order()) | change)
+    assert refused.headers["content-type"] == "application/problem+json"
+    assert (refused.status_code, refused.json()["spi"]) == (status, spi)
+    assert await desk.pix.read.exists(desk.pix.keys.payments) == 0
+
+
+async def test_the_same_id_with_another_amount_is_a_conflict(web: httpx.AsyncClient, desk: Any) -> None:
+    payment = desk.order(1_000)
+    await desk.pay(payment)
+    refused = await send(web, "/pix/payments", msgspec.structs.replace(payment, amount="20.00"))
+    assert (refused.status_code, refused.json()["code"]) == (409, "pix.same_id_other_payment")
+
+
+async def test_bulk_takes_all_lines_or_none(web: httpx.AsyncClient, desk: Any) -> None:
+    good = [desk.order(100) for _ in range(20)]
+    lines = b"\n".join(msgspec.json.encode(payment) for payment in good)
+    refused = await web.post("/pix/payments/bulk", content=lines + b'\n{"end_to_end_id":1}')
+    assert refused.status_code == 422
+    assert refused.json()["detail"].startswith("The payment breaks a rule: line 21")
+    assert await desk.pix.read.exists(desk.pix.keys.payments) == 0
+    taken = await web.post("/pix/payments/bulk", content=lines)
+    assert (taken.status_code, len(taken.json())) == (202, 20)
+    assert await desk.pix.read.xlen(desk.pix.keys.payments) == 20
+    assert (await web.post("/pix/payments/bulk", content=b"")).status_code == 422
+
+
+async def test_too_many_payments_of_one_payer_are_told_when_to_come_back(web: httpx.AsyncClient, desk: Any) -> None:
+    """3,750 tokens: the eighth bulk of 500 is one too many."""
+    answers = []
+    for _ in range(8):
+        lines = b"\n".join(msgspec.json.encode(desk.order(1)) for _ in range(500))
+        answers.append(await web.post("/pix/payments/bulk", content=lines))
+    assert [answer.status_code for answer in answers[:7]] == [202] * 7
+    assert answers[7].status_code in {202, 429}  # on a slow server some tokens have come back
+    if answers[7].status_code == 429:
+        assert int(answers[7].headers["retry-after"]) >= 1
+
+
+async def test_when_the_engine_is_behind_further_payments_are_sent_away(
+    server: local.Server, desk: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LASTRO_PIX_LAG_MAX", "3")
+    app = create_app({"pix": router}, Settings(redis_url=SecretStr(server.url)))
+    async with served(app) as web:
+        answers = [await send(web, "/pix/payments", desk.order(1)) for _ in range(4)]
+    assert [answer.status_code for answer in answers] == [202, 202, 202, 503]
+    assert answers[3].headers["retry-after"] == "1"
+
+
+async def test_answers_are_pulled_start_next_delete(web: httpx.AsyncClient, desk: Any) -> None:
+    payments = [desk.order(100) for _ in range(12)]
+    await desk.pay(*payments)
+    first = await web.get(f"/pix/out/{PAYEE}/start")
+    assert [message["id"] for message in first.json()] == [payment.end_to_end_id for payment in payments[:10]]
+    second = await web.get(first.headers["PI-Pull-Next"])
+    assert len(second.json()) == 2
+    assert (await web.get(second.headers["PI-Pull-Next"], params={"wait": 0})).status_code == 204
+    assert (await web.delete(second.headers["PI-Pull-Next"])).status_code == 204
+    assert (await web.get(second.headers["PI-Pull-Next"])).status_code == 404
+
+
+async def test_a_seventh_reader_hears_429(web: httpx.AsyncClient) -> None:
+    told = [await web.get(f"/pix/out/{PAYEE}/start", params={"wait": 0}) for _ in range(7)]
+    assert [answer.status_code for answer in told] == [204] * 6 + [429]
+
+
+async def test_a_pull_waits_for_the_first_answer(web: httpx.AsyncClient, desk: Any) -> None:
+    waiting = asyncio.create_task(web.get(f"/pix/out/{PAYEE}/start", params={"wait": 4}))
+    payment = desk.order(100)
+    await desk.pay(payment)
+    assert (await waiting).json()[0]["id"] == payment.end_to_end_id
+
+
+async def test_answers_come_as_events_from_the_last_one_seen(web: httpx.AsyncClient, desk: Any) -> None:
+    payments = [desk.order(100) for _ in range(3)]
+    await desk.pay(*payments)
+    first = (await desk.pix.read.xrange(desk.pix.keys.outbox(PAYEE)))[0][0].decode()
+    seen = []
+    async with web.stream("GET", f"/pix/out/{PAYEE}/events", headers={"Last-Event-ID": first}) as events:
+        async for line in events.aiter_lines():
+            if line.startswith("data: "):
+                seen.append(msgspec.json.decode(line[6:])["id"])
+            if len(seen) == 2:
+                break
+    assert seen == [payment.end_to_end_id for payment in payments[1:]]
+
+
+async def test_the_spis_xml_pays_answers_and_gives_back(web: httpx.AsyncClient, desk: Any) -> None:
+    payment = desk.order(1_000)
+    header = iso20022.Header(
+        sender=PAYER, receiver=iso20022.SPI_ISPB, msg_id="M" + PAYER + "a" * 23, created_at="2026-11-21T03:42:00.000Z"
+    )
+    receiver = iso20022.Header(
+        sender=PAYEE, receiver=iso20022.SPI_ISPB, msg_id="M" + PAYEE + "b" * 23, created_at="2026-11-21T03:42:00.000Z"
+    )
+    assert (await web.post("/pix/messages", content=iso20022.render_payment(header, payment))).status_code == 201
+    await desk.work()
+    answer = Answer(end_to_end_id=payment.end_to_end_id, payee=PAYEE, status="ACSP")
+    assert (await web.post("/pix/messages", content=iso20022.render_answer(receiver, answer))).status_code == 201
+    await desk.work()
+    order = desk.giving_back(payment, 1_000)
+    assert (await web.post("/pix/messages", content=iso20022.render_return(receiver, order))).status_code == 201
+    assert await desk.balances() == (100_000, 0, 0)
+    bomb = b'<!DOCTYPE a [<!ENTITY x SYSTEM "file:///etc/passwd">]><a>&x;</a>'
+    refused = await web.post("/pix/messages", content=bomb)
+    assert (refused.status_code, refused.json()["code"]) == (422, "pix.bad_message")
+
+
+async def test_participants_are_funded_once_an_act(web: httpx.AsyncClient) -> None:
+    for _ in range(2):
+        funded = await web.post("/pix/participants/99990007/funding", json={"id": "f1", "amount_cents": 500})
+        assert (funded.status_code, funded.json()["free_cents"]) == (201, 500)
+    short = await web.post("/pix/participants/99990007/funding", json={"id": "f2", "amount_cents": -501})
+    assert (short.status_code, short.json()["spi"]) == (409, "AM04")
+    assert (await web.post("/pix/participants/x/funding", json={"id": "f", "amount_cents": 1})).status_code == 422
+    assert (await web.get("/pix/participants/99990099")).status_code == 404
+    assert len((await web.get("/pix/participants")).json()) == 3
+
+
+async def test_a_br_code_is_made_read_and_drawn_and_a_wrong_one_refused(web: httpx.AsyncClient) -> None:
+    made = await web.post(
+        "/pix/brcodes",
+        json={"key": "7d9f3c1a-52b8-4e06-9a41-c0ffee123456", "name": "LOJA LASTRO", "city": "SAO PAULO"},
+    )
+    assert made.json() == {"text": CODE}
+    assert (await web.get("/pix/brcodes/read", params={"text": CODE})).json()["city"] == "SAO PAULO"
+    assert b"<svg" in (await web.get("/pix/brcodes/picture", params={"text": CODE})).content
+    for path in ("read", "picture"):
+        assert (await web.get(f"/pix/brcodes/{path}", params={"text": CODE[:-1] + "5"})).status_code == 422
+
+
+async def test_dead_letters_are_listed_shown_replayed_and_dropped(web: httpx.AsyncClient, desk: Any) -> None:
+    await desk.send(nonsense="1")
+    await desk.work()
+    (letter,) = (await web.get("/pix/dead")).json()
+    assert (await web.get(f"/pix/dead/{letter['id']}")).json()["fields"] == {"nonsense": "1"}
+    assert (await web.post(f"/pix/dead/{letter['id']}/replay")).json() == {"replayed": True}
+    await desk.work()
+    (letter,) = (await web.get("/pix/dead")).json()
+    assert (await web.delete(f"/pix/dead/{letter['id']}")).status_code == 204
+    assert (await web.get(f"/pix/dead/{letter['id']}")).status_code == 404
+
+
+async def test_what_was_never_there_is_a_404(web: httpx.AsyncClient, desk: Any) -> None:
+    for name in ("nonsense", desk.order().end_to_end_id):
+        assert (await web.get(f"/pix/payments/{name}")).status_code == 404

@@ -1,0 +1,124 @@
+"""A silent receiver: AB03 after the deadline, by server time, whoever sweeps."""
+
+import asyncio
+from typing import Any
+
+import msgspec
+import pytest
+
+from lastro.core.testing import wait_for
+from lastro.pix.engine.deadlines import expire
+from lastro.pix.engine.pix import Pix
+from lastro.pix.settings import PixSettings
+
+pytestmark = pytest.mark.anyio
+
+PAYER, PAYEE = "99990001", "99990002"
+
+
+@pytest.fixture
+def pix_settings() -> PixSettings:
+    """Forty seconds, shortened."""
+    return PixSettings(deadline_ms=400, scheduled_deadline_ms=60_000)
+
+
+async def test_silence_becomes_ab03_to_both_sides_and_the_funds_come_back(desk: Any) -> None:
+    payment = desk.order(1_000)
+    await desk.pay(payment)
+    assert await expire(desk.pix) == 0
+    await wait_for(lambda: expire(desk.pix), "the deadline")
+    record = await desk.status(payment)
+    assert (record.state, record.code, record.by) == ("EXPIRED", "AB03", "spi")
+    assert await desk.balances() == (100_000, 0, 0)
+    assert [m["reason"] for m in await desk.heard(PAYER)] == ["AB03"]
+    assert [m["reason"] for m in await desk.heard(PAYEE)] == ["", "AB03"]
+    assert await desk.findings() == []
+
+
+async def test_a_thousand_silent_receivers_expire_within_half_a_second_of_their_deadline(desk: Any) -> None:
+    """All AB03, none early, none later than 0.5 s; late answers change nothing."""
+    payments = [desk.order(100) for _ in range(1_000)]
+    async with desk.workers(2):
+        for start in range(0, 1_000, 250):
+            await desk.pay(*payments[start : start + 250])
+
+        async def all_expired() -> bool:
+            return int(await desk.pix.read.hget(desk.pix.keys.counters, "expired") or 0) == 1_000
+
+        await wait_for(all_expired, "the sweep")
+        records = [await desk.status(payment) for payment in payments]
+        after_ms = [record.final_ms - record.accepted_ms for record in records]
+        assert min(after_ms) >= 400
+        assert max(after_ms) <= 900
+        await desk.answer(*payments[:100])
+    assert {(await desk.status(payment)).code for payment in payments} == {"AB03"}
+    assert await desk.balances() == (100_000, 0, 0)
+    assert await desk.findings() == []
+
+
+async def test_an_answer_after_the_deadline_expires_the_payment_even_before_the_sweep(desk: Any) -> None:
+    payment = desk.order()
+    await desk.pay(payment)
+    due_ms = (await desk.status(payment)).due_ms
+
+    async def over() -> bool:
+        return bool(await desk.pix.now_ms() > due_ms)
+
+    await wait_for(over, "the deadline")
+    await desk.answer(payment)
+    assert (await desk.status(payment)).state == "EXPIRED"
+    assert await expire(desk.pix) == 0
+    assert await desk.findings() == []
+
+
+async def test_a_payment_that_waited_past_its_deadline_is_not_even_accepted(desk: Any) -> None:
+    payment = desk.order()
+    old = f"{await desk.pix.now_ms() - 5_000}-0"
+    await desk.pix.write.xadd(desk.pix.keys.payments, {"payment": msgspec.json.encode(payment)}, id=old)
+    await desk.work()
+    record = await desk.status(payment)
+    assert (record.state, record.code) == ("REJECTED", "AB03")
+    assert await desk.heard(PAYEE) == []
+
+
+async def test_a_scheduled_payment_has_the_longer_deadline(desk: Any) -> None:
+    payment = desk.order(priority="NORM", service_level="PAGAGD")
+    soon = desk.order()
+    await desk.pay(payment)
+    await desk.pay(soon)
+    await wait_for(lambda: expire(desk.pix), "the shorter deadline")
+    assert (await desk.status(soon)).state == "EXPIRED"
+    assert (await desk.status(payment)).state == "ACCEPTED"
+
+
+async def test_many_sweepers_at_once_expire_a_payment_once(desk: Any) -> None:
+    payment = desk.order()
+    await desk.pay(payment)
+    counts: list[int] = []
+
+    async def swept() -> bool:
+        counts.extend(await asyncio.gather(*(expire(desk.pix) for _ in range(8))))
+        return sum(counts) > 0
+
+    await wait_for(swept, "the deadline")
+    assert sum(counts) == 1
+    assert len(await desk.heard(PAYER)) == 1
+
+
+@pytest.mark.slow
+async def test_forty_seconds_are_forty_seconds(hub: Any, desk: Any) -> None:
+    """Full size: 1,000 silent receivers, all AB03 between 40.0 and 40.5 s."""
+    whole = type(desk)(Pix.of(hub, PixSettings()), desk.numbers)
+    payments = [whole.order(100) for _ in range(1_000)]
+    async with whole.workers(2):
+        for start in range(0, 1_000, 250):
+            await whole.pay(*payments[start : start + 250])
+
+        async def all_expired() -> bool:
+            return int(await whole.pix.read.hget(whole.pix.keys.counters, "expired") or 0) == 1_000
+
+        await wait_for(all_expired, "the sweep", within_seconds=60)
+    records = [await whole.status(payment) for payment in payments]
+    after_ms = [record.final_ms - record.accepted_ms for record in records]
+    assert min(after_ms) >= 40_000
+    assert max(after_ms) <= 40_500

@@ -1,0 +1,161 @@
+"""Memory is bounded: answers are trimmed, stories archived, and a repeat is still recognised."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from lastro.core import local
+from lastro.core.settings import Settings
+from lastro.core.testing import wait_for
+from lastro.core.worker import Run
+from lastro.pix.engine import orders, outbox, refunds, retention
+from lastro.pix.engine.pix import Pix
+from lastro.pix.errors import SameIdOtherPayment
+from lastro.pix.settings import PixSettings
+from lastro.pix.worker.retain import keep_bounded
+
+pytestmark = pytest.mark.anyio
+
+PAYER, PAYEE = "99990001", "99990002"
+
+
+@pytest.fixture
+def pix_settings(tmp_path: Path) -> PixSettings:
+    return PixSettings(retention_seconds=0.05, deadline_ms=1, archive_dir=tmp_path)
+
+
+async def age(desk: Any) -> None:
+    """The retention passes, and the archive's visit is due."""
+    begun = await desk.pix.now_ms()
+
+    async def older() -> bool:
+        return bool(await desk.pix.now_ms() > begun + 2 * desk.pix.settings.retention_ms)
+
+    await wait_for(older, "the retention")
+    for minute in await desk.pix.read.zrange(desk.pix.keys.minutes, 0, -1):
+        await desk.pix.write.zadd(desk.pix.keys.minutes, {minute: 0})
+
+
+@pytest.fixture
+async def patient(desk: Any) -> Any:
+    """The desk with the usual deadline."""
+    settings = desk.pix.settings.model_copy(update={"deadline_ms": 40_000})
+    return type(desk)(Pix(desk.pix.hub, settings, desk.pix.keys), desk.numbers)
+
+
+async def test_an_archived_payment_is_whole_in_the_archive_and_a_mark_in_the_store(patient: Any) -> None:
+    payment = await patient.settled(1_000)
+    whole = await patient.status(payment)
+    await age(patient)
+    assert await retention.archive(patient.pix) == 1
+    line = await patient.pix.read.hget(patient.pix.keys.records(payment.end_to_end_id[9:21]), payment.end_to_end_id)
+    assert line.startswith(b"s 1000 ")
+    assert len(line) < 42
+    assert await patient.status(payment) == whole
+    assert await patient.findings() == []
+
+
+async def test_a_repeat_of_an_archived_payment_gets_the_same_outcome_and_another_amount_an_error(patient: Any) -> None:
+    payment = await patient.settled(1_000)
+    await age(patient)
+    await retention.archive(patient.pix)
+    assert (await orders.submit(patient.pix, [payment]))[0].state == "SETTLED"  # type: ignore[union-attr]  # it is there
+    await patient.send(payment=msgspec.json.encode(payment).decode())
+    await patient.work()
+    assert await patient.balances() == (99_000, 0, 1_000)
+    with pytest.raises(SameIdOtherPayment):
+        await orders.submit(patient.pix, [msgspec.structs.replace(payment, amount="20.00")])
+
+
+async def test_an_archived_payment_can_be_given_back_even_when_its_record_is_forgotten(patient: Any) -> None:
+    """Ninety days are longer than any record lives in the store."""
+    payment = await patient.settled(1_000)
+    await age(patient)
+    await retention.archive(patient.pix)
+    await patient.pix.write.delete(patient.pix.keys.records(payment.end_to_end_id[9:21]))
+    await refunds.refund(patient.pix, patient.giving_back(payment, 400))
+    assert await patient.balances() == (99_400, 0, 600)
+
+
+async def test_archiving_twice_or_side_by_side_changes_no_sum(patient: Any) -> None:
+    for _ in range(5):
+        await patient.settled(1_000)
+    await age(patient)
+    await asyncio.gather(retention.archive(patient.pix), retention.archive(patient.pix))
+    await age(patient)
+    assert await retention.archive(patient.pix) == 0
+    assert await patient.pix.read.hmget(patient.pix.keys.archived, ["count", "cents"]) == [b"5", b"5000"]
+    assert await patient.findings() == []
+
+
+async def test_what_is_not_final_is_never_archived(patient: Any) -> None:
+    payment = patient.order()
+    await patient.pay(payment)
+    await age(patient)
+    assert await retention.archive(patient.pix) == 0
+    assert (await patient.status(payment)).state == "ACCEPTED"
+
+
+async def test_old_answers_are_trimmed_but_never_one_that_a_reader_has_not_acknowledged(patient: Any) -> None:
+    await patient.settled(1_000)
+    await outbox.start(patient.pix, PAYEE, "reader")
+    assert len(await outbox.pull(patient.pix, PAYEE, "reader", wait_seconds=0)) == 2
+    await age(patient)
+    await retention.trim(patient.pix)
+    assert await patient.heard(PAYER) == []
+    assert len(await patient.heard(PAYEE)) == 2
+    await outbox.acknowledge(patient.pix, PAYEE, "reader")
+    await retention.trim(patient.pix)
+    assert len(await patient.heard(PAYEE)) <= 1
+    assert await patient.findings() == []
+
+
+async def test_an_outbox_nobody_reads_or_writes_goes_altogether(patient: Any, make_original: Any) -> None:
+    await patient.send(**make_original(1, backend_id="77"))
+    await patient.work()
+    assert await patient.heard("77")
+    await age(patient)
+    await retention.trim(patient.pix)
+    assert await patient.pix.read.exists(patient.pix.keys.outbox("77")) == 0
+    assert patient.pix.keys.outbox("77").encode() not in await patient.pix.read.smembers(patient.pix.keys.backends)
+
+
+async def test_records_have_an_end_of_life_after_the_window_for_repeats(patient: Any) -> None:
+    payment = await patient.settled(1_000)
+    minute = payment.end_to_end_id[9:21]
+    lives_s = await patient.pix.read.ttl(patient.pix.keys.records(minute))
+    assert 37 * 3_600 < lives_s <= 38 * 3_600
+
+
+async def test_one_worker_of_many_archives_at_a_time(patient: Any) -> None:
+    turns = [await retention.take_turn(patient.pix, f"worker {number}", 5) for number in range(4)]
+    assert turns == [True, False, False, False]
+
+
+async def test_the_retaining_worker_trims_and_archives_by_itself(patient: Any, server: local.Server) -> None:
+    payment = await patient.settled(1_000)
+    await age(patient)
+    run = Run(hub=patient.pix.hub, settings=Settings())
+    working = asyncio.create_task(keep_bounded(patient.pix, run))
+
+    async def archived() -> bool:
+        return bool((await patient.pix.read.hget(patient.pix.keys.archived, "count")) == b"1")
+
+    await wait_for(archived, "the archive")
+    run.stopping.set()
+    await working
+    assert (await patient.status(payment)).state == "SETTLED"
+    assert await patient.heard(PAYER) == []
+
+
+async def test_a_minute_whose_records_are_gone_leaves_the_register(patient: Any) -> None:
+    await patient.pix.write.zadd(patient.pix.keys.minutes, {"202001010000": 0})
+    await retention.archive(patient.pix)
+
+    async def gone() -> bool:
+        return await patient.pix.read.zscore(patient.pix.keys.minutes, "202001010000") is None
+
+    await wait_for(gone, "the minute to go")
