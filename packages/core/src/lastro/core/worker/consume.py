@@ -44,7 +44,7 @@ TURN_SECONDS = 1.0
 TURN_SECONDS_MIN = 0.01
 MEASURE_SECONDS = 10.0
 TEND_EVERY = 6  # measurements
-CONSUMER_IDLE_SECONDS = 600.0
+CONSUMER_IDLE_SECONDS = 600.0  # a name unseen for so long is swept
 LINGER_SECONDS = 0.001  # when few slots are free, more will be in a moment: one read for many
 READ_MAX = 1_000
 PAUSE_CAP_SECONDS = 0.5  # between tries while the server is away: work goes on within a second of its return
@@ -161,9 +161,8 @@ class Worker:
                 while self._held:
                     self._room.clear()
                     await self._room.wait()
-        for unit in set(self._held.values()):
-            if unit.task is not None:
-                unit.task.cancel()
+        for task in {unit.task for unit in self._held.values() if unit.task is not None}:
+            task.cancel()
         if self._done:
             await self._quietly(self._consumer.acknowledge(self._done))
 
@@ -174,8 +173,6 @@ class Worker:
         except Busy as busy:
             log.warning("worker.left_to_the_lease", queue=self.queue.name, reason=str(busy))
             return None
-
-    # -- taking in
 
     async def _read(self) -> float:
         slots = self.size * self.concurrency
@@ -258,8 +255,6 @@ class Worker:
             self._lose([message.id])
         return 0
 
-    # -- working
-
     async def _work(self, unit: _Unit) -> None:
         failures = await self._attempt(unit.messages)
         done = [message for message in unit.messages if message.id not in failures] if failures else unit.messages
@@ -327,8 +322,6 @@ class Worker:
             except Busy:
                 tries += 1
                 await asyncio.sleep(uniform(0.5, 1) * min(PAUSE_CAP_SECONDS, 0.02 * 2**tries))
-
-    # -- beside the work
 
     async def _acknowledge(self) -> float:
         """What was finished while the last acknowledgement was on its way goes with the next."""
