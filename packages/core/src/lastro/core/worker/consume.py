@@ -15,7 +15,6 @@ import contextlib
 import os
 import socket
 import time
-import traceback
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -390,6 +389,8 @@ def _since_ms(message: Message) -> int:
 
 def _told(error: Exception) -> str:
     """``ValueError: no amount [worker.py:31]``: what and where; equal places are equal words."""
-    last = traceback.extract_tb(error.__traceback__)[-1:]
-    where = "".join(f" [{Path(frame.filename).name}:{frame.lineno}]" for frame in last)
+    last = error.__traceback__
+    while last is not None and last.tb_next is not None:
+        last = last.tb_next
+    where = f" [{Path(last.tb_frame.f_code.co_filename).name}:{last.tb_lineno}]" if last else ""
     return f"{type(error).__name__}: {error}{where}"
