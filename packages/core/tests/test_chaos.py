@@ -251,7 +251,7 @@ async def _drain(hub: Hub, messages: int, *, poison: bool) -> float:
 
     run = Run(hub=hub, settings=Settings())
     working = asyncio.create_task(
-        Worker.each(queue, handle, backoff=Backoff(0.05, cap_seconds=0.2, attempts=3)).run(run)
+        Worker.each(queue, handle, concurrency=256, backoff=Backoff(0.05, cap_seconds=0.2, attempts=3)).run(run)
     )
 
     async def over() -> bool:
