@@ -192,7 +192,7 @@ async def memory(hub: Hub) -> float:
 
 async def bench(table: Table, *, quick: bool) -> None:
     """All rows."""
-    few, lots = (20_480, 20_480) if quick else (256_000, 1_000_000)
+    few, lots = (80 * DEPTH, 80 * DEPTH) if quick else (1_000 * DEPTH, 3_907 * DEPTH)
 
     def row(name: str, ours: tuple[float, float], floor: tuple[float, float], bar: str) -> None:
         table.add_row(name, f"{ours[0]:.2f}", f"{floor[0]:.2f}", f"{ours[1]:,.0f}", f"{floor[1]:,.0f}", bar)
