@@ -112,9 +112,11 @@ async def test_an_unknown_or_suspended_participant_is_told_so(desk: Any) -> None
 
 
 async def test_an_unknown_payer_is_rejected_and_gets_no_outbox(desk: Any) -> None:
-    payment = desk.order(payer="99990077")
-    await desk.pay(payment)
-    assert (await desk.status(payment)).code == "RC09"
+    payment, wrong = desk.order(payer="99990077"), desk.order(payer="99990077", amount="0.00")
+    for sent in (payment, wrong):
+        await desk.send(payment=msgspec.json.encode(sent).decode())
+    await desk.work()
+    assert (await desk.status(payment)).code == (await desk.status(wrong)).code == "RC09"
     assert await desk.heard("99990077") == []
     assert await desk.findings() == []
 

@@ -12,7 +12,8 @@
 --   returns nothing when a minute is not open (nothing changed), else one word an item, the first that applies:
 --     "repeat"    this payment was here before; acknowledged
 --     "conflict"  its id was here with another amount or receiver; nothing changed, not acknowledged
---     "rejected"  by code, RC09, RC10, DS27, AB03 (too old when it got here) or AM04; a known payer is told
+--     "rejected"  by RC09 (nobody is told: there is no such payer), code, RC10, DS27, AB03 (too old when it got here)
+--                 or AM04; the payer is told
 --     "accepted"  its funds are held and the receiver is asked
 --   writes {message, id, status, reason, amount_cents, body} to outboxes
 -- @include "parts/batch.lua"
@@ -30,10 +31,10 @@ local function unknown(ispb)
   return not free[ispb]
 end
 local function refused(payer, payee, cents, code, age, limit)
-  if code ~= "" then
-    return code
-  elseif unknown(payer) then
+  if unknown(payer) then
     return "RC09"
+  elseif code ~= "" then
+    return code
   elseif unknown(payee) then
     return "RC10"
   elseif off[payer] or off[payee] then
