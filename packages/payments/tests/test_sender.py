@@ -155,6 +155,16 @@ async def test_what_a_killed_process_had_sent_is_resolved_by_the_next_one(world:
     assert len(world.default.payments) == 20
 
 
+async def test_claims_whose_answer_was_lost_are_found_again_and_sent(world: World) -> None:
+    ids = await world.pay(20)
+    await world.payments.renew()
+    await world.payments.claim("fallback", 20)
+    async with sending(world):
+        await wait_for(lambda: world.all_done(ids), "the lost claims")
+    await world.agrees(ids)
+    assert len(world.fallback.payments) == 20
+
+
 async def test_an_id_that_somebody_else_charged_there_is_entered_as_the_processor_has_it(world: World) -> None:
     (id_,) = await world.pay()
     world.default.payments[id_] = (555, 1_752_150_896_123)

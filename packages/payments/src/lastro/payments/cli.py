@@ -10,10 +10,12 @@ from uuid import UUID
 
 import uvicorn
 from rich.console import Console
+from rich.progress import Progress
 from rich.table import Table
-from typer import Argument, Option, Typer, echo
+from typer import Argument, Exit, Option, Typer, echo
 
 from lastro.core.clock import iso, parse_iso
+from lastro.core.errors import Invalid
 from lastro.core.money import cents, decimal
 from lastro.core.redis import connect
 from lastro.core.settings import Settings
@@ -103,6 +105,48 @@ def processor(
     from .simulator import Book, processor_app
 
     uvicorn.run(processor_app(Book(fee=Decimal(fee))), host="127.0.0.1", port=port, access_log=False)
+
+
+@app.command()
+def rinha(
+    profile: Annotated[str, Option(help="preview (60 s) or final (300 s)")] = "preview",
+    url: Annotated[str, Option(help="the running service")] = "http://127.0.0.1:9999",
+    scale: Annotated[float, Option(min=0.001, help="share of the official number of users")] = 1.0,
+    speed: Annotated[float, Option(min=0.1, help="how much faster the stages pass")] = 1.0,
+    as_json: AsJson = False,  # noqa: FBT002
+) -> None:
+    """Play the official load against a running system, audit it against the processors, print the score."""
+    from .simulator.rinha import SCRIPTS, Play
+
+    if profile not in SCRIPTS:
+        raise Invalid(field="--profile", reason="preview or final")
+    settings = PaymentsSettings.read()
+    processors = (settings.processor_default_url, settings.processor_fallback_url)
+    play = Play(profile, url, processors, scale=scale, speed=speed)
+    with Progress(console=Console(stderr=True)) as bar:
+        task = bar.add_task(profile, total=1.0)
+        result = asyncio.run(play.run(lambda share: bar.update(task, completed=share)))
+    rows = {
+        "accepted": result.accepted,
+        "failed": result.failed,
+        "default / fallback": f"{result.processed['default']} / {result.processed['fallback']}",
+        "lag": result.lag,
+        "doubled": result.doubled,
+        "inconsistent": f"{result.inconsistent} in {result.checks} checks",
+        "differing": result.differing,
+        "p50 / p99 ms": f"{result.p50_ms} / {result.p99_ms}",
+        "liquid": str(round(result.liquid, 2)),
+        "score": str(round(result.score, 2)),
+    }
+    if as_json:
+        echo(json.dumps(rows))
+    else:
+        table = Table("", profile, title="Rinha de Backend 2025")
+        for name, value in rows.items():
+            table.add_row(name, str(value))
+        Console().print(table)
+    if not result.clean:
+        raise Exit(1)
 
 
 def _line(payment: Payment) -> str:

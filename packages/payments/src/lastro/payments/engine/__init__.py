@@ -55,8 +55,8 @@ class Payments:
 
     async def claim(self, processor: Processor, count: int) -> list[Claim]:
         """Take up to ``count`` of the oldest for a processor; from here on only their outcome there matters."""
-        flat = await scripts.claim(
-            self.hub.write,
+        flat = await self.batch.submit(
+            scripts.claim,
             queue=self.keys.queue,
             known=self.keys.known,
             in_flight=self.keys.in_flight(self.owner),
@@ -158,6 +158,23 @@ class Payments:
                 unknown=True,
             )
             for id_, amount, processor, at, attempts in _rows(flat, 5)
+        ]
+
+    async def recall(self) -> list[Claim]:
+        """What this owner has in flight, as of unknown outcome: for when the answer to a claim was lost."""
+        ids: set[Any] = await self.hub.read.smembers(self.keys.in_flight(self.owner))
+        found = [await self.payment(id_.decode()) for id_ in ids]
+        return [
+            Claim(
+                correlation_id=payment.correlation_id,
+                amount_cents=payment.amount_cents,
+                processor=payment.processor,
+                requested_at_ms=payment.requested_at_ms,
+                attempts=payment.attempts,
+                unknown=True,
+            )
+            for payment in found
+            if payment.processor is not None and payment.requested_at_ms is not None
         ]
 
     async def may_poll(self, processor: Processor) -> bool:

@@ -6,6 +6,7 @@ Parsing is httptools'; a general client costs five times the CPU.
 
 import asyncio
 from dataclasses import dataclass, field
+from typing import cast
 from urllib.parse import urlsplit
 
 import httptools
@@ -40,8 +41,7 @@ class _Connection(asyncio.Protocol):
         self.parser = httptools.HttpResponseParser(self)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport, self.open = transport, True
+        self.transport, self.open = cast("asyncio.Transport", transport), True  # uvloop's is none by inheritance
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.open = False

@@ -22,9 +22,12 @@ from .http import HttpClient
 from .processor import Client, Held, Outcome
 
 LEASE_EVERY_SECONDS = 1.0
-IDLE_SECONDS = 0.05
+TURN_SECONDS = 0.005  # what came in meanwhile is claimed together
+IDLE_SECONDS = 0.02
 HEALTH_EVERY_SECONDS = 0.25
 PROBE_SECONDS = 0.25
+STALE_SECONDS = 1.0
+SLOW_MS = 200
 UNPIN_MARGIN_SECONDS = 2.0
 BACKOFF_SECONDS = 0.02
 BACKOFF_MAX_SECONDS = 1.0
@@ -42,7 +45,9 @@ class Place:
     client: Client
     room: int
     health: Health = field(default_factory=Health)
-    in_flight: int = 0
+    sent_at: dict[str, float] = field(default_factory=dict)
+    """Open requests, oldest first."""
+    answered_at: float = 0.0
     probing_until: float = 0.0
     delay_ms_max: int = 0
     """The largest delay seen: an answer of "not here" proves nothing before it has passed."""
@@ -59,6 +64,7 @@ class Place:
     def worked(self, seconds: float) -> None:
         """A payment was taken: closed circuit, and the delay moves towards what was measured."""
         measured = int(seconds * 1000)
+        self.answered_at = time.monotonic()
         self.delay_ms_max = max(self.delay_ms_max, measured)
         self.health = Health(failing=False, delay_ms=(self.health.delay_ms * 3 + measured) // 4)
         self.room = min(self.room_max, self.room + 1)
@@ -71,16 +77,34 @@ class Place:
             self.health = replace(self.health, failing=True)
             self.probing_until = time.monotonic() + PROBE_SECONDS
 
+    @property
+    def probing(self) -> bool:
+        """One payment may find out: an open circuit has rested, or what is known of an unused place has grown old."""
+        if self.in_flight:
+            return False
+        now = time.monotonic()
+        return now >= self.probing_until if self.health.failing else now - self.answered_at > STALE_SECONDS
+
     def seen(self) -> Health:
-        """Healthy enough for one probe when the circuit has been open for a while and nothing is in flight."""
-        if self.health.failing and self.in_flight == 0 and time.monotonic() >= self.probing_until:
-            return replace(self.health, failing=False)
-        return self.health
+        """Its health as the next payment should see it: well for a probe; else as slow as its oldest open request."""
+        if self.probing:
+            return Health()
+        if not self.sent_at:
+            return self.health
+        oldest_ms = int((time.monotonic() - next(iter(self.sent_at.values()))) * 1000)
+        return replace(self.health, delay_ms=max(self.health.delay_ms, oldest_ms))
 
     @property
     def free(self) -> int:
         """How many more it may be sent now."""
-        return 1 - self.in_flight if self.health.failing else self.room - self.in_flight
+        if self.probing:
+            return 1
+        return 0 if self.health.failing else self.room - self.in_flight
+
+    @property
+    def in_flight(self) -> int:
+        """Sent and not settled."""
+        return len(self.sent_at)
 
 
 class Sender:
@@ -98,6 +122,8 @@ class Sender:
             for name in PROCESSORS
         }
         self.waiting_since: float | None = None
+        self.astray = True
+        """There may be payments in flight that this process does not know it has."""
         self.last_told: dict[Processor, Health] = {}
         self.sending: set[asyncio.Task[None]] = set()
 
@@ -116,8 +142,7 @@ class Sender:
                 claims = await self._claim()
                 for claim in claims:
                     self._start(claim)
-                if not claims:
-                    await run.pause(IDLE_SECONDS)
+                await run.pause(TURN_SECONDS if claims else IDLE_SECONDS)
             if self.sending:
                 await asyncio.wait(self.sending, timeout=run.settings.grace_seconds)
             for task in [*upkeep, *self.sending]:
@@ -139,20 +164,27 @@ class Sender:
             return []
         self.waiting_since = None
         try:
-            return await self.payments.claim(chosen, self.places[chosen].free)
+            if self.astray:
+                lost, self.astray = await self.payments.recall(), False
+                return lost
+            free = self.places[chosen].free
+            return await self.payments.claim(chosen, free) if free > 0 else []
         except Busy:
-            return []  # the store is away; nothing was claimed, or its lease brings it back
+            self.astray = True  # the store may have claimed them for us and could not say so
+            return []
 
     def _seen(self, processor: Processor) -> Health:
-        """As the place sees itself, but without room it counts as failing: the other one may have some."""
+        """As the place sees itself; when it is full and slow it counts as failing, since the other one may have room.
+
+        A full place that is fast has room again before the next payment would have paid the higher fee.
+        """
         place = self.places[processor]
         health = place.seen()
-        return health if place.free > 0 else replace(health, failing=True)
+        return replace(health, failing=True) if place.free <= 0 and health.delay_ms >= SLOW_MS else health
 
     async def _settle(self, claim: Claim) -> None:
         """Send it until its outcome is known, and write that down."""
         place = self.places[claim.processor]
-        place.in_flight += 1
         IN_FLIGHT.of(processor=claim.processor).set(place.in_flight)
         try:
             tries, sent_at, pause = 0, time.monotonic(), BACKOFF_SECONDS
@@ -167,7 +199,7 @@ class Sender:
                 await asyncio.sleep(random.uniform(pause / 2, pause))
                 pause = min(BACKOFF_MAX_SECONDS, pause * 2)
         finally:
-            place.in_flight -= 1
+            del place.sent_at[claim.correlation_id]
             IN_FLIGHT.of(processor=claim.processor).set(place.in_flight)
 
     async def _pay(self, place: Place, claim: Claim) -> tuple[Outcome, str]:
@@ -227,10 +259,15 @@ class Sender:
             try:
                 await act()
             except Busy as busy:
+                self.astray = True
                 log.warning("payments.store_away", reason=str(busy))
             await asyncio.sleep(every_seconds)
 
     def _start(self, claim: Claim) -> None:
+        place = self.places[claim.processor]
+        if claim.correlation_id in place.sent_at:
+            return  # recalled, but not lost
+        place.sent_at[claim.correlation_id] = time.monotonic()
         task = self.tasks.create_task(self._settle(claim))
         self.sending.add(task)
         task.add_done_callback(self.sending.discard)
