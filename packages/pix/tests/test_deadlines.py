@@ -7,6 +7,7 @@ import msgspec
 import pytest
 
 from lastro.core.testing import wait_for
+from lastro.pix.engine import accounts
 from lastro.pix.engine.deadlines import expire
 from lastro.pix.engine.pix import Pix
 from lastro.pix.settings import PixSettings
@@ -89,6 +90,21 @@ async def test_a_scheduled_payment_has_the_longer_deadline(desk: Any) -> None:
     await wait_for(lambda: expire(desk.pix), "the shorter deadline")
     assert (await desk.status(soon)).state == "EXPIRED"
     assert (await desk.status(payment)).state == "ACCEPTED"
+
+
+async def test_an_outbox_that_is_none_stops_only_its_own_payments_from_expiring(desk: Any) -> None:
+    """Accepted in one batch; then somebody writes a string over one receiver's outbox."""
+    await accounts.fund(desk.pix, "99990003", 0, "open")
+    bad, good = desk.order(payee="99990003"), desk.order()
+    await desk.pay(bad, good)
+    outbox = desk.pix.keys.outbox("99990003")
+    await desk.pix.write.set(outbox, "not a stream", ex=60)
+    await wait_for(lambda: expire(desk.pix), "the deadline")
+    assert [(await desk.status(payment)).state for payment in (bad, good)] == ["ACCEPTED", "EXPIRED"]
+    await desk.pix.write.delete(outbox)
+    await desk.pix.write.zadd(desk.pix.keys.deadlines, {bad.end_to_end_id: 0})
+    assert await expire(desk.pix) == 1
+    assert await desk.balances() == (100_000, 0, 0)
 
 
 async def test_many_sweepers_at_once_expire_a_payment_once(desk: Any) -> None:
