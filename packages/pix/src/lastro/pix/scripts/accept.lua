@@ -18,6 +18,7 @@
 --   writes {message, id, status, reason, amount_cents, body} to outboxes
 -- @include "parts/batch.lua"
 -- @include "parts/notice.lua"
+-- @include "parts/record.lua"
 if not ready(6, ARGV[2] + 0) then
   return {}
 end
@@ -57,7 +58,7 @@ for at = 3, #ARGV, 11 do
   local record = (code and "R " or "A ") .. cents .. " " .. payer .. " " .. payee .. " " .. received .. " " .. whole(age)
     .. " " .. whole(age + limit) .. (code and " " .. whole(age) .. " " .. code .. " spi" or " 0 - -")
   if call("HSETNX", records, id, record) == 0 then
-    local before, other = call("HGET", records, id):match("^%a (%d+) %S+ (%S+)")
+    local _, before, _, other = split(call("HGET", records, id))
     outcome = before == cents and other == payee and "repeat" or "conflict"
   elseif code then
     if code ~= "RC09" then
