@@ -1,9 +1,33 @@
-"""How the ledger says no."""
+"""How the ledger says no. In a batch, what a rule refuses is no error but an ``Outcome`` with its code."""
 
-from lastro.core.errors import Refused
+from lastro.core.errors import Invalid, NotFound, Refused
 
 
-class ExistsDifferently(Refused):
-    """The account {id} exists with another ledger or code."""
+class TooMuchData(Invalid):
+    """{field}: {reason}."""
 
-    code = "ledger.exists_differently"
+    code = "ledger.too_much_data"
+
+
+class UnknownAccount(NotFound):
+    """There is no account {account_id}."""
+
+    code = "ledger.unknown_account"
+
+
+class UnknownTransfer(NotFound):
+    """There is no transfer {transfer_id}."""
+
+    code = "ledger.unknown_transfer"
+
+
+class AccountRefused(Refused):
+    """The account {id} was not created: {reason}."""
+
+    code = "ledger.account_refused"
+
+
+class TransferRefused(Refused):
+    """The transfer {id} was not created: {reason}."""
+
+    code = "ledger.transfer_refused"

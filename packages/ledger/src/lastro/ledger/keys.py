@@ -1,11 +1,64 @@
-"""Every key the ledger owns."""
+"""Every key the ledger owns.
+
+A ledger lives in one keyspace, whose hash tag puts it in one cluster slot. The scripts build the keys themselves, from
+the keyspace and the ids in their arguments: the one exception to the rule of declared keys, because the ids of a
+transfer are inside its 128-byte record. What they build is listed here, and only here is a keyspace spelled.
+
+``{id}`` is the decimal number below 2^48 and the 16 bytes of the id, little endian, from there on: a decimal has at
+most 15 characters, so the two never meet. All of it is permanent: a ledger is history.
+
+==========================================  ===========================================================================
+``account:{id}``                            string; index entries that wait, balances, flags, ledger, place in the log
+``account:{id}:transfers:debits:{n}``       string; 6 bytes per transfer, its place in the log; 1,000,000 per segment n
+``account:{id}:transfers:credits:{n}``      likewise
+``account:{id}:balance_history``            hash, only with the history flag; place of the transfer → 64 bytes
+``transfer:{id}``                           integer; place in the log * 8 + status (0 plain, 1 pending, 2 posted,
+                                            3 voided, 4 expired), or -1: a burnt id
+``transfer:{id}:metadata``                  string; JSON, if any was given
+``log:transfers:{n}``                       string; 128-byte records by timestamp; 1,023 per segment n
+``log:accounts:{n}``                        string; id, timestamp, user data, ledger, code; 58 bytes; likewise
+``state``                                   string, 48 bytes: newest timestamps (of all, accounts, transfers), next
+                                            expiry, number of accounts, of transfers, length of the change stream
+``expiries``                                sorted set of pending transfers with a timeout, by the instant they expire
+``changes``                                 stream; one entry per created account, created transfer and expiry
+==========================================  ===========================================================================
+"""
 
 from lastro.core.keys import Key
 
-PERMANENT: tuple[str, ...] = ("{ledger:*}:account:*",)
+PERMANENT: tuple[str, ...] = ("{ledger:*}:*",)
 """What has no life of its own, as glob patterns; everything else must expire."""
 
 
-def account(ledger: str, account_id: int) -> Key:
-    """String ``ledger:code``, one per account; permanent: an account is history."""
-    return Key(f"{{ledger:{ledger}}}:account:{account_id}")
+def keyspace(ledger: str) -> Key:
+    """The prefix of all keys of one ledger."""
+    return Key(f"{{ledger:{ledger}}}:")
+
+
+def changes(ledger: str) -> Key:
+    """Stream; one entry per change, in the order of commits; trimmed (see worker.py)."""
+    return Key(f"{keyspace(ledger)}changes")
+
+
+def state(ledger: str) -> Key:
+    """String; the ledger's counters."""
+    return Key(f"{keyspace(ledger)}state")
+
+
+def account(ledger: str, account_id: int) -> bytes:
+    """String; one account."""
+    return keyspace(ledger).encode() + b"account:" + _name(account_id)
+
+
+def transfer(ledger: str, transfer_id: int) -> bytes:
+    """Integer; where a transfer is in the log and what became of it."""
+    return keyspace(ledger).encode() + b"transfer:" + _name(transfer_id)
+
+
+def metadata(ledger: str, transfer_id: int) -> bytes:
+    """String; the JSON beside a transfer."""
+    return transfer(ledger, transfer_id) + b":metadata"
+
+
+def _name(number: int) -> bytes:
+    return b"%d" % number if number < 1 << 48 else number.to_bytes(16, "little")

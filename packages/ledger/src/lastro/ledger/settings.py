@@ -1,4 +1,4 @@
-"""What an operator may change about ledger."""
+"""What an operator may change about the ledger."""
 
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
@@ -11,4 +11,13 @@ class LedgerSettings(Environment):
 
     model_config = SettingsConfigDict(env_prefix="LASTRO_LEDGER_")
 
-    remember_seconds: int = Field(86_400, gt=0, description="how long an answered act is remembered for a repeat")
+    name: str = Field("main", pattern=r"^[\w.-]+$", description="the ledger of this process; each has its own keyspace")
+    batch_max: int = Field(
+        1000, gt=0, le=8189, description="events in one script call: more wait less, but everybody else waits longer"
+    )
+    expire_every_seconds: float = Field(0.1, gt=0, description="pause of the worker that releases expired transfers")
+    changes_keep: int = Field(20_000, ge=100, description="entries of the change stream kept when nobody lags behind")
+    changes_max: int = Field(
+        1_000_000, ge=100, description="entries kept at most, however far a consumer group lags behind"
+    )
+    retain_every_seconds: float = Field(1.0, gt=0, description="pause of the worker that trims the change stream")

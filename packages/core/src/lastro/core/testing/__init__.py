@@ -118,7 +118,7 @@ async def immortal(client: Client) -> list[str]:
     ]
     left = []
     async for raw in client.scan_iter(count=1000):
-        key = raw.decode()
+        key = raw.decode(errors="replace")  # a key may hold bytes that are no text
         if not any(fnmatch(key, pattern) for pattern in allowed) and await client.ttl(raw) == -1:
             left.append(key)
     return left

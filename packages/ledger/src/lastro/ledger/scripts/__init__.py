@@ -1,11 +1,78 @@
-"""One typed stub per ``.lua`` file of this folder."""
+"""One typed stub per ``.lua`` file of this folder.
 
-from typing import Literal
+``keyspace`` has one prefix, or none for the bare one. ``options`` are bits and, if there is any, metadata: a JSON
+object from an event's number (from 1) to its text.
+"""
+
+from collections.abc import Sequence
 
 from lastro.core.keys import Key
 from lastro.core.redis.clients import Client
 from lastro.core.scripts import script
 
+BALANCES, IMPORTS, NO_IMPORTS = 1, 2, 4
+"""Bits of ``options``: balances in the answer; a request's earlier part began with an import, or did not."""
+
 
 @script
-async def create_account(redis: Client, *, account: Key, content: str) -> Literal["ok", "exists", "differs"]: ...
+async def create_account(
+    redis: Client, *, keyspace: Sequence[Key], events: bytes | str, options: Sequence[int | bytes]
+) -> bytes: ...
+
+
+@script
+async def create_transfer(
+    redis: Client, *, keyspace: Sequence[Key], events: bytes | str, options: Sequence[int | bytes]
+) -> bytes: ...
+
+
+@script
+async def create_chained_accounts(
+    redis: Client, *, keyspace: Sequence[Key], events: bytes | str, options: Sequence[int | bytes]
+) -> bytes: ...
+
+
+@script
+async def create_chained_transfers(
+    redis: Client, *, keyspace: Sequence[Key], events: bytes | str, options: Sequence[int | bytes]
+) -> bytes: ...
+
+
+@script
+async def lookup_account(redis: Client, *, keyspace: Sequence[Key], ids: bytes | str) -> bytes: ...
+
+
+@script
+async def lookup_transfer(redis: Client, *, keyspace: Sequence[Key], ids: bytes | str) -> bytes: ...
+
+
+@script
+async def lookup_accounts(redis: Client, *, keyspace: Sequence[Key], ids: bytes | str) -> bytes: ...
+
+
+@script
+async def lookup_transfers(redis: Client, *, keyspace: Sequence[Key], ids: bytes | str) -> bytes: ...
+
+
+@script
+async def get_account_transfers(redis: Client, *, keyspace: Sequence[Key], wanted: bytes | str) -> list[bytes]: ...
+
+
+@script
+async def get_account_balances(redis: Client, *, keyspace: Sequence[Key], wanted: bytes | str) -> list[bytes]: ...
+
+
+@script
+async def query_accounts(redis: Client, *, keyspace: Sequence[Key], wanted: bytes | str) -> list[bytes]: ...
+
+
+@script
+async def query_transfers(redis: Client, *, keyspace: Sequence[Key], wanted: bytes | str) -> list[bytes]: ...
+
+
+@script
+async def expire_transfers(redis: Client, *, keyspace: Sequence[Key]) -> int: ...
+
+
+@script
+async def retain_changes(redis: Client, *, keyspace: Sequence[Key], keep: int) -> int: ...

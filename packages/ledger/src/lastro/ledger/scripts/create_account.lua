@@ -1,14 +1,11 @@
--- Create an account, once.
---   KEYS[1] account   string, content; created here, permanent
---   ARGV[1] content   "ledger:code"
---   returns the first that applies:
---     "exists"   it exists with this content (a retry)
---     "differs"  it exists with another; nothing changed
---     "ok"       created
-local account, content = KEYS[1], ARGV[1]
-local stored = redis.call("GET", account)
-if stored then
-  return stored == content and "exists" or "differs"
-end
-redis.call("SET", account, content)
-return "ok"
+--!df flags=allow-undeclared-keys,disable-atomicity
+-- Create one account, once.
+-- Keys are built from the ids in the arguments, inside the keyspace's hash tag: keys.py says which and what they hold.
+--   KEYS[1..] keyspace  the prefix of the ledger's keys, with its hash tag, or none for the bare prefix
+--   ARGV[1] events  a record of 128 bytes, or a JSON object
+--   ARGV[2..] options  bits (see parts/transfers.lua)
+--   returns a record (timestamp u64, code u32, 0 u32) or JSON with "result"; codes are AccountCode, 0 is created
+--     or error BADINPUT names the field that makes no sense; nothing changed
+-- @include "parts/keyspace.lua"
+-- @include "parts/accounts.lua"
+return create_accounts(ARGV[1], true)

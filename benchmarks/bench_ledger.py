@@ -1,0 +1,210 @@
+"""The ledger's cost: server CPU and wall clock per transfer, beside a script that does nothing and a bare SET.
+
+Load: transfers between uniform pairs of 10,000 accounts, 128-bit time-based ids, indexes and change stream on, one
+connection over a unix socket; single transfers in pipelines of 1,000. Every answer is checked to be "created".
+"""
+
+import json
+import os
+import random
+import shutil
+import statistics
+import time
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from struct import Struct
+from tempfile import TemporaryDirectory
+
+from redis import Redis
+
+from lastro.core import local
+from lastro.core.scripts import REGISTRY
+from lastro.ledger import keys, scripts
+from lastro.ledger.model.ids import new_id
+from lastro.ledger.model.records import Account, AccountFilter
+
+ACCOUNTS = 10_000
+PIPELINE = 1_000
+RECORD = Struct("<16s16s16sQQ16s28sIIHHQ")
+NONE16, NONE28 = bytes(16), bytes(28)
+SPACE = keys.keyspace("bench")
+GROWTH = (100_000, 10_000_000)
+HOT = 1_000_000
+assert scripts  # importing them fills the registry
+
+
+class Bench:
+    """One server, its accounts, and what it takes."""
+
+    def __init__(self, server: local.Server, client: "Redis") -> None:
+        self.server, self.client = server, client
+        self.shas = {name: client.script_load(script.source.text) for name, script in REGISTRY.items()}
+        self.accounts = [new_id().to_bytes(16, "little") for _ in range(ACCOUNTS)]
+        for start in range(0, ACCOUNTS, 2_000):
+            wanted = self.accounts[start : start + 2_000]
+            records = [Account(id=int.from_bytes(each, "little"), ledger=1, code=1).encode() for each in wanted]
+            self.call("create_chained_accounts", b"".join(records))
+
+    def call(self, name: str, *arguments: bytes | str) -> bytes:
+        """One script call."""
+        answer: bytes = self.client.evalsha(self.shas[f"ledger.{name}"], 1, SPACE, *arguments)
+        return answer
+
+    def transfers(self, count: int, debit: bytes | None = None) -> bytes:
+        """That many records."""
+        millis, random_bytes = int(time.time() * 1000).to_bytes(6, "little"), os.urandom(10 * count)
+        records = []
+        for at in range(0, 10 * count, 10):
+            payer, payee = random.sample(self.accounts, 2)
+            number = random_bytes[at : at + 10] + millis
+            amount = random_bytes[at] + 1
+            records.append(RECORD.pack(number, debit or payer, payee, amount, 0, NONE16, NONE28, 0, 1, 1, 0, 0))
+        return b"".join(records)
+
+    def cpu_seconds(self) -> float:
+        """What the server has used so far."""
+        info = self.client.info("cpu")
+        return float(info["used_cpu_user"] + info["used_cpu_sys"])
+
+    def measure(self, requests: Iterable[list[tuple[bytes | str, ...]]], count: int) -> tuple[float, float]:
+        """Microseconds of server CPU and of wall clock for each of ``count`` things in these pipelines."""
+        sent = list(requests)
+        cpu, started = self.cpu_seconds(), time.perf_counter()
+        for commands in sent:
+            pipeline = self.client.pipeline(transaction=False)
+            for command in commands:
+                pipeline.execute_command(*command)  # type: ignore[no-untyped-call]  # theirs
+            for answer in pipeline.execute():
+                if isinstance(answer, bytes) and len(answer) % 16 == 0:
+                    assert not any(answer[8::16]), "refused"
+        wall = time.perf_counter() - started
+        return (self.cpu_seconds() - cpu) / count * 1e6, wall / count * 1e6
+
+    def batches(self, size: int, total: int) -> tuple[float, float]:
+        """Transfers, so many in a call."""
+        name = "create_transfer" if size == 1 else "create_chained_transfers"
+        sha, depth = self.shas[f"ledger.{name}"], max(1, PIPELINE // size)
+
+        def requests() -> Iterator[list[tuple[bytes | str, ...]]]:
+            for _ in range(max(1, total // (size * depth))):
+                yield [("EVALSHA", sha, "1", SPACE, self.transfers(size)) for _ in range(depth)]
+
+        return self.measure(requests(), max(1, total // (size * depth)) * size * depth)
+
+
+def main(*, quick: bool) -> None:
+    """All tables."""
+    total = 4_000 if quick else 100_000
+    print("server CPU / wall clock, microseconds per transfer; floors per command")
+    print(f"{'server':8} {'appendfsync':11} {'no-op':>11} {'SET':>11} {'single':>13} {'JSON':>13}", end="")
+    print("".join(f"{f'batch {size}':>14}" for size in (10, 100, 2000)))
+    for name, binary in servers():
+        for durability in ("no", "everysec", "always"):
+            with running(binary, durability) as bench:
+                print(f"{name:8} {durability:11}", *rows(bench, total), flush=True)
+    _, binary = servers()[0]
+    with running(binary, "everysec") as bench:
+        latency(bench, 200 if quick else 5_000)
+    with running(binary, "no") as bench:
+        hot(bench, 20_000 if quick else HOT)
+    with running(binary, "no") as bench:
+        growth(bench, (4_000, 20_000) if quick else GROWTH)
+
+
+def servers() -> list[tuple[str, Path | None]]:
+    """Redis of PATH, if there is one, and the embedded Valkey."""
+    found = shutil.which("redis-server")
+    return [*([("redis", Path(found))] if found else []), ("valkey", None)]
+
+
+class running:  # noqa: N801  # read as: with running(…) as bench
+    """A server for the time of a measurement."""
+
+    def __init__(self, binary: Path | None, durability: str) -> None:
+        self.folder = TemporaryDirectory(prefix="lastro-bench-")
+        self.server = local.start(Path(self.folder.name), binary=binary, durability=durability)  # type: ignore[arg-type]  # one of the three words
+        self.client = Redis(unix_socket_path=str(self.server.socket))
+
+    def __enter__(self) -> Bench:
+        return Bench(self.server, self.client)
+
+    def __exit__(self, *_: object) -> None:
+        self.client.close()
+        self.server.stop()
+        self.folder.cleanup()
+
+
+def rows(bench: Bench, total: int) -> list[str]:
+    """The floors, then every way to send transfers."""
+    sha = bench.client.script_load("return 1")
+    noop: list[list[tuple[bytes | str, ...]]] = [[("EVALSHA", sha, "0")] * PIPELINE] * max(1, total // PIPELINE)
+    bare: list[list[tuple[bytes | str, ...]]] = [
+        [("SET", f"bare:{number % 10_000}", "x" * 128) for number in range(PIPELINE)]
+    ] * max(1, total // PIPELINE)
+    measured = [bench.measure(noop, len(noop) * PIPELINE), bench.measure(bare, len(bare) * PIPELINE)]
+    measured.append(bench.batches(1, total))
+    measured.append(bench.measure(*json_requests(bench, total // 4)))
+    measured.extend(bench.batches(size, total * 2) for size in (10, 100, 2000))
+    return [f"{f'{cpu:.1f} / {wall:.1f}':>13}" for cpu, wall in measured]
+
+
+def json_requests(bench: Bench, total: int) -> tuple[list[list[tuple[bytes | str, ...]]], int]:
+    """Single transfers as the original document sends them."""
+    sha, pipelines = bench.shas["ledger.create_transfer"], max(1, total // PIPELINE)
+
+    def event() -> str:
+        debit, credit = (str(int.from_bytes(each, "little")) for each in random.sample(bench.accounts, 2))
+        fields = {"id": str(new_id()), "debit_account_id": debit, "credit_account_id": credit}
+        return json.dumps({**fields, "amount": 10, "ledger": 1, "code": 1, "flags": 0})
+
+    requests: list[list[tuple[bytes | str, ...]]] = [
+        [("EVALSHA", sha, "1", SPACE, event()) for _ in range(PIPELINE)] for _ in range(pipelines)
+    ]
+    return requests, pipelines * PIPELINE
+
+
+def latency(bench: Bench, count: int) -> None:
+    """One transfer at a time, waiting for each answer."""
+    waits = timed(lambda: bench.call("create_transfer", bench.transfers(1)), count)
+    print(f"single, unpipelined, everysec: p50 {waits[count // 2]:.3f} ms, p99 {waits[count * 99 // 100]:.3f} ms")
+
+
+def hot(bench: Bench, count: int) -> None:
+    """Ten of an account's many transfers."""
+    account = bench.accounts[0]
+    others, bench.accounts = bench.accounts, bench.accounts[1:]
+    for _ in range(count // 2_000):
+        bench.call("create_chained_transfers", bench.transfers(2_000, debit=account))
+    bench.accounts = others
+    for reverse in (0, 4):
+        number = int.from_bytes(account, "little")
+        wanted = AccountFilter(account_id=number, limit=10, flags=3 | reverse).encode()
+        waits = timed(lambda wanted=wanted: bench.call("get_account_transfers", wanted), 500)  # type: ignore[misc]
+        print(f"10 of {count:,}, {'newest' if reverse else 'oldest'} first: {statistics.median(waits):.3f} ms")
+
+
+def growth(bench: Bench, sizes: tuple[int, ...]) -> None:
+    """Cost and memory as the ledger grows."""
+    before, stored = bench.client.info("memory")["used_memory"], 0
+    for size in sizes:
+        while stored < size - 10_000:
+            bench.call("create_chained_transfers", bench.transfers(2_000))
+            stored += 2_000
+        many, one = bench.batches(2_000, 10_000), bench.batches(1, 10_000)
+        stored += 20_000
+        memory = (bench.client.info("memory")["used_memory"] - before) / stored
+        print(
+            f"at {stored:>10,} transfers: batch 2000 {many[0]:.1f} us, single {one[0]:.1f} us of server CPU, "
+            f"{memory:.0f} bytes each",
+            flush=True,
+        )
+
+
+def timed(act: Callable[[], object], count: int) -> list[float]:
+    """Milliseconds of each call, ascending."""
+    waits = []
+    for _ in range(count):
+        started = time.perf_counter()
+        act()
+        waits.append((time.perf_counter() - started) * 1000)
+    return sorted(waits)

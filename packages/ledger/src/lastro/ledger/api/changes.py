@@ -1,0 +1,41 @@
+"""The change stream as server-sent events."""
+
+import json
+import re
+from collections.abc import AsyncIterator
+from typing import Annotated
+
+from fastapi import APIRouter, Header
+from fastapi.responses import StreamingResponse
+
+from lastro.core.errors import Invalid
+from lastro.ledger.engine import Ledger
+from lastro.ledger.model.json import change_json
+
+from .engine import Engine
+
+router = APIRouter()
+POSITION = re.compile(r"^(\$|\d{1,20}(-\d{1,20})?)$")
+
+
+@router.get("/changes")
+async def changes(
+    ledger: Engine, after: str = "$", last_event_id: Annotated[str | None, Header()] = None
+) -> StreamingResponse:
+    """Every change after a position ("0" from the oldest kept, "$" from now on), as it happens.
+
+    A browser that reconnects sends the last position it saw by itself (Last-Event-ID).
+    """
+    position = last_event_id or after
+    if not POSITION.match(position):
+        raise Invalid(field="after", reason='must be a position of the stream, "0" or "$"')
+    return StreamingResponse(_events(ledger, position), media_type="text/event-stream")
+
+
+async def _events(ledger: Ledger, after: str) -> AsyncIterator[str]:
+    async for change in ledger.changes(after):
+        if change is None:
+            yield ": still here\n\n"
+        else:
+            text = json.dumps(change_json(change), separators=(",", ":"))
+            yield f"id: {change.position}\nevent: {change.kind}\ndata: {text}\n\n"

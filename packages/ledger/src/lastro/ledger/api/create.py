@@ -1,0 +1,100 @@
+"""Creating accounts and transfers. One that is refused is a problem; in a batch each event has its own outcome."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Body, Query, Response
+
+from lastro.core.errors import Invalid
+from lastro.ledger.errors import AccountRefused, TransferRefused
+from lastro.ledger.model.json import from_json, outcome_json, whole
+from lastro.ledger.model.records import Account, Outcome, Transfer
+
+from .engine import Engine
+
+router = APIRouter()
+Object = Annotated[dict[str, Any], Body()]
+Objects = Annotated[list[dict[str, Any]], Body()]
+EVENTS_MAX = 8189
+"""Events in one request, as TigerBeetle has it."""
+
+
+@router.post("/accounts", status_code=201)
+async def create_account(given: Object, response: Response, ledger: Engine) -> dict[str, Any]:
+    """Create an account, once; 201 if it was created now, 200 if it existed with the same content."""
+    account = from_json(Account, given)
+    outcome = await ledger.create_account(account)
+    if not (outcome.ok or outcome.status == "exists"):
+        raise AccountRefused(id=str(account.id), reason=outcome.status, result=outcome.result)
+    return _one(outcome, response)
+
+
+@router.post("/accounts/batch")
+async def create_accounts(given: Objects, ledger: Engine) -> list[dict[str, Any]]:
+    """Create accounts, one outcome each; those linked by flag 1 all or nothing."""
+    return [outcome_json(each) for each in await ledger.create_accounts(_events(Account, given))]
+
+
+@router.post("/transfers", status_code=201)
+async def create_transfer(
+    given: Object,
+    response: Response,
+    ledger: Engine,
+    balances: Annotated[bool, Query()] = False,  # noqa: FBT002
+) -> dict[str, Any]:
+    """Create a transfer, once; ``metadata`` is kept beside it, ``?balances=true`` answers both accounts' balances."""
+    metadata = given.pop("metadata", None)
+    transfer = from_json(Transfer, given)
+    outcome = await ledger.create_transfer(transfer, balances=balances, metadata=metadata)
+    return _transfer(transfer, outcome, response)
+
+
+@router.post("/transfers/batch")
+async def create_transfers(
+    given: Objects,
+    ledger: Engine,
+    balances: Annotated[bool, Query()] = False,  # noqa: FBT002
+) -> list[dict[str, Any]]:
+    """Create transfers, one outcome each; those linked by flag 1 all or nothing."""
+    notes = {number: each.pop("metadata") for number, each in enumerate(given) if "metadata" in each}
+    transfers = _events(Transfer, given)
+    outcomes = await ledger.create_transfers(transfers, balances=balances, metadata=notes)
+    return [outcome_json(each) for each in outcomes]
+
+
+@router.post("/transfers/{pending_id}/post", status_code=201)
+async def post_transfer(pending_id: str, given: Object, response: Response, ledger: Engine) -> dict[str, Any]:
+    """Post a pending transfer: all of it, or the ``amount`` given. ``id`` is the posting transfer's."""
+    amount = whole("amount", given["amount"]) if "amount" in given else None
+    number = whole("id", given.get("id"))
+    transfer = ledger.posting(whole("pending_id", pending_id), number, amount)
+    return _transfer(transfer, await ledger.create_transfer(transfer), response)
+
+
+@router.post("/transfers/{pending_id}/void", status_code=201)
+async def void_transfer(pending_id: str, given: Object, response: Response, ledger: Engine) -> dict[str, Any]:
+    """Void a pending transfer. ``id`` is the voiding transfer's."""
+    transfer = ledger.voiding(whole("pending_id", pending_id), whole("id", given.get("id")))
+    return _transfer(transfer, await ledger.create_transfer(transfer), response)
+
+
+def _events(kind: Any, given: list[dict[str, Any]]) -> list[Any]:
+    if len(given) > EVENTS_MAX:
+        raise Invalid(field="events", reason=f"at most {EVENTS_MAX} in a request")
+    events = []
+    for number, each in enumerate(given):
+        try:
+            events.append(from_json(kind, each))
+        except Invalid as wrong:
+            raise Invalid(field=f"event {number}: {wrong.about['field']}", reason=wrong.about["reason"]) from None
+    return events
+
+
+def _transfer(transfer: Transfer, outcome: Outcome, response: Response) -> dict[str, Any]:
+    if not (outcome.ok or outcome.status == "exists"):
+        raise TransferRefused(id=str(transfer.id), reason=outcome.status, result=outcome.result)
+    return _one(outcome, response)
+
+
+def _one(outcome: Outcome, response: Response) -> dict[str, Any]:
+    response.status_code = 201 if outcome.ok else 200
+    return outcome_json(outcome)

@@ -1,0 +1,108 @@
+"""Looking up, listing, querying."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Body, Request
+
+from lastro.core.errors import Invalid
+from lastro.ledger.model.codes import AccountFilterFlag, QueryFilterFlag
+from lastro.ledger.model.json import from_json, to_json, whole
+from lastro.ledger.model.records import AccountFilter, QueryFilter
+
+from .engine import Engine
+
+router = APIRouter()
+Ids = Annotated[list[str | int], Body(embed=True)]
+SIDES = {
+    "both": AccountFilterFlag.DEBITS | AccountFilterFlag.CREDITS,
+    "debits": AccountFilterFlag.DEBITS,
+    "credits": AccountFilterFlag.CREDITS,
+}
+
+
+@router.post("/accounts/lookup")
+async def lookup_accounts(ids: Ids, ledger: Engine) -> list[dict[str, Any]]:
+    """The accounts of these ids, in that order; unknown ones are left out."""
+    return [to_json(each) for each in await ledger.lookup_accounts(_ids(ids))]
+
+
+@router.post("/transfers/lookup")
+async def lookup_transfers(ids: Ids, ledger: Engine) -> list[dict[str, Any]]:
+    """The transfers of these ids, in that order; unknown ones are left out."""
+    return [to_json(each) for each in await ledger.lookup_transfers(_ids(ids))]
+
+
+@router.get("/accounts/{account_id}")
+async def account(account_id: str, ledger: Engine) -> dict[str, Any]:
+    """One account."""
+    return to_json(await ledger.account(_id(account_id)))
+
+
+@router.get("/transfers/{transfer_id}")
+async def transfer(transfer_id: str, ledger: Engine) -> dict[str, Any]:
+    """One transfer, with its metadata if it has any."""
+    number = _id(transfer_id)
+    found = to_json(await ledger.transfer(number))
+    (metadata,) = await ledger.metadata([number])
+    return found if metadata is None else {**found, "metadata": metadata}
+
+
+@router.get("/accounts/{account_id}/transfers")
+async def account_transfers(account_id: str, request: Request, ledger: Engine) -> list[dict[str, Any]]:
+    """An account's transfers by timestamp; ``side``, ``reversed`` and the fields of an account filter narrow them."""
+    return [to_json(each) for each in await ledger.get_account_transfers(_account_filter(account_id, request))]
+
+
+@router.get("/accounts/{account_id}/balances")
+async def account_balances(account_id: str, request: Request, ledger: Engine) -> list[dict[str, Any]]:
+    """Its balances right after each of these transfers, if the account keeps history."""
+    return [to_json(each) for each in await ledger.get_account_balances(_account_filter(account_id, request))]
+
+
+@router.get("/accounts")
+async def query_accounts(request: Request, ledger: Engine) -> list[dict[str, Any]]:
+    """Accounts by timestamp; ``reversed`` and the fields of a query filter narrow them."""
+    return [to_json(each) for each in await ledger.query_accounts(_query_filter(request))]
+
+
+@router.get("/transfers")
+async def query_transfers(request: Request, ledger: Engine) -> list[dict[str, Any]]:
+    """Transfers by timestamp; ``reversed`` and the fields of a query filter narrow them."""
+    return [to_json(each) for each in await ledger.query_transfers(_query_filter(request))]
+
+
+def _id(text: str | int) -> int:
+    number = whole("id", text)
+    if not 0 <= number < 1 << 128:
+        raise Invalid(field="id", reason="must be from 0 to 2^128 - 1")
+    return number
+
+
+def _ids(ids: list[str | int]) -> list[int]:
+    return [_id(each) for each in ids]
+
+
+def _reversed(given: dict[str, str]) -> bool:
+    word = given.pop("reversed", "false")
+    if word not in {"true", "false"}:
+        raise Invalid(field="reversed", reason="must be true or false")
+    return word == "true"
+
+
+def _account_filter(account_id: str, request: Request) -> AccountFilter:
+    given = dict(request.query_params)
+    side = given.pop("side", "both")
+    if side not in SIDES:
+        raise Invalid(field="side", reason=f"must be one of {', '.join(SIDES)}")
+    flags = SIDES[side] | (AccountFilterFlag.REVERSED if _reversed(given) else 0)
+    if given.keys() & {"flags", "account_id"}:
+        raise Invalid(field="flags", reason="side and reversed stand for them")
+    return from_json(AccountFilter, given, account_id=_id(account_id), flags=int(flags))
+
+
+def _query_filter(request: Request) -> QueryFilter:
+    given = dict(request.query_params)
+    flags = QueryFilterFlag.REVERSED if _reversed(given) else 0
+    if "flags" in given:
+        raise Invalid(field="flags", reason="reversed stands for them")
+    return from_json(QueryFilter, given, flags=int(flags))

@@ -1,0 +1,100 @@
+"""Ledger from a terminal: text in, engine, text out."""
+
+from typing import Annotated
+
+from typer import Argument, Exit, Option, Typer, echo
+
+from . import accounts, transfers
+from .run import run, show
+
+app = Typer(no_args_is_help=True, help="Double-entry accounts and transfers, exact to 128 bits.")
+app.add_typer(accounts.app, name="account")
+app.add_typer(transfers.app, name="transfer")
+
+
+@app.command()
+def query(
+    what: Annotated[str, Argument(help="accounts or transfers")] = "transfers",
+    *,
+    ledger: int = 0,
+    code: int = 0,
+    user_data_128: int = 0,
+    user_data_64: int = 0,
+    user_data_32: int = 0,
+    timestamp_min: int = 0,
+    timestamp_max: int = 0,
+    limit: int = 10,
+    newest_first: Annotated[bool, Option("--newest-first")] = False,
+) -> None:
+    """Accounts or transfers by timestamp; 0 means any."""
+    from lastro.ledger.model.records import QueryFilter
+
+    wanted = QueryFilter(
+        ledger=ledger,
+        code=code,
+        user_data_128=user_data_128,
+        user_data_64=user_data_64,
+        user_data_32=user_data_32,
+        timestamp_min=timestamp_min,
+        timestamp_max=timestamp_max,
+        limit=limit,
+        flags=int(newest_first),
+    )
+    if what == "accounts":
+        show(run(lambda engine: engine.query_accounts(wanted)))
+    else:
+        show(run(lambda engine: engine.query_transfers(wanted)))
+
+
+@app.command()
+def tail(after: Annotated[str, Option(help='a position, "0" from the oldest kept, "$" from now on')] = "$") -> None:
+    """Every change as it happens, a JSON object a line; Ctrl-C ends it."""
+    import json
+
+    from lastro.ledger.engine import Ledger
+    from lastro.ledger.model.json import change_json
+
+    async def follow(engine: Ledger) -> None:
+        async for change in engine.changes(after):
+            if change is not None:
+                echo(json.dumps({"position": change.position, **change_json(change)}))
+
+    try:
+        run(follow)
+    except KeyboardInterrupt:
+        raise Exit from None
+
+
+@app.command()
+def check() -> None:
+    """Recompute everything from the transfers; names the first account that differs, and then ends with 1."""
+    from lastro.ledger.engine import check as checking
+
+    findings = run(checking.check)
+    for finding in findings:
+        echo(finding, err=True)
+    if findings:
+        raise Exit(1)
+    echo("every balance is the sum of its transfers")
+
+
+@app.command()
+def stress(
+    *,
+    accounts: Annotated[int, Option(help="accounts to spread over")] = 1000,
+    workers: Annotated[int, Option(help="requests in flight")] = 4,
+    seconds: Annotated[float, Option(help="how long")] = 10,
+    batch: Annotated[int, Option(help="events in a request; 1 pipelines single ones")] = 100,
+    workload: Annotated[str, Option(help="transfer, two-phase, lookup or mixed")] = "transfer",
+    hot: Annotated[int, Option(help="percent of the transfers that debit one of ten hot accounts")] = 0,
+    url: Annotated[str | None, Option(help="any Redis-compatible server; else LASTRO_REDIS_URL")] = None,
+) -> None:
+    """Load with a check at the end: throughput, latency, server CPU per transfer, and whether it all adds up."""
+    from .stress import Plan, stress_ledger
+
+    plan = Plan(accounts=accounts, workers=workers, seconds=seconds, batch=batch, workload=workload, hot_percent=hot)
+    report = run(lambda engine: stress_ledger(engine, plan, echo), url=url)
+    for line in report.lines():
+        echo(line)
+    if report.findings:
+        raise Exit(1)

@@ -1,0 +1,41 @@
+"""One act on the engine from a terminal, and its answer as text."""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar
+
+from typer import Exit, echo
+
+from lastro.core.redis import connect, connect_url
+from lastro.core.settings import Settings
+from lastro.ledger.engine import Ledger
+from lastro.ledger.model.json import outcome_json, to_json
+from lastro.ledger.model.records import Account, Balance, Outcome, Transfer
+from lastro.ledger.settings import LedgerSettings
+
+Answer = TypeVar("Answer")
+
+
+def run(act: Callable[[Ledger], Awaitable[Answer]], *, url: str | None = None) -> Answer:
+    """Connect, act, disconnect."""
+
+    async def connected() -> Answer:
+        hub = await (connect_url(url) if url else connect(Settings.read()))
+        async with hub:
+            return await act(Ledger(hub, LedgerSettings.read()))
+
+    return asyncio.run(connected())
+
+
+def show(records: Sequence[Account | Transfer | Balance]) -> None:
+    """A JSON object a line."""
+    for record in records:
+        echo(json.dumps(to_json(record)))
+
+
+def tell(outcome: Outcome) -> None:
+    """An outcome as JSON; ends with 1 if it was refused."""
+    echo(json.dumps(outcome_json(outcome)))
+    if not outcome.ok and outcome.status != "exists":
+        raise Exit(1)

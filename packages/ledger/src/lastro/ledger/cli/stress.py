@@ -1,0 +1,141 @@
+"""Load on a ledger, measured from both ends, with a consistency check of what it left behind."""
+
+import asyncio
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from lastro.core.errors import Invalid
+from lastro.ledger.engine import Ledger
+from lastro.ledger.engine.check import check
+from lastro.ledger.model.codes import TransferFlag
+from lastro.ledger.model.ids import new_id
+from lastro.ledger.model.records import Account, Transfer
+
+WORKLOADS = ("transfer", "two-phase", "lookup", "mixed")
+HOT_ACCOUNTS = 10
+REPORT_EVERY_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What to do, how much of it and for how long."""
+
+    accounts: int
+    workers: int
+    seconds: float
+    batch: int
+    workload: str
+    hot_percent: int
+
+    def __post_init__(self) -> None:
+        for name in ("workers", "batch"):
+            if getattr(self, name) < 1:
+                raise Invalid(field=name, reason="must be at least 1")
+        if self.accounts < HOT_ACCOUNTS + 2:
+            raise Invalid(field="accounts", reason=f"must be at least {HOT_ACCOUNTS + 2}")
+        if self.workload not in WORKLOADS:
+            raise Invalid(field="workload", reason=f"must be one of {', '.join(WORKLOADS)}")
+
+
+@dataclass(slots=True)
+class Report:
+    """What came of it."""
+
+    events: int = 0
+    refused: int = 0
+    seconds: float = 0
+    cpu_seconds: float = 0
+    latencies: list[float] = field(default_factory=list)
+    findings: list[str] = field(default_factory=list)
+
+    def lines(self) -> list[str]:
+        """As text."""
+        waits = sorted(self.latencies) or [0.0]
+        at = {name: waits[min(len(waits) - 1, int(len(waits) * share))] * 1000 for name, share in PERCENTILES.items()}
+        return [
+            f"{self.events} events in {self.seconds:.1f} s, {self.refused} refused",
+            f"{self.events / self.seconds:,.0f} events/s",
+            f"server CPU {self.cpu_seconds / max(self.events, 1) * 1e6:.1f} us per event",
+            "request " + ", ".join(f"{name} {value:.2f} ms" for name, value in at.items()),
+            *(self.findings or ["debits equal credits, and every balance is the sum of its transfers"]),
+        ]
+
+
+PERCENTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "max": 1.0}
+
+
+async def stress_ledger(ledger: Ledger, plan: Plan, say: Callable[[str], None]) -> Report:
+    """Make the accounts, keep the workers busy for the time, then recompute every balance."""
+    accounts = [new_id() for _ in range(plan.accounts)]
+    await ledger.create_accounts([Account(id=each, ledger=1, code=1) for each in accounts])
+    report, before, started = Report(), await _cpu_seconds(ledger), time.perf_counter()
+    until = started + plan.seconds
+    async with asyncio.TaskGroup() as group:
+        group.create_task(_progress(report, plan, started, say))
+        for _ in range(plan.workers):
+            group.create_task(_work(ledger, plan, accounts, report, until))
+    report.seconds = time.perf_counter() - started
+    report.cpu_seconds = await _cpu_seconds(ledger) - before
+    report.findings = await check(ledger)
+    return report
+
+
+async def _work(ledger: Ledger, plan: Plan, accounts: list[int], report: Report, until: float) -> None:
+    while time.perf_counter() < until:
+        act = plan.workload if plan.workload != "mixed" else random.choice(WORKLOADS[:3])
+        started = time.perf_counter()
+        if act == "lookup":
+            await ledger.lookup_accounts(random.sample(accounts, min(plan.batch, len(accounts))))
+            report.events += plan.batch
+        else:
+            await _move(ledger, plan, accounts, report, pending=act == "two-phase")
+        report.latencies.append(time.perf_counter() - started)
+
+
+async def _move(ledger: Ledger, plan: Plan, accounts: list[int], report: Report, *, pending: bool) -> None:
+    flags = TransferFlag.PENDING if pending else 0
+    transfers = [_transfer(plan, accounts, flags) for _ in range(plan.batch)]
+    await _create(ledger, plan, transfers, report)
+    if pending:
+        settling = [
+            ledger.posting(each.id, new_id()) if random.random() < POSTED_SHARE else ledger.voiding(each.id, new_id())
+            for each in transfers
+        ]
+        await _create(ledger, plan, settling, report)
+
+
+POSTED_SHARE = 0.8
+
+
+async def _create(ledger: Ledger, plan: Plan, transfers: list[Transfer], report: Report) -> None:
+    outcomes = (
+        await ledger.create_transfers(transfers) if plan.batch > 1 else [await ledger.create_transfer(transfers[0])]
+    )
+    report.events += len(outcomes)
+    report.refused += sum(not outcome.ok for outcome in outcomes)
+
+
+def _transfer(plan: Plan, accounts: list[int], flags: int) -> Transfer:
+    debit, credit = random.sample(accounts, 2)
+    if random.random() * 100 < plan.hot_percent:
+        hot = random.choice(accounts[:HOT_ACCOUNTS])
+        debit = hot if hot != credit else debit
+    amount = random.randint(1, 10_000)
+    return Transfer(
+        id=new_id(), debit_account_id=debit, credit_account_id=credit, amount=amount, ledger=1, code=1, flags=flags
+    )
+
+
+async def _progress(report: Report, plan: Plan, started: float, say: Callable[[str], None]) -> None:
+    while (gone := time.perf_counter() - started) < plan.seconds:
+        await asyncio.sleep(min(REPORT_EVERY_SECONDS, plan.seconds - gone))
+        gone = time.perf_counter() - started
+        done = min(20, int(20 * gone / plan.seconds))
+        say(f"[{'#' * done}{'.' * (20 - done)}] {gone:5.1f} s  {report.events:>10,} events")
+
+
+async def _cpu_seconds(ledger: Ledger) -> float:
+    info = await ledger.hub.write.info("cpu")
+    return float(info["used_cpu_user"]) + float(info["used_cpu_sys"])

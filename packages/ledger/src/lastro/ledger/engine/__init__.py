@@ -1,0 +1,216 @@
+"""What the ledger can do. Each method is one business act; a batch is as many script calls as its size needs."""
+
+import json
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
+
+from lastro.core.keys import Key
+from lastro.core.redis import Hub
+from lastro.core.scripts import Batch, Script
+from lastro.ledger import keys, scripts
+from lastro.ledger.errors import TooMuchData, UnknownAccount, UnknownTransfer
+from lastro.ledger.model.changes import Change, decode_change
+from lastro.ledger.model.codes import AccountFilterFlag, QueryFilterFlag, TransferFlag
+from lastro.ledger.model.records import (
+    LIMIT_MAX,
+    U128_MAX,
+    Account,
+    AccountFilter,
+    Balance,
+    Outcome,
+    QueryFilter,
+    Transfer,
+    decode_all,
+)
+from lastro.ledger.settings import LedgerSettings
+
+from .requests import ACCOUNTS, TRANSFERS, Request, checked, outcomes_of
+
+Found = TypeVar("Found", Account, Transfer, Balance)
+BLOCK_SECONDS = 1.0
+"""How long a reader of the change stream waits for the next entry before it looks whether it should stop."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """A ledger on a hub. Its name decides its keyspace, and so its cluster slot."""
+
+    hub: Hub
+    settings: LedgerSettings
+    name: str = ""
+    _singles: list[Batch] = field(default_factory=list)
+
+    @property
+    def keyspace(self) -> Key:
+        """The prefix of this ledger's keys."""
+        return keys.keyspace(self.name or self.settings.name)
+
+    async def create_account(self, account: Account) -> Outcome:
+        """Create one account, once; a linked one is refused, since it is a chain that stays open."""
+        answer = await self._batch.submit(
+            scripts.create_account, keyspace=[self.keyspace], events=account.encode(), options=[]
+        )
+        return outcomes_of(answer, ACCOUNTS.codes)[0]
+
+    async def create_transfer(self, transfer: Transfer, *, balances: bool = False, metadata: object = None) -> Outcome:
+        """Create one transfer, once. Many tasks at once share a write to the server, and none affects another.
+
+        With ``balances`` the outcome has both accounts' balances right after it; ``metadata`` is kept as JSON.
+        """
+        if balances or metadata is not None:
+            notes = None if metadata is None else {0: metadata}
+            return (await self.create_transfers([transfer], balances=balances, metadata=notes))[0]
+        answer = await self._batch.submit(
+            scripts.create_transfer, keyspace=[self.keyspace], events=transfer.encode(), options=[]
+        )
+        return outcomes_of(answer, TRANSFERS.codes)[0]
+
+    async def create_accounts(self, accounts: Sequence[Account]) -> list[Outcome]:
+        """Create accounts, in order, one outcome each; linked ones all or nothing."""
+        request = Request(kind=ACCOUNTS, keyspace=self.keyspace, events=accounts)
+        return await request.send(self.hub.write, self.settings.batch_max)
+
+    async def create_transfers(
+        self,
+        transfers: Sequence[Transfer],
+        *,
+        balances: bool = False,
+        metadata: Mapping[int, object] | None = None,
+    ) -> list[Outcome]:
+        """Create transfers, in order, one outcome each; linked ones all or nothing, independent ones in one call too.
+
+        ``metadata`` is kept beside the transfers, by their number in the request, from 0.
+        """
+        request = Request(
+            kind=TRANSFERS,
+            keyspace=self.keyspace,
+            events=transfers,
+            balances=balances,
+            metadata=checked(metadata),
+        )
+        return await request.send(self.hub.write, self.settings.batch_max)
+
+    def posting(self, pending_id: int, number: int, amount: int | None = None) -> Transfer:
+        """The transfer that posts a pending one: all of it, or that amount."""
+        wanted = U128_MAX if amount is None else amount
+        return Transfer(id=number, pending_id=pending_id, amount=wanted, flags=TransferFlag.POST_PENDING_TRANSFER)
+
+    def voiding(self, pending_id: int, number: int) -> Transfer:
+        """The transfer that voids a pending one."""
+        return Transfer(id=number, pending_id=pending_id, flags=TransferFlag.VOID_PENDING_TRANSFER)
+
+    async def lookup_accounts(self, ids: Sequence[int]) -> list[Account]:
+        """The accounts of these ids, in that order; unknown ones are left out."""
+        return await self._lookup(scripts.lookup_accounts, Account, ids)
+
+    async def lookup_transfers(self, ids: Sequence[int]) -> list[Transfer]:
+        """The transfers of these ids, in that order; unknown ones are left out."""
+        return await self._lookup(scripts.lookup_transfers, Transfer, ids)
+
+    async def account(self, account_id: int) -> Account:
+        """One account. Raises UnknownAccount."""
+        if found := await self.lookup_accounts([account_id]):
+            return found[0]
+        raise UnknownAccount(account_id=account_id)
+
+    async def transfer(self, transfer_id: int) -> Transfer:
+        """One transfer. Raises UnknownTransfer."""
+        if found := await self.lookup_transfers([transfer_id]):
+            return found[0]
+        raise UnknownTransfer(transfer_id=transfer_id)
+
+    async def metadata(self, transfer_ids: Sequence[int]) -> list[Any]:
+        """The metadata of each of these transfers; None where there is none."""
+        name = self.name or self.settings.name
+        found = await self.hub.read.mget([keys.metadata(name, number) for number in transfer_ids])
+        return [None if text is None else json.loads(text) for text in found]
+
+    async def get_account_transfers(self, wanted: AccountFilter) -> list[Transfer]:
+        """The transfers of an account which the filter picks, by timestamp."""
+        return await self._filtered(scripts.get_account_transfers, Transfer, wanted)
+
+    async def get_account_balances(self, wanted: AccountFilter) -> list[Balance]:
+        """The balances of an account with history, right after each transfer which the filter picks."""
+        return await self._filtered(scripts.get_account_balances, Balance, wanted)
+
+    async def query_accounts(self, wanted: QueryFilter) -> list[Account]:
+        """The accounts which the filter picks, by timestamp."""
+        return await self._filtered(scripts.query_accounts, Account, wanted)
+
+    async def query_transfers(self, wanted: QueryFilter) -> list[Transfer]:
+        """The transfers which the filter picks, by timestamp."""
+        return await self._filtered(scripts.query_transfers, Transfer, wanted)
+
+    async def expire_transfers(self) -> int:
+        """Release the pending transfers whose time is over, a bounded number; how many they were."""
+        return await scripts.expire_transfers(self.hub.write, keyspace=[self.keyspace])
+
+    async def retain_changes(self) -> int:
+        """Trim the change stream; how long it may be now.
+
+        It keeps ``changes_keep`` entries, and beyond them what the slowest group still needs, at most ``changes_max``.
+        """
+        stream, needed = keys.changes(self.name or self.settings.name), 0
+        if not await self.hub.write.exists(stream):
+            return self.settings.changes_keep
+        length = await self.hub.write.xlen(stream)
+        for group in await self.hub.write.xinfo_groups(stream):
+            lag = length if group["lag"] is None else group["lag"]
+            needed = max(needed, lag + group["pending"])
+        keep = max(self.settings.changes_keep, min(self.settings.changes_keep + needed, self.settings.changes_max))
+        await scripts.retain_changes(self.hub.write, keyspace=[self.keyspace], keep=keep)
+        return keep
+
+    async def changes(self, after: str = "$") -> AsyncIterator[Change | None]:
+        """Every change after that position of the stream ("0" from the oldest kept, "$" from now on), without end.
+
+        None comes when nothing happened for BLOCK_SECONDS, so that a reader can stop, or show that it lives.
+        """
+        stream = keys.changes(self.name or self.settings.name)
+        client = self.hub.blocking(BLOCK_SECONDS)
+        if after == "$":
+            newest: Any = await self.hub.read.xrevrange(stream, count=1)
+            after = newest[0][0].decode() if newest else "0"
+        while True:
+            answer: Any = await client.xread({stream: after}, count=500, block=int(BLOCK_SECONDS * 1000))
+            if not answer:
+                yield None
+                continue
+            for position, entry in answer[0][1]:
+                change = decode_change(position, entry)
+                after = change.position
+                yield change
+
+    @property
+    def _batch(self) -> Batch:
+        if not self._singles:
+            self._singles.append(Batch(self.hub))
+        return self._singles[0]
+
+    async def _lookup(self, script: Script[Any, bytes], kind: type[Found], ids: Sequence[int]) -> list[Found]:
+        found: list[Found] = []
+        for start in range(0, len(ids), LIMIT_MAX - 1):
+            # an id that nothing has goes first: a request that begins with a zero byte cannot be taken for JSON
+            asked = bytes(16) + b"".join(number.to_bytes(16, "little") for number in ids[start : start + LIMIT_MAX - 1])
+            found += decode_all(kind, await script(self.hub.read, keyspace=[self.keyspace], ids=asked))
+        return found
+
+    async def _filtered(
+        self, script: Script[Any, list[bytes]], kind: type[Found], wanted: AccountFilter | QueryFilter
+    ) -> list[Found]:
+        """A script looks at a bounded number of records; go on from where it stopped until the limit is full."""
+        if wanted.limit > LIMIT_MAX:
+            raise TooMuchData(field="limit", reason=f"at most {LIMIT_MAX}")
+        bit = AccountFilterFlag.REVERSED if isinstance(wanted, AccountFilter) else QueryFilterFlag.REVERSED
+        found: list[Found] = []
+        while True:
+            records, resume = await script(self.hub.read, keyspace=[self.keyspace], wanted=wanted.encode())
+            found += decode_all(kind, records)
+            rest = wanted.limit - len(records) // 128
+            if not resume or rest == 0:
+                return found
+            if wanted.flags & bit:
+                wanted = replace(wanted, limit=rest, timestamp_max=int(resume))
+            else:
+                wanted = replace(wanted, limit=rest, timestamp_min=int(resume))

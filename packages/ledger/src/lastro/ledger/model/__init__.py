@@ -1,0 +1,1 @@
+"""What the ledger talks about. Pure: no Redis, no clock, no I/O."""

@@ -1,0 +1,48 @@
+"""Entries of the change stream."""
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from .records import Account, Balance, Transfer
+
+Kind: TypeAlias = Literal["account", "transfer", "expired"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """One change, with its place in the stream.
+
+    An account that was created; a transfer that was created; or a pending transfer that expired, at ``timestamp``.
+    With a transfer come the sides of both accounts which it changed, right after it: the debits of one, the credits of
+    the other.
+    """
+
+    position: str
+    kind: Kind
+    timestamp: int
+    account: Account | None = None
+    transfer: Transfer | None = None
+    debit_account: Balance | None = None
+    credit_account: Balance | None = None
+
+
+def decode_change(position: bytes, entry: dict[bytes, bytes]) -> Change:
+    """From a stream entry: one field, named by the kind."""
+    ((name, value),) = entry.items()
+    if name == b"account":
+        account = Account.decode(value)
+        return Change(position=position.decode(), kind="account", timestamp=account.timestamp, account=account)
+    transfer = Transfer.decode(value[:128])
+    debits_pending, debits_posted, credits_pending, credits_posted = (
+        int.from_bytes(value[at : at + 16], "little") for at in range(128, 192, 16)
+    )
+    expired = name == b"expired"
+    timestamp = int.from_bytes(value[192:200], "little") if expired else transfer.timestamp
+    return Change(
+        position=position.decode(),
+        kind="expired" if expired else "transfer",
+        timestamp=timestamp,
+        transfer=transfer,
+        debit_account=Balance(debits_pending=debits_pending, debits_posted=debits_posted, timestamp=timestamp),
+        credit_account=Balance(credits_pending=credits_pending, credits_posted=credits_posted, timestamp=timestamp),
+    )

@@ -1,0 +1,11 @@
+--!df flags=allow-undeclared-keys,disable-atomicity
+-- Create accounts; linked ones all or nothing, each chain by itself.
+-- Keys are built from the ids in the arguments, inside the keyspace's hash tag: keys.py says which and what they hold.
+--   KEYS[1..] keyspace  the prefix of the ledger's keys, with its hash tag, or none for the bare prefix
+--   ARGV[1] events  records of 128 bytes, or a JSON array; at most 8,189
+--   ARGV[2..] options  bits (see parts/transfers.lua)
+--   returns per event a record (timestamp u64, code u32, 0 u32) or JSON with "result"; codes are AccountCode, 0 is created
+--     or error BADINPUT names the event and the field that makes no sense; nothing changed
+-- @include "parts/keyspace.lua"
+-- @include "parts/accounts.lua"
+return create_accounts(ARGV[1], false)

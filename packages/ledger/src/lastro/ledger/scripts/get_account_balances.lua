@@ -1,0 +1,21 @@
+--!df flags=allow-undeclared-keys,disable-atomicity
+-- The balances of an account right after each transfer that a filter picks; only accounts with history have them.
+-- Keys are built from the ids in the arguments, inside the keyspace's hash tag: keys.py says which and what they hold.
+--   KEYS[1..] keyspace  the prefix of the ledger's keys, with its hash tag, or none for the bare prefix
+--   ARGV[1] wanted  a record of 128 bytes, or a JSON object
+--   returns records and, if 20,000 were looked at before the limit was full, the timestamp to go on from; or a JSON array
+--     or error BADINPUT names the field that makes no sense, SCANMAX (JSON only) how far was looked
+-- @include "parts/keyspace.lua"
+-- @include "parts/filter.lua"
+-- @include "parts/account_index.lua"
+local filter, json, fault = read_filter("account_filter", 128)
+if fault then
+  return redis.error_reply("BADINPUT " .. fault)
+end
+local records, ordinals, resume_low, resume_high = account_transfers(filter, true)
+local rows = key("account", sub(filter, 1, 16)) .. ":balance_history"
+for i = 1, #records do
+  local row = call("HGET", rows, write("<I6", ordinals[i]))
+  records[i] = row .. sub(records[i], 121) .. ("\0"):rep(56)
+end
+return answer_page(records, json, "balance", resume_low, resume_high)

@@ -1,0 +1,50 @@
+-- The events of a create request, whatever their form. A fault names the event.
+local METADATA_MAX = 4096 -- bytes of JSON text beside one transfer
+
+-- Metadata must be JSON text of bounded length.
+local function refuse_metadata(text)
+  if type(text) ~= "string" or not pcall(cjson.decode, text) then
+    return "metadata must be a string that holds JSON"
+  elseif #text > METADATA_MAX then
+    return "metadata is longer than " .. METADATA_MAX .. " bytes"
+  end
+end
+
+-- All events of a JSON text as records, and their metadata; or nil, nil, and what is wrong.
+local function decode_events(text, kind, single)
+  local whole, list = pcall(cjson.decode, text)
+  local is_array = text:find("^%s*%[") ~= nil
+  if not whole or type(list) ~= "table" or is_array == single then
+    return nil, nil, single and "not a JSON object, nor a record of 128 bytes"
+      or "not a JSON array, nor records of 128 bytes"
+  end
+  list = single and { list } or list
+  local records, notes = {}, {}
+  for i = 1, #list do
+    local bytes, fault = encode_object(list[i], FIELDS[kind], kind == "transfer" and "metadata")
+    notes[i] = bytes and list[i].metadata
+    fault = fault or notes[i] and refuse_metadata(notes[i])
+    if fault then
+      return nil, nil, single and fault or "event " .. i - 1 .. ": " .. fault
+    end
+    records[i] = bytes
+  end
+  return table.concat(records), notes
+end
+
+-- The request's records, whether it was JSON, what is wrong with it, and its metadata by event.
+local function read_events(text, kind, single)
+  local notes, fault
+  local json = is_json(text, 128, 120)
+  if json then
+    text, notes, fault = decode_events(text, kind, single)
+  elseif single and #text ~= 128 then
+    fault = "not a JSON object, nor a record of 128 bytes"
+  elseif ARGV[3] and ARGV[3] ~= "" then
+    notes = cjson.decode(ARGV[3])
+  end
+  if not fault and #text > EVENTS_MAX * 128 then
+    fault = "too much data: " .. #text / 128 .. " events, at most " .. EVENTS_MAX
+  end
+  return text, json, fault and "BADINPUT " .. fault, notes
+end

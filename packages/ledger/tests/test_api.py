@@ -1,0 +1,117 @@
+"""The ledger over HTTP."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+
+import httpx
+import pytest
+
+from lastro.core.app import create_app
+from lastro.core.local import Server
+from lastro.core.plugins import installed
+from lastro.core.redis import Hub
+from lastro.core.settings import Settings
+from lastro.core.testing.web import served
+
+pytestmark = pytest.mark.anyio
+
+PAYMENT = {"id": "100", "debit_account_id": "1", "credit_account_id": 2, "amount": "30", "ledger": 1, "code": 1}
+
+
+@pytest.fixture
+async def web(hub: Hub, server: Server) -> AsyncIterator[httpx.AsyncClient]:
+    """Two accounts, the first with history."""
+    app = create_app(installed("lastro.routers", "ledger"), Settings(redis_url=server.url))
+    async with served(app) as client:
+        accounts = [{"id": 1, "ledger": 1, "code": 1, "flags": 8}, {"id": "2", "ledger": 1, "code": 1}]
+        answer = await client.post("/ledger/accounts/batch", json=accounts)
+        assert [each["result"] for each in answer.json()] == [0, 0]
+        yield client
+
+
+async def test_a_transfer_is_created_once(web: httpx.AsyncClient) -> None:
+    first = await web.post("/ledger/transfers?balances=true", json={**PAYMENT, "metadata": {"order": 7}})
+    again = await web.post("/ledger/transfers", json=PAYMENT)
+    assert (first.status_code, again.status_code) == (201, 200)
+    assert first.json()["debit_account"]["debits_posted"] == "30"
+    assert (again.json()["status"], again.json()["timestamp"]) == ("exists", first.json()["timestamp"])
+    found = (await web.get("/ledger/transfers/100")).json()
+    assert (found["amount"], found["metadata"]) == ("30", {"order": 7})
+
+
+async def test_a_refusal_is_a_problem_with_its_code(web: httpx.AsyncClient) -> None:
+    answer = await web.post("/ledger/transfers", json={**PAYMENT, "credit_account_id": "9"})
+    assert answer.status_code == 409
+    assert answer.json()["code"] == "ledger.transfer_refused"
+    assert (answer.json()["result"], answer.json()["reason"]) == (22, "credit_account_not_found")
+    answer = await web.post("/ledger/accounts", json={"id": 1, "ledger": 2, "code": 1, "flags": 8})
+    assert (answer.status_code, answer.json()["result"]) == (409, 19)
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"amount": -1}, "amount"),
+        ({"amount": 1.5}, "amount"),
+        ({"amount": str(1 << 128)}, "amount"),
+        ({"amount": "9" * 100_000}, "amount"),
+        ({"id": None}, "id"),
+        ({"colour": 1}, "colour"),
+        ({"code": True}, "code"),
+    ],
+)
+async def test_bad_input_names_its_field(web: httpx.AsyncClient, change: dict[str, object], field: str) -> None:
+    answer = await web.post("/ledger/transfers", json={**PAYMENT, **change})
+    assert (answer.status_code, answer.json()["field"]) == (422, field)
+    answer = await web.post("/ledger/transfers/batch", json=[PAYMENT, {**PAYMENT, **change}])
+    assert (answer.status_code, answer.json()["field"]) == (422, f"event 1: {field}")
+    assert (await web.get("/ledger/transfers")).json() == []
+
+
+async def test_a_reservation_is_posted_or_voided(web: httpx.AsyncClient) -> None:
+    for number in ("100", "200"):
+        await web.post("/ledger/transfers", json={**PAYMENT, "id": number, "flags": 2})
+    posted = await web.post("/ledger/transfers/100/post", json={"id": "101", "amount": "10"})
+    voided = await web.post("/ledger/transfers/200/void", json={"id": "201"})
+    assert (posted.status_code, voided.status_code) == (201, 201)
+    account = (await web.get("/ledger/accounts/1")).json()
+    assert (account["debits_pending"], account["debits_posted"]) == ("0", "10")
+    late = await web.post("/ledger/transfers/200/post", json={"id": "202"})
+    assert late.json()["reason"] == "pending_transfer_already_voided"
+
+
+async def test_an_account_tells_its_transfers_and_balances(web: httpx.AsyncClient) -> None:
+    await web.post("/ledger/transfers/batch", json=[{**PAYMENT, "id": number} for number in range(100, 105)])
+    newest = (await web.get("/ledger/accounts/1/transfers?reversed=true&limit=2&side=debits")).json()
+    assert [each["id"] for each in newest] == ["104", "103"]
+    assert (await web.get("/ledger/accounts/1/transfers?side=credits")).json() == []
+    rows = (await web.get("/ledger/accounts/1/balances")).json()
+    assert [row["debits_posted"] for row in rows] == ["30", "60", "90", "120", "150"]
+    assert len((await web.get("/ledger/accounts?ledger=1")).json()) == 2
+    assert len((await web.get("/ledger/transfers?code=1&limit=3")).json()) == 3
+    for path in ("accounts/1/transfers?side=x", "accounts/1/transfers?flags=1", "transfers?reversed=1", "accounts/x"):
+        assert (await web.get(f"/ledger/{path}")).status_code == 422
+    found = (await web.post("/ledger/transfers/lookup", json={"ids": ["104", 9, "100"]})).json()
+    assert [each["id"] for each in found] == ["104", "100"]
+    assert len((await web.post("/ledger/accounts/lookup", json={"ids": ["1", "2"]})).json()) == 2
+    assert (await web.get("/ledger/accounts/9")).status_code == 404
+
+
+async def test_changes_come_as_server_sent_events(web: httpx.AsyncClient) -> None:
+    await web.post("/ledger/transfers", json=PAYMENT)
+    lines: list[str] = []
+    async with asyncio.timeout(5), web.stream("GET", "/ledger/changes?after=0") as stream:
+        async for line in stream.aiter_lines():
+            lines.append(line)
+            if len([each for each in lines if each.startswith("data:")]) == 3:
+                break
+    told = [json.loads(line.removeprefix("data: ")) for line in lines if line.startswith("data:")]
+    assert [each["kind"] for each in told] == ["account", "account", "transfer"]
+    assert told[2]["transfer"]["amount"] == "30"
+    assert told[2]["debit_account"] == {"debits_pending": "0", "debits_posted": "30"}
+    position = next(line for line in lines if line.startswith("id: ")).removeprefix("id: ")
+    async with web.stream("GET", "/ledger/changes", headers={"last-event-id": position}) as stream:
+        first = await anext(line async for line in stream.aiter_lines() if line.startswith("data:"))
+    assert json.loads(first.removeprefix("data: "))["account"]["id"] == "2"
+    assert (await web.get("/ledger/changes?after=x")).status_code == 422

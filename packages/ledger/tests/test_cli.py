@@ -1,0 +1,57 @@
+"""The ledger from a terminal."""
+
+import json
+from collections.abc import Callable, Iterator
+
+import pytest
+from redis import Redis
+
+from lastro.core.local import Server
+
+Lastro = Callable[..., list[str]]
+
+
+@pytest.fixture
+def lastro(server: Server, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Lastro]:
+    """The command, on an empty server: what it prints, and its exit code first."""
+    from lastro.core.cli import main
+
+    monkeypatch.setenv("LASTRO_REDIS_URL", server.url)
+
+    def run(*words: str) -> list[str]:
+        monkeypatch.setattr("sys.argv", ["lastro", "ledger", *words])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        return [str(ended.value.code or 0), *capsys.readouterr().out.splitlines()]
+
+    with Redis.from_url(server.url) as client:
+        client.flushall()
+        yield run
+        client.flushall()
+
+
+def test_a_story_at_the_terminal(lastro: Lastro) -> None:
+    for number in "12":
+        assert lastro("account", "create", number, "--ledger", "1", "--code", "1", "--flags", "8")[0] == "0"
+    assert (
+        lastro("transfer", "create", "1", "2", "30", "--ledger", "1", "--code", "1", "--pending", "--id", "7")[0] == "0"
+    )
+    assert lastro("transfer", "post", "7", "--amount", "20", "--id", "8")[0] == "0"
+    refused = lastro("transfer", "void", "7")
+    assert (refused[0], json.loads(refused[1])["status"]) == ("1", "pending_transfer_already_posted")
+    account = json.loads(lastro("account", "show", "1")[1])
+    assert (account["debits_pending"], account["debits_posted"]) == ("0", "20")
+    assert len(lastro("account", "transfers", "1", "--newest-first")) == 3
+    assert json.loads(lastro("account", "balances", "2")[-1])["credits_posted"] == "20"
+    assert json.loads(lastro("transfer", "show", "8")[1])["pending_id"] == "7"
+    assert [len(lastro("query", what)) for what in ("accounts", "transfers")] == [3, 3]
+    assert lastro("check") == ["0", "every balance is the sum of its transfers"]
+
+
+@pytest.mark.parametrize(("workload", "batch"), [("mixed", "50"), ("transfer", "1")])
+def test_stress_ends_with_a_check(lastro: Lastro, workload: str, batch: str) -> None:
+    told = lastro(
+        "stress", "--seconds", "1", "--workload", workload, "--batch", batch, "--accounts", "50", "--hot", "20"
+    )
+    assert told[0] == "0"
+    assert told[-1] == "debits equal credits, and every balance is the sum of its transfers"

@@ -1,0 +1,171 @@
+"""What a real TigerBeetle answered to recorded requests, asked of our ledger: every code, object, order and timestamp.
+
+The recordings are `traces.jsonl` (the directed ones) and, where the full set lies beside the checkout, all of it.
+Timestamps in them are names: a name is bound to the first value that comes, must have that value from then on, and the
+values must rise in the order that the recording gives.
+"""
+
+import json
+import re
+import sys
+from collections.abc import Iterator
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from lastro.core.local import Server
+
+HERE = Path(__file__).parent
+FULL = HERE.parents[3] / "shared/conformance/tigerbeetle/public.jsonl"
+NAME = re.compile(r"^(T\d+)([+-]\d+)?$")
+TIMES = {"timestamp", "timestamp_min", "timestamp_max"}
+RECORD = ("user_data_128", "user_data_64", "user_data_32", "ledger", "code", "flags", "timestamp")
+BALANCES = ("debits_pending", "debits_posted", "credits_pending", "credits_posted")
+WINDOW = (
+    "user_data_128",
+    "user_data_64",
+    "user_data_32",
+    "code",
+    "reserved",
+    "timestamp_min",
+    "timestamp_max",
+    "limit",
+)
+FIELDS = {
+    "create_accounts": ("id", *BALANCES, "reserved", *RECORD),
+    "create_transfers": ("id", "debit_account_id", "credit_account_id", "amount", "pending_id", "timeout", *RECORD),
+    "get_account_transfers": ("account_id", *WINDOW, "flags"),
+    "get_account_balances": ("account_id", *WINDOW, "flags"),
+    "query_accounts": ("ledger", *WINDOW, "flags"),
+    "query_transfers": ("ledger", *WINDOW, "flags"),
+}
+IMPORTED = {"create_accounts": 0x10, "create_transfers": 0x100}
+
+
+class Told:
+    """One scenario's timestamps: names and values, both ways."""
+
+    def __init__(self) -> None:
+        self.values: dict[str, int] = {}
+
+    def resolve(self, text: object) -> int:
+        match = NAME.match(str(text))
+        return self.values[match[1]] + int(match[2] or 0) if match else int(str(text))
+
+    def agree(self, expected: str, actual: int) -> None:
+        if not NAME.match(expected):
+            assert int(expected) == actual
+        elif expected in self.values:
+            assert self.values[expected] == actual, expected
+        else:
+            assert actual not in self.values.values(), f"{expected} must be new"
+            assert actual > 0
+            self.values[expected] = actual
+
+    def fields(self, act: str, given: dict[str, Any]) -> dict[str, int]:
+        return {
+            name: self.resolve(given.get(name, 0)) if name in TIMES else int(given.get(name, 0)) for name in FIELDS[act]
+        }
+
+
+@pytest.fixture(scope="module")
+def client_module() -> Iterator[ModuleType]:
+    """`trace_client`, which imports the replay's own module: here is the little of it that it needs."""
+    replay = ModuleType("tbtrace")
+    replay.__dict__.update(
+        CREATED=(1 << 32) - 1, LedgerClient=object, TooMuchData=type("TooMuchData", (Exception,), {})
+    )
+    sys.modules["tbtrace"] = replay
+    spec = spec_from_file_location("trace_client", HERE / "trace_client.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    yield module
+    del sys.modules["tbtrace"]
+
+
+def scenarios(*, sleeping: bool) -> list[dict[str, Any]]:
+    with (FULL if FULL.exists() else HERE / "traces.jsonl").open() as lines:
+        every = [json.loads(line) for line in lines]
+    return [each for each in every if sleeping or all(step["op"] != "sleep" for step in each["steps"])]
+
+
+def play(client: Any, too_much: type[Exception], scenario: dict[str, Any]) -> None:
+    told = Told()
+    client.begin(scenario["name"])
+    for step in scenario["steps"]:
+        if step["op"] == "sleep":
+            client.sleep(step["ms"])
+            continue
+        try:
+            compare(told, step, ask(client, told, step))
+        except too_much:
+            assert step["expect"] == {"error": "too_much_data"}
+    rising = [told.values[name] for name in scenario["ts_order"] if name in told.values]
+    assert rising == sorted(set(rising))
+
+
+def ask(client: Any, told: Told, step: dict[str, Any]) -> Any:
+    act = getattr(client, step["op"])
+    if "ids" in step:
+        return act([int(number) for number in step["ids"]])
+    if "filter" in step:
+        return act(told.fields(step["op"], step["filter"]))
+    events = []
+    for given in step["events"]:
+        events.append(told.fields(step["op"], given))
+        own = str(given.get("timestamp", ""))
+        if events[-1]["flags"] & IMPORTED[step["op"]] and NAME.match(own):
+            told.values.setdefault(own, events[-1]["timestamp"])  # an import chooses its timestamp
+    return act(events)
+
+
+def compare(told: Told, step: dict[str, Any], answer: Any) -> None:
+    expected = step["expect"]
+    assert isinstance(expected, list), step
+    assert len(answer) == len(expected)
+    for want, got in zip(expected, answer, strict=True):
+        if "events" in step:
+            assert (want["code"], step["op"]) == (got[0], step["op"]), want["status"]
+            told.agree(want["timestamp"], got[1])
+            continue
+        for name, value in got.items():
+            if name in TIMES:
+                told.agree(want[name], value)
+            else:
+                assert int(want.get(name, 0)) == value, name
+
+
+CASES = [("record", "1", True), ("record", "0", False), ("json", "1", False), ("json", "0", False)]
+
+
+@pytest.mark.parametrize(("form", "fresh", "sleeping"), CASES)
+def test_a_recorded_tigerbeetle_is_answered_the_same(
+    client_module: ModuleType, server: Server, form: str, fresh: str, *, sleeping: bool
+) -> None:
+    """Both forms, one store for all scenarios and an empty one for each; those that wait for an expiry once."""
+    _play_all(client_module, server, form, fresh, sleeping=sleeping)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("form", "fresh"), [("record", "0"), ("json", "1"), ("json", "0")])
+def test_every_recording_is_answered_the_same_in_every_form(
+    client_module: ModuleType, server: Server, form: str, fresh: str
+) -> None:
+    _play_all(client_module, server, form, fresh, sleeping=True)
+
+
+def _play_all(client_module: ModuleType, server: Server, form: str, fresh: str, *, sleeping: bool) -> None:
+    client = client_module.TraceClient(server.url, fresh=fresh, form=form)
+    try:
+        for scenario in scenarios(sleeping=sleeping):
+            try:
+                play(client, client_module.TooMuchData, scenario)
+            except AssertionError as differs:
+                raise AssertionError(f"{scenario['name']}: {differs}") from differs
+    finally:
+        client.close()

@@ -1,0 +1,256 @@
+"""The scripts by themselves, as any Redis client calls them: JSON and records, bad input, undo, the clock."""
+
+import json
+import struct
+from typing import Any
+
+import pytest
+from redis.exceptions import NoScriptError, ResponseError
+
+from lastro.core.errors import Fault
+from lastro.core.redis import Hub
+from lastro.core.redis.clients import Client
+from lastro.core.scripts import REGISTRY
+from lastro.ledger import keys, new_id, scripts
+from lastro.ledger.model.codes import AccountCode, TransferCode
+from lastro.ledger.model.records import Account, Transfer
+
+pytestmark = pytest.mark.anyio
+
+SPACE = [keys.keyspace("main")]
+ACCOUNT = {"id": "1", "ledger": 700, "code": 10, "flags": 0}
+TRANSFER = {
+    "id": "100",
+    "debit_account_id": "1",
+    "credit_account_id": "2",
+    "amount": 30,
+    "ledger": 700,
+    "code": 10,
+    "flags": 0,
+}
+
+
+async def told(redis: Client, script: Any, events: Any, *options: Any) -> Any:
+    """A create script's answer to JSON."""
+    return json.loads(await script(redis, keyspace=SPACE, events=json.dumps(events), options=list(options)))
+
+
+async def two_accounts(redis: Client, flags: int = 0) -> None:
+    accounts = [{**ACCOUNT, "id": number, "flags": flags} for number in "12"]
+    assert [each["result"] for each in await told(redis, scripts.create_chained_accounts, accounts)] == [0, 0]
+
+
+async def everything(redis: Client) -> dict[bytes, bytes | None]:
+    return {key: await redis.dump(key) async for key in redis.scan_iter()}
+
+
+async def test_the_original_example_runs_word_for_word(hub: Hub) -> None:
+    """Without keys the bare prefix is used; a cluster needs a keyspace, and refuses before anything is written."""
+    redis: Any = hub.write
+    text = REGISTRY["ledger.create_account"].source.text
+    account = {"id": "1", "ledger": 700, "code": 10, "flags": 0}
+    sha = await redis.script_load(text)
+    if hub.capabilities.cluster:
+        with pytest.raises(Fault, match="BADINPUT keyspace"):
+            await redis.evalsha(sha, 0, json.dumps(account))
+        assert await redis.dbsize() == 0
+        return
+    answer = json.loads(await redis.evalsha(sha, 0, json.dumps(account)))
+    assert answer["result"] == 0
+    assert answer["status"] == "ok"
+    assert await redis.exists("account:1")
+    await redis.flushall()
+
+
+async def test_success_is_zero_and_a_repeat_has_the_first_timestamp(redis: Client) -> None:
+    first = await told(redis, scripts.create_account, ACCOUNT)
+    again = await told(redis, scripts.create_account, ACCOUNT)
+    assert (first["result"], first["status"]) == (0, "ok")
+    assert (again["result"], again["status"]) == (AccountCode.EXISTS, "exists")
+    assert again["timestamp"] == first["timestamp"]
+
+
+async def test_a_single_script_refuses_a_linked_event_as_an_open_chain(redis: Client) -> None:
+    answer = await told(redis, scripts.create_account, {**ACCOUNT, "flags": 1})
+    assert answer["result"] == AccountCode.LINKED_EVENT_CHAIN_OPEN
+    await two_accounts(redis)
+    answer = await told(redis, scripts.create_transfer, {**TRANSFER, "flags": 1})
+    assert answer["result"] == TransferCode.LINKED_EVENT_CHAIN_OPEN
+
+
+async def test_several_chains_in_a_call_stand_and_fall_by_themselves(redis: Client) -> None:
+    await two_accounts(redis)
+    chain = [{**TRANSFER, "id": str(number), "flags": int(number % 2 == 0)} for number in range(100, 106)]
+    chain[3]["debit_account_id"] = "9"
+    answers = await told(redis, scripts.create_chained_transfers, chain)
+    failed, missing = TransferCode.LINKED_EVENT_FAILED, TransferCode.DEBIT_ACCOUNT_NOT_FOUND
+    assert [each["result"] for each in answers] == [0, 0, failed, missing, 0, 0]
+
+
+@pytest.mark.parametrize("flags", [0, 8])
+async def test_a_failed_chain_leaves_nothing(redis: Client, flags: int) -> None:
+    """All kinds of effect in one chain, then a fault: the dataset is byte-identical."""
+    await two_accounts(redis, flags)
+    pending = {**TRANSFER, "id": "50", "flags": 2, "timeout": 1000}
+    await told(redis, scripts.create_transfer, pending)
+    before = await everything(redis)
+    chain = [
+        {**TRANSFER, "id": "60", "flags": 1},
+        {**TRANSFER, "id": "61", "flags": 1 | 2, "timeout": 500},
+        {**TRANSFER, "id": "62", "flags": 1 | 4, "pending_id": "50", "amount": "10"},
+        {**TRANSFER, "id": "63", "flags": 1 | 2 | 64 | 128},
+        {**TRANSFER, "id": "64", "flags": 1 | 8, "pending_id": "63", "amount": "0"},
+        *({**TRANSFER, "id": str(number), "flags": 1} for number in range(70, 90)),
+        {**TRANSFER, "id": "65", "code": 0},
+    ]
+    answers = await told(redis, scripts.create_chained_transfers, chain)
+    assert {each["result"] for each in answers[:-1]} == {TransferCode.LINKED_EVENT_FAILED}
+    assert answers[-1]["result"] == TransferCode.CODE_MUST_NOT_BE_ZERO
+    assert await everything(redis) == before
+
+
+async def test_a_failed_chain_of_accounts_leaves_nothing(redis: Client) -> None:
+    await two_accounts(redis)
+    before = await everything(redis)
+    chain = [{**ACCOUNT, "id": "3", "flags": 1}, {**ACCOUNT, "id": "4", "flags": 1}, {**ACCOUNT, "id": "1"}]
+    answers = await told(redis, scripts.create_chained_accounts, chain)
+    assert [each["result"] for each in answers] == [1, 1, AccountCode.EXISTS]
+    assert await everything(redis) == before
+
+
+async def test_a_burnt_id_is_all_that_a_failed_chain_leaves(redis: Client) -> None:
+    await two_accounts(redis)
+    before = await everything(redis)
+    chain = [{**TRANSFER, "id": "60", "flags": 1}, {**TRANSFER, "id": "61", "credit_account_id": "9"}]
+    await told(redis, scripts.create_chained_transfers, chain)
+    after = await everything(redis)
+    assert set(after) - set(before) == {keys.transfer("main", 61)}
+    assert {key: after[key] for key in before} == before
+    answer = await told(redis, scripts.create_transfer, {**TRANSFER, "id": "61"})
+    assert answer["result"] == TransferCode.ID_ALREADY_FAILED
+
+
+async def test_slots_rise_while_the_clock_is_behind(redis: Client) -> None:
+    """The newest slot lies an hour ahead: every event has a timestamp after it, failed ones too."""
+    await two_accounts(redis)
+    stored: Any = await redis.get(keys.state("main"))
+    state = bytearray(stored)
+    ahead = int.from_bytes(state[:8], "little") + 3600 * 10**9
+    state[:8] = ahead.to_bytes(8, "little")
+    await redis.set(keys.state("main"), bytes(state))
+    stamps = []
+    for number, code in enumerate([0, 10, 0, 0, 10]):
+        answer = await told(redis, scripts.create_transfer, {**TRANSFER, "id": str(200 + number), "code": code})
+        assert (answer["result"] == 0) == (code == 10)
+        stamps.append(int(answer["timestamp"]))
+    assert stamps == [ahead + number for number in range(1, 6)]
+
+
+BAD = [
+    ("{", "not a JSON object"),
+    ("[]", "not a JSON object"),
+    ("7", "not a JSON object"),
+    (b"\x00" * 127, "128 bytes"),
+    (b"\x00" * 256, "128 bytes"),
+    ({**TRANSFER, "amount": -1}, "amount must be a whole number"),
+    ({**TRANSFER, "amount": 1.5}, "amount must be a whole number"),
+    ({**TRANSFER, "amount": 2**53 + 1}, "amount is too large for a JSON number"),
+    ({**TRANSFER, "amount": str(2**128)}, "amount must be below 2^128"),
+    ({**TRANSFER, "amount": "1e3"}, "amount must be a whole number"),
+    ({**TRANSFER, "amount": None}, "amount must be a whole number"),
+    ({**TRANSFER, "amount": True}, "amount must be a whole number"),
+    ({**TRANSFER, "id": str(2**128)}, "id must be below 2^128"),
+    ({**TRANSFER, "id": "9" * 60}, "id must be below 2^128"),
+    ({**TRANSFER, "code": 2**16}, "code must be below 2^16"),
+    ({**TRANSFER, "timeout": str(2**32)}, "timeout must be below 2^32"),
+    ({**TRANSFER, "amonut": 1}, "amonut is not a known field"),
+    ({**TRANSFER, "d": 1}, "d is not a known field"),
+    ({**TRANSFER, "metadata": {"a": 1}}, "metadata must be a string"),
+    ({**TRANSFER, "metadata": "{"}, "metadata must be a string that holds JSON"),
+    ({**TRANSFER, "metadata": json.dumps("x" * 5000)}, "metadata is longer"),
+]
+
+
+@pytest.mark.parametrize(("given", "words"), BAD)
+async def test_bad_input_names_the_field_and_writes_nothing(redis: Client, given: Any, words: str) -> None:
+    await two_accounts(redis)
+    before = await everything(redis)
+    events = json.dumps(given) if isinstance(given, dict) else given
+    with pytest.raises(Fault) as refused:
+        await scripts.create_transfer(redis, keyspace=SPACE, events=events, options=[])
+    assert words in str(refused.value)
+    assert await everything(redis) == before
+
+
+async def test_a_bad_event_in_an_array_is_named_by_its_number(redis: Client) -> None:
+    await two_accounts(redis)
+    with pytest.raises(Fault, match="event 1: amount"):
+        await told(redis, scripts.create_chained_transfers, [TRANSFER, {**TRANSFER, "amount": -1}])
+    with pytest.raises(Fault, match="too much data: 8190"):
+        await scripts.create_chained_transfers(redis, keyspace=SPACE, events=bytes(8190 * 128), options=[])
+    with pytest.raises(Fault, match="limit"):
+        await scripts.query_transfers(redis, keyspace=SPACE, wanted=json.dumps({"limit": 8190}))
+    with pytest.raises(Fault, match="colour is not a known field"):
+        await scripts.query_transfers(redis, keyspace=SPACE, wanted=json.dumps({"colour": 1}))
+
+
+async def test_the_other_events_of_a_pipeline_go_on(hub: Hub) -> None:
+    await two_accounts(hub.write)
+    sha = REGISTRY["ledger.create_transfer"].source.sha
+    await hub.write.execute_command("SCRIPT LOAD", REGISTRY["ledger.create_transfer"].source.text)
+    events = [json.dumps({**TRANSFER, "id": "1"}), "{", json.dumps({**TRANSFER, "id": "2"})]
+    line = hub.line(hub.place(SPACE[0]))
+    good, bad, also = await line.send([("EVALSHA", sha, 1, SPACE[0], event) for event in events])
+    assert json.loads(good)["result"] == json.loads(also)["result"] == 0
+    assert isinstance(bad, ResponseError)
+    assert not isinstance(bad, NoScriptError)
+
+
+async def test_an_amount_of_128_bits_survives_json(redis: Client) -> None:
+    await two_accounts(redis)
+    huge = str(2**128 - 1)
+    assert (await told(redis, scripts.create_transfer, {**TRANSFER, "amount": huge}))["result"] == 0
+    stored = json.loads(await scripts.lookup_transfer(redis, keyspace=SPACE, ids='{"id": "100"}'))
+    assert (stored["result"], stored["amount"]) == (0, huge)
+    for ids in ("1", '"1"', b"\x01" + bytes(15)):
+        found = await scripts.lookup_account(redis, keyspace=SPACE, ids=ids)
+        if isinstance(ids, str):
+            assert json.loads(found)["debits_posted"] == huge
+        else:
+            assert Account.decode(found).debits_posted == 2**128 - 1
+    assert await scripts.lookup_account(redis, keyspace=SPACE, ids="77") == b"{}"
+    (overflow,) = await told(redis, scripts.create_chained_transfers, [{**TRANSFER, "id": "101", "amount": 1}])
+    assert overflow["result"] == TransferCode.OVERFLOWS_DEBITS_POSTED
+
+
+async def test_a_record_whose_first_byte_looks_like_json_is_a_record(redis: Client) -> None:
+    """An id may begin with any byte; the flags tell records from JSON."""
+    await two_accounts(redis)
+    for first in b'[{" \n\t\r':
+        number = first + (1 << 120)
+        record = Transfer(id=number, debit_account_id=1, credit_account_id=2, amount=1, ledger=700, code=1).encode()
+        answer = await scripts.create_transfer(redis, keyspace=SPACE, events=record, options=[])
+        assert struct.unpack("<QII", answer)[1] == 0
+        many = await scripts.create_chained_transfers(redis, keyspace=SPACE, events=record, options=[])
+        assert struct.unpack("<QII", many)[1] == TransferCode.EXISTS
+
+
+async def test_balances_and_metadata_come_with_json_too(redis: Client) -> None:
+    await two_accounts(redis)
+    (answer,) = await told(
+        redis, scripts.create_chained_transfers, [{**TRANSFER, "metadata": '{"order":7}'}], scripts.BALANCES
+    )
+    assert answer["debit_account"]["debits_posted"] == "30"
+    assert answer["credit_account"]["credits_posted"] == "30"
+    assert await redis.get(keys.metadata("main", 100)) == b'{"order":7}'
+
+
+async def test_a_keyspace_of_its_own_is_a_ledger_of_its_own(redis: Client) -> None:
+    for space in ("a", "b"):
+        await scripts.create_account(
+            redis, keyspace=[keys.keyspace(space)], events=json.dumps({**ACCOUNT, "id": str(new_id())}), options=[]
+        )
+    for space in ("a", "b"):
+        answer: Any = await scripts.query_accounts(redis, keyspace=[keys.keyspace(space)], wanted='{"limit": 9}')
+        found = json.loads(answer)
+        assert len(found) == 1
