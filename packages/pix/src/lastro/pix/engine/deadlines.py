@@ -35,10 +35,11 @@ async def _set_aside(pix: Pix, member: bytes) -> None:
     """The store refuses this one: its payments are tried one by one, and the one that is at fault again later."""
     ids = member.split(b" ")
     now = await pix.now_ms()
-    async with pix.write.pipeline(transaction=True) as pipe:
-        pipe.zrem(pix.keys.deadlines, member)
-        pipe.zadd(pix.keys.deadlines, dict.fromkeys(ids, now if len(ids) > 1 else now + RETRY_MS))
-        await pipe.execute()
+    if len(ids) == 1:
+        await pix.write.zadd(pix.keys.deadlines, {member: now + RETRY_MS}, xx=True)
+        return
+    await pix.write.zadd(pix.keys.deadlines, dict.fromkeys(ids, now))
+    await pix.write.zrem(pix.keys.deadlines, member)  # after: an id that is swept twice expires once
 
 
 async def _sweep(pix: Pix, member: bytes) -> int:
