@@ -13,6 +13,8 @@ from typing import Any, Literal
 import structlog
 
 REDACTED = re.compile(r"password|secret|token|authorization|api_?key|cookie", re.IGNORECASE)
+CHATTY = ("httpx", "httpcore", "uvicorn", "asyncio")
+"""Libraries that log every request or their own coming and going: only what is wrong with them is news."""
 _URL_PASSWORD = re.compile(r"(\w+://[^:@/\s]*):[^@/\s]+@")
 _HIDDEN = "•••"
 
@@ -64,3 +66,5 @@ def configure(form: Literal["console", "json"] = "console", level: str = "info")
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(structlog.stdlib.ProcessorFormatter(processor=last, foreign_pre_chain=shared))
     logging.basicConfig(handlers=[handler], level=level.upper(), force=True)
+    for chatty in CHATTY:
+        logging.getLogger(chatty).setLevel(max(logging.WARNING, getattr(logging, level.upper())))

@@ -1,0 +1,88 @@
+"""``lastro check`` finds each kind of corruption, by its id."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from lastro.core.redis import Hub
+from lastro.payments.engine import Payments
+from lastro.payments.engine.reconcile import reconcile
+from lastro.payments.settings import PaymentsSettings
+
+pytestmark = pytest.mark.anyio
+
+Plant = Callable[[Payments, str], Awaitable[Any]]
+
+
+async def _book_gone(payments: Payments, done: str) -> None:
+    member = f"default|{done}|1990"
+    await payments.hub.write.zrem(payments.keys.by_date, member)
+
+
+async def _record_gone(payments: Payments, done: str) -> None:
+    await payments.hub.write.hdel(payments.keys.known, done)
+
+
+async def _wrong_cent(payments: Payments, done: str) -> None:
+    record: Any = await payments.hub.read.hget(payments.keys.known, done)
+    await payments.hub.write.hset(payments.keys.known, done, record.replace(b"1990", b"1991"))
+
+
+async def _back_in_time(payments: Payments, done: str) -> None:
+    record: Any = await payments.hub.read.hget(payments.keys.known, done)
+    await payments.hub.write.hset(payments.keys.known, done, record.replace(b"done", b"queued"))
+
+
+async def _out_of_the_queue(payments: Payments, done: str) -> None:
+    await payments.hub.write.delete(payments.keys.queue)
+
+
+async def _skewed_total(payments: Payments, done: str) -> None:
+    await payments.hub.write.hincrby(payments.keys.totals("default"), "all:c", 1)
+
+
+async def _no_owner(payments: Payments, done: str) -> None:
+    await payments.claim("fallback", 1)
+    await payments.hub.write.delete(payments.keys.in_flight(payments.owner))
+
+
+@pytest.fixture
+async def payments(hub: Hub) -> Payments:
+    """One payment done and one queued."""
+    engine = Payments(hub, PaymentsSettings())
+    await engine.renew()
+    await engine.accept(str(uuid4()), 1990)
+    (claim,) = await engine.claim("default", 1)
+    await engine.commit(claim)
+    await engine.accept(str(uuid4()), 5)
+    return engine
+
+
+async def done(payments: Payments) -> str:
+    """The id of the payment that is done."""
+    (member,) = await payments.hub.read.zrange(payments.keys.by_date, 0, -1)
+    assert isinstance(member, bytes)
+    return member.decode().split("|")[1]
+
+
+async def test_books_that_add_up_are_silent(payments: Payments) -> None:
+    assert await reconcile(payments) == []
+
+
+@pytest.mark.parametrize(
+    ("plant", "says"),
+    [
+        (_book_gone, "nobody's books"),
+        (_record_gone, "not among the records"),
+        (_wrong_cent, "its record says"),
+        (_back_in_time, "but in the books"),
+        (_out_of_the_queue, "not in the queue"),
+        (_skewed_total, "totals of default"),
+        (_no_owner, "no owner"),
+    ],
+)
+async def test_a_planted_corruption_is_named(payments: Payments, plant: Plant, says: str) -> None:
+    await plant(payments, await done(payments))
+    assert any(says in finding for finding in await reconcile(payments))
