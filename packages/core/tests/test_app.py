@@ -2,6 +2,8 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import httpx
 import pytest
@@ -12,7 +14,7 @@ from lastro.core import local
 from lastro.core.app import create_app
 from lastro.core.errors import Refused, TooFast
 from lastro.core.settings import Settings
-from lastro.core.testing import wait_for
+from lastro.core.testing import start_server, wait_for
 from lastro.core.testing.web import served
 
 pytestmark = pytest.mark.anyio
@@ -147,8 +149,19 @@ async def test_a_request_keeps_its_id_or_gets_one(client: httpx.AsyncClient) -> 
     assert len((await client.get("/livez")).headers["x-request-id"]) == 32
 
 
-async def test_ready_says_which_dependency_is_missing(client: httpx.AsyncClient) -> None:
-    assert (await client.get("/readyz")).json()["redis"] == "ok"
+async def test_ready_says_which_dependency_is_missing_and_live_stays_live() -> None:
+    with TemporaryDirectory(prefix="lastro-") as folder:
+        store = start_server(Path(folder))
+        async with served(application(store)) as client:
+            assert (await client.get("/readyz")).json()["redis"] == "ok"
+            store.kill()
+            missing = await client.get("/readyz")
+            assert (missing.status_code, missing.json()["status"]) == (503, "missing")
+            assert missing.json()["redis"] != "ok"
+            assert (await client.get("/livez")).status_code == 200
+            again = start_server(Path(folder))
+            assert (await client.get("/readyz")).status_code == 200
+            again.stop()
 
 
 async def test_metrics_and_the_description_of_the_api_are_served(client: httpx.AsyncClient) -> None:

@@ -1,11 +1,17 @@
 """The key space: what a key is, and in which cluster slot it lives."""
 
+import re
 from binascii import crc_hqx
 from typing import NewType
 
 Key = NewType("Key", str)
 
 SLOTS = 16_384
+PERMANENT: tuple[str, ...] = ("lastro:queues", "queue:*", "*:delayed", "*:dead", "*:taken:*", "*:consumers")
+"""What core keeps without a life of its own: queues and what stands beside them; all of it is bounded."""
+
+QUEUES = Key("lastro:queues")
+"""Hash, name of a queue → the URL that opens it; one field per queue ever used, for ``lastro queue ls``."""
 
 
 def slot(key: str | bytes) -> int:
@@ -17,3 +23,14 @@ def slot(key: str | bytes) -> int:
         if end > start + 1:
             raw = raw[start + 1 : end]
     return crc_hqx(raw, 0) % SLOTS
+
+
+def beside(queue: str, what: str) -> Key:
+    """A key in the slot of a queue's own: ``pix_payments`` → ``{pix_payments}:dead``.
+
+    ``delayed`` sorted set, due ms → packed message · ``dead`` stream of dead letters · ``op:<id>`` string, id of the
+    message published under that operation id, expires · of a list: ``consumers`` sorted set, name → end of its lease in
+    ms, and ``taken:<name>`` list, what that consumer has in hand.
+    """
+    tagged = queue if re.search(r"\{[^}]+\}", queue) else f"{{{queue}}}"
+    return Key(f"{tagged}:{what}")

@@ -31,7 +31,7 @@ BLOCK_MARGIN_SECONDS = 2.0
 READ_RETRIES = 3
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Line:
     """One connection for batches: all commands packed and sent at once, all replies read in a row.
 
@@ -87,6 +87,7 @@ class Hub:
     timeout_seconds: float
     server: local.Server | None = None
     _lines: dict[str, Line] = field(default_factory=dict)
+    _own_lines: set[Line] = field(default_factory=set)
     _blocking: list[Client] = field(default_factory=list)
     _make: Any = None
 
@@ -98,14 +99,28 @@ class Hub:
         """The line to the server of that place; one per server and hub."""
         line = self._lines.get(place)
         if line is None:
-            if isinstance(self.write, PlainClient):
-                connection = self.write.connection_pool.make_connection()  # type: ignore[no-untyped-call]  # theirs
-            else:
-                node = self.write.get_node(node_name=place)
-                assert node is not None, place
-                connection = node.connection_class(**node.connection_kwargs)
-            line = self._lines[place] = Line(_without_read_deadline(connection), self.timeout_seconds)
+            line = self._lines[place] = self._new_line(place, self.timeout_seconds)
         return line
+
+    def own_line(self, place: str, *, block_seconds: float) -> Line:
+        """A line for one user, whose commands may wait at the server for so long."""
+        line = self._new_line(place, block_seconds + BLOCK_MARGIN_SECONDS)
+        self._own_lines.add(line)
+        return line
+
+    async def close_line(self, line: Line) -> None:
+        """Close what ``own_line`` gave."""
+        self._own_lines.discard(line)
+        await line.aclose()
+
+    def _new_line(self, place: str, timeout_seconds: float) -> Line:
+        if isinstance(self.write, PlainClient):
+            connection = self.write.connection_pool.make_connection()  # type: ignore[no-untyped-call]  # theirs
+        else:
+            node = self.write.get_node(node_name=place)
+            assert node is not None, place
+            connection = node.connection_class(**node.connection_kwargs)
+        return Line(_without_read_deadline(connection), timeout_seconds)
 
     async def moved(self, error: theirs.MovedError) -> None:
         """Learn from a redirect that a line met; what was redirected was not executed."""
@@ -121,7 +136,7 @@ class Hub:
 
     async def aclose(self) -> None:
         """Close every connection; stop the embedded server if this hub started it."""
-        for line in self._lines.values():
+        for line in (*self._lines.values(), *self._own_lines):
             await line.aclose()
         for client in (self.write, self.read, *self._blocking):
             await client.aclose()

@@ -1,0 +1,18 @@
+-- Entries that come back carry what happened before in their first field, "~": "deliveries first_ms".
+-- entry_fields(flat): deliveries before, first_ms or false, and the fields as they were published.
+local function entry_fields(flat)
+  if flat[1] ~= "~" then
+    return 0, false, flat
+  end
+  local deliveries, first_ms = string.match(flat[2], "^(%d+) (%d+)$")
+  local own = {}
+  for at = 3, #flat do
+    own[at - 2] = flat[at]
+  end
+  return tonumber(deliveries), first_ms, own
+end
+
+-- entry_again(stream, deliveries, first_ms, fields): append it anew; its new id.
+local function entry_again(stream, deliveries, first_ms, fields)
+  return redis.call("XADD", stream, "*", "~", deliveries .. " " .. first_ms, unpack(fields))
+end

@@ -1,0 +1,31 @@
+"""What happens at a queue's bound, once for all adapters."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from random import uniform
+from typing import Any
+
+from . import PUBLISHED, REFUSED, Bound, QueueFull
+
+POLL_SECONDS = 0.05
+
+
+async def within(
+    bound: Bound,
+    queue: str,
+    many: Sequence[Any],
+    put: Callable[[Sequence[Any]], Awaitable[list[bytes]]],
+) -> list[bytes]:
+    """Put these in by ``put``, which accepts as many of the first as fit; the rest wait, are refused or dropped."""
+    ids = await put(many)
+    deadline = time.monotonic() + bound.block_seconds
+    while len(ids) < len(many) and bound.when_full == "block" and time.monotonic() < deadline:
+        await asyncio.sleep(uniform(0.2, 1) * POLL_SECONDS)
+        ids += await put(many[len(ids) :])
+    PUBLISHED.of(queue=queue).inc(len(ids))
+    if len(ids) < len(many):
+        REFUSED.of(queue=queue).inc(len(many) - len(ids))
+        if bound.when_full != "drop":
+            raise QueueFull(queue=queue, len_max=bound.len_max, published=len(ids))
+    return ids

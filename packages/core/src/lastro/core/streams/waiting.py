@@ -1,0 +1,49 @@
+"""A connection of one's own for commands that wait, and a way to end the wait without losing an answer."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from redis.exceptions import MovedError, ResponseError
+
+from lastro.core.errors import Unreachable
+from lastro.core.keys import Key
+from lastro.core.redis import Hub, Line
+from lastro.core.redis.failures import ours
+
+
+@dataclass(slots=True)
+class Waiting:
+    """Waits at the server that has ``key``, up to ``block_seconds`` a command."""
+
+    hub: Hub
+    key: Key
+    block_seconds: float
+    _line: Line | None = None
+    _client_id: int = 0
+
+    async def ask(self, *command: Any) -> Any:
+        """The answer; what the server refuses is raised as ours. A redirect is learned, and is Unreachable once."""
+        line = self._line
+        if line is None:
+            line = self._line = self.hub.own_line(self.hub.place(self.key), block_seconds=self.block_seconds)
+        if not line.connection.is_connected:
+            (self._client_id,) = await line.send([("CLIENT", "ID")])
+        (reply,) = await line.send([command])
+        if isinstance(reply, MovedError):
+            await self.hub.moved(reply)
+            await self.aclose()
+            raise Unreachable(reason=str(reply))
+        if isinstance(reply, ResponseError):
+            raise ours(reply) or reply
+        return reply
+
+    async def interrupt(self) -> None:
+        """Make a waiting ``ask`` return None now; cancelling it would leave what it was just given to its lease."""
+        if self._line is not None and self._line.connection.is_connected:
+            await self.hub.line(self.hub.place(self.key)).send([("CLIENT", "UNBLOCK", self._client_id)])
+
+    async def aclose(self) -> None:
+        """Close the connection."""
+        if self._line is not None:
+            await self.hub.close_line(self._line)
+            self._line = None

@@ -1,0 +1,277 @@
+"""What every queue promises, as a suite: inherit, and give a ``queue`` fixture.
+
+    class TestStreamQueue(QueueCases):
+        @pytest.fixture
+        def queue(self, hub: Hub) -> Queue:
+            return open_queue("stream://queue:cases", hub)
+
+Where an adapter does not offer something, the case shows that it says so.
+"""
+
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+
+from lastro.core.errors import Invalid
+from lastro.core.queue import BLOCK_SECONDS, LEASE_SECONDS, Bound, Consumer, NotOffered, Queue, QueueFull
+from lastro.core.streams import Message
+from lastro.core.testing import wait_for
+
+LEASE = 0.15
+BODY = b"body"
+
+
+def reader(queue: Queue, name: str, block_seconds: float = BLOCK_SECONDS, lease_seconds: float = LEASE) -> Consumer:
+    """A consumer with a short lease."""
+    return queue.consumer(name, lease_seconds=lease_seconds, block_seconds=block_seconds)
+
+
+async def taken(consumer: Consumer, count: int = 100, *, within_seconds: float = 5.0) -> list[Message]:
+    """What the consumer gets next, new or taken over."""
+    found: list[Message] = []
+
+    async def look() -> bool:
+        found.extend(await consumer.read(count, block_seconds=0))
+        found.extend((await consumer.turn(count)).messages)
+        return bool(found)
+
+    await wait_for(look, "a message", within_seconds)
+    return found
+
+
+def bodies(messages: Sequence[Message]) -> list[bytes]:
+    """The contents, in order."""
+    return [message.fields[BODY] for message in messages]
+
+
+class QueueCases:
+    """Inherit from this."""
+
+    async def test_messages_come_out_in_the_order_they_went_in(self, queue: Queue) -> None:
+        await queue.publish({"body": "a"})
+        await queue.publish_many([{"body": "b"}, {"body": "c"}])
+        assert bodies(await taken(reader(queue, "one"))) == [b"a", b"b", b"c"]
+
+    async def test_a_read_takes_no_more_than_asked_for(self, queue: Queue) -> None:
+        await queue.publish_many([{"body": n} for n in range(5)])
+        consumer = reader(queue, "one")
+        await consumer.turn(0)
+        assert len(await consumer.read(3, block_seconds=0)) == 3
+        assert len(await consumer.read(3, block_seconds=0)) == 2
+
+    async def test_two_consumers_never_get_the_same_message(self, queue: Queue) -> None:
+        await queue.publish_many([{"body": n} for n in range(100)])
+        one, other = reader(queue, "one"), reader(queue, "other")
+        got = [bodies(await taken(one, 50)), bodies(await taken(other, 50))]
+        assert sorted(got[0] + got[1]) == sorted(b"%d" % n for n in range(100))
+
+    async def test_a_waiting_read_gets_what_comes(self, queue: Queue) -> None:
+        consumer = reader(queue, "one", 5)
+        await consumer.turn(0)
+        waiting = asyncio.create_task(consumer.read(10, block_seconds=5))
+        await queue.publish({"body": "late"})
+        assert bodies(await waiting) == [b"late"]
+
+    async def test_a_waiting_read_can_be_interrupted(self, queue: Queue) -> None:
+        consumer = reader(queue, "one", 30)
+        await consumer.turn(0)
+        waiting = asyncio.create_task(consumer.read(10, block_seconds=30))
+
+        async def ended() -> bool:
+            await consumer.interrupt()
+            return waiting.done()
+
+        await wait_for(ended)
+        assert await waiting == []
+
+    async def test_an_acknowledged_message_is_gone_and_frees_its_place(self, queue: Queue) -> None:
+        await queue.publish({"body": "a"})
+        consumer = reader(queue, "one")
+        messages = await taken(consumer)
+        assert await consumer.acknowledge(messages) == 1
+        told = await queue.measure()
+        assert (told.lag, told.pending) == (0, 0)
+        if queue.offers.acknowledged:
+            assert await consumer.acknowledge(messages) == 0
+
+    async def test_what_a_silent_consumer_had_is_handed_out_again_and_counted(self, queue: Queue) -> None:
+        await queue.publish({"body": "a"})
+        (first,) = await taken(reader(queue, "dead"))
+        assert first.deliveries == 1
+        other = reader(queue, "alive")
+        if queue.offers.acknowledged:
+            (second,) = await taken(other)
+            assert (second.fields, second.deliveries, second.suspect) == (first.fields, 2, False)
+            assert await other.acknowledge([second]) == 1
+        else:
+            assert await other.read(1, block_seconds=0) == []
+
+    async def test_from_the_third_delivery_on_a_message_counts_only_when_it_is_begun(self, queue: Queue) -> None:
+        if not queue.offers.counted:
+            return
+        await queue.publish({"body": "killer"})
+        for name in ("first", "second"):
+            await taken(reader(queue, name))
+        for name in ("third", "fourth"):
+            (message,) = await taken(reader(queue, name))
+            assert (message.deliveries, message.suspect) == (3, True)
+        fifth = reader(queue, "fifth")
+        (message,) = await taken(fifth)
+        assert await fifth.begin(message)
+        (message,) = await taken(reader(queue, "sixth"))
+        assert (message.deliveries, message.suspect) == (4, True)
+
+    async def test_a_renewed_lease_is_not_taken_over(self, queue: Queue) -> None:
+        if not queue.offers.acknowledged:
+            return
+        await queue.publish({"body": "long"})
+        one, other = reader(queue, "one"), reader(queue, "other")
+        messages = await taken(one)
+        for _ in range(10):
+            assert await one.renew(messages) == []
+            turn = await other.turn(10)
+            assert turn.messages == []
+            assert await other.read(10, block_seconds=0.03) == []
+
+    async def test_who_lost_its_lease_can_neither_renew_nor_put_off_nor_bury(self, queue: Queue) -> None:
+        if not queue.offers.acknowledged:
+            return
+        await queue.publish({"body": "a"})
+        slow, quick = reader(queue, "slow"), reader(queue, "quick")
+        (message,) = await taken(slow)
+        (again,) = await taken(quick)
+        assert await slow.renew([message]) == [message.id]
+        assert not await slow.retry(message, delay_seconds=0)
+        assert not await slow.bury(message, reason="failed", error="late", deliveries=1)
+        assert await quick.acknowledge([again]) == 1
+
+    async def test_a_message_put_off_comes_back_in_its_time_with_its_count(self, queue: Queue) -> None:
+        await queue.publish({"body": "again"})
+        consumer = reader(queue, "one")
+        (message,) = await taken(consumer)
+        if not queue.offers.delayed:
+            with pytest.raises(NotOffered):
+                await consumer.retry(message, delay_seconds=0.1)
+            return
+        assert await consumer.retry(message, delay_seconds=0.1)
+        assert (await queue.measure()).delayed == 1
+        assert await consumer.read(1, block_seconds=0) == []
+        (back,) = await taken(consumer)
+        assert (back.fields, back.deliveries, back.earlier, back.suspect) == (message.fields, 2, 1, False)
+        assert back.first_ms > 0
+        assert await consumer.acknowledge([back]) == 1
+
+    async def test_a_message_published_for_later_comes_later(self, queue: Queue) -> None:
+        if not queue.offers.delayed:
+            with pytest.raises(NotOffered):
+                await queue.publish({"body": "later"}, delay_seconds=0.1)
+            return
+        consumer = reader(queue, "one")
+        for body in ("same", "same"):
+            await queue.publish({"body": body}, delay_seconds=0.1)
+        assert 0 < (await consumer.turn(1)).next_seconds <= 0.1
+        assert await consumer.read(2, block_seconds=0) == []
+        found = await taken(consumer)
+        if len(found) < 2:
+            found += await taken(consumer)
+        assert [(message.fields[BODY], message.deliveries) for message in found] == [(b"same", 1)] * 2
+
+    async def test_a_dead_letter_has_its_reason_its_times_and_its_fields(self, queue: Queue) -> None:
+        await queue.publish({"body": "bad", "reason": "its own"} if queue.offers.dead_letters else {"body": "bad"})
+        consumer = reader(queue, "one")
+        (message,) = await taken(consumer)
+        if not queue.offers.dead_letters:
+            with pytest.raises(NotOffered):
+                await consumer.bury(message, reason="invalid", error="ValueError: no", deliveries=1)
+            assert await queue.letters() == []
+            return
+        assert await consumer.bury(message, reason="invalid", error="ValueError: no", deliveries=1)
+        (letter,) = await queue.letters()
+        assert (letter.reason, letter.error, letter.deliveries) == ("invalid", "ValueError: no", 1)
+        assert letter.fields == {b"body": b"bad", b"reason": b"its own"}
+        assert 0 < letter.first_ms <= letter.last_ms
+        assert letter.message_id == message.id
+        told = await queue.measure()
+        assert (told.pending, told.dead) == (0, 1)
+
+    async def test_a_dead_letter_is_replayed_as_it_was_or_dropped(self, queue: Queue) -> None:
+        if not queue.offers.dead_letters:
+            with pytest.raises(NotOffered):
+                await queue.replay([b"1-1"])
+            with pytest.raises(NotOffered):
+                await queue.drop([b"1-1"])
+            return
+        consumer = reader(queue, "one")
+        await queue.publish_many([{"body": "a"}, {"body": "b"}])
+        for message in await taken(consumer):
+            assert await consumer.bury(message, reason="failed", error="", deliveries=3)
+        a, b = await queue.letters()
+        assert [letter.id for letter in await queue.letters(after=a.id)] == [b.id]
+        assert await queue.drop([b.id]) == 1
+        assert await queue.replay([a.id, b.id]) == 1
+        assert await queue.replay([a.id]) == 0
+        (back,) = await taken(consumer)
+        assert (back.fields, back.deliveries) == ({b"body": b"a"}, 1)
+        assert await queue.letters() == []
+
+    async def test_an_operation_id_gives_one_message(self, queue: Queue) -> None:
+        if not queue.offers.once:
+            with pytest.raises(NotOffered):
+                await queue.publish({"body": "a"}, op_id="x")
+            return
+        first = await queue.publish({"body": "a"}, op_id="x")
+        assert await queue.publish({"body": "a"}, op_id="x") == first
+        assert await queue.publish({"body": "a"}, op_id="y") != first
+        assert (await queue.measure()).lag == 2
+
+    async def test_what_a_consumer_releases_is_there_for_others_at_once(self, queue: Queue) -> None:
+        if not queue.offers.acknowledged:
+            return
+        await queue.publish_many([{"body": "a"}, {"body": "b"}])
+        leaving = reader(queue, "leaving", lease_seconds=LEASE_SECONDS)
+        assert len(await taken(leaving)) == 2
+        assert await leaving.release() == 2
+        other = reader(queue, "staying", lease_seconds=LEASE_SECONDS)
+        found = (await other.turn(10)).messages + await other.read(10, block_seconds=0)
+        assert sorted(bodies(found)) == [b"a", b"b"]
+
+    async def test_a_malformed_message_is_refused_before_anything_is_written(self, queue: Queue) -> None:
+        for wrong in ({}, {"body": 1.5}, {"body": None}, {"~": "x"}):
+            with pytest.raises(Invalid):
+                await queue.publish(wrong)  # type: ignore[arg-type]  # that is the point
+        with pytest.raises(Invalid):
+            await queue.publish_many([{"body": "fine"}, {}])
+        assert (await queue.measure()).lag == 0
+
+    async def test_a_full_queue_refuses_and_keeps_what_it_has(self, queue: Queue) -> None:
+        bound(queue, Bound(len_max=2))
+        with pytest.raises(QueueFull) as full:
+            await queue.publish_many([{"body": n} for n in range(3)])
+        assert full.value.about["published"] == 2
+        with pytest.raises(QueueFull):
+            await queue.publish({"body": "more"})
+        assert (await queue.measure()).lag == 2
+
+    async def test_a_full_queue_may_drop_what_comes(self, queue: Queue) -> None:
+        bound(queue, Bound(len_max=2, when_full="drop"))
+        assert len(await queue.publish_many([{"body": n} for n in range(3)])) == 2
+        assert await queue.publish({"body": "more"}) is None
+        assert bodies(await taken(reader(queue, "one"))) == [b"0", b"1"]
+
+    async def test_a_full_queue_may_make_publishers_wait_for_room(self, queue: Queue) -> None:
+        bound(queue, Bound(len_max=1, when_full="block", block_seconds=0.05))
+        await queue.publish({"body": "a"})
+        with pytest.raises(QueueFull):
+            await queue.publish({"body": "b"})
+        bound(queue, Bound(len_max=1, when_full="block", block_seconds=5))
+        waiting = asyncio.create_task(queue.publish({"body": "b"}))
+        consumer = reader(queue, "one")
+        await consumer.acknowledge(await taken(consumer))
+        assert await waiting is not None
+        assert bodies(await taken(consumer)) == [b"b"]
+
+
+def bound(queue: Queue, to: Bound) -> None:
+    """Give the queue another bound."""
+    queue.bound = to  # type: ignore[attr-defined]  # every adapter here has one

@@ -1,0 +1,231 @@
+"""What a worker promises: everything is handled, nothing stops the rest, and stopping loses nothing."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import pytest
+
+from lastro.core.errors import Busy, Invalid
+from lastro.core.keys import Key
+from lastro.core.queue import Backoff, Queue, open_queue
+from lastro.core.redis import Hub
+from lastro.core.settings import Settings
+from lastro.core.streams import Message
+from lastro.core.testing import wait_for
+from lastro.core.worker import Run
+from lastro.core.worker.consume import Failures, Worker
+
+pytestmark = pytest.mark.anyio
+
+QUICK = Backoff(base_seconds=0.01, cap_seconds=0.02, attempts=3)
+URLS = ("stream://queue:work", "list://queue:work", "memory://work")
+
+
+@pytest.fixture(params=URLS)
+def queue(request: pytest.FixtureRequest, hub: Hub) -> Queue:
+    return open_queue(request.param, hub)
+
+
+@asynccontextmanager
+async def working(hub: Hub, *workers: Worker, grace_seconds: float = 5.0) -> AsyncIterator[Run]:
+    run = Run(hub=hub, settings=Settings(grace_seconds=grace_seconds))
+    async with asyncio.TaskGroup() as group:
+        for worker in workers:
+            group.create_task(worker.run(run))
+        yield run
+        run.stopping.set()
+
+
+def empty(queue: Queue) -> Callable[[], object]:
+    async def is_empty() -> bool:
+        told = await queue.measure()
+        return not (told.lag or told.pending or told.delayed)
+
+    return is_empty
+
+
+async def test_every_message_is_handled_and_acknowledged(hub: Hub, queue: Queue) -> None:
+    await queue.publish_many([{"n": n} for n in range(300)])
+    handled: list[bytes] = []
+
+    async def handle(message: Message) -> None:
+        handled.append(message.fields[b"n"])
+
+    async with working(hub, Worker.each(queue, handle, concurrency=16)):
+        await wait_for(empty(queue))
+    assert sorted(handled) == sorted(b"%d" % n for n in range(300))
+
+
+async def test_a_batch_handler_gets_many_at_a_time(hub: Hub, queue: Queue) -> None:
+    await queue.publish_many([{"n": n} for n in range(250)])
+    sizes: list[int] = []
+
+    async def handle(messages: list[Message]) -> None:
+        sizes.append(len(messages))
+
+    async with working(hub, Worker.batches(queue, handle, size=100)):
+        await wait_for(empty(queue))
+    assert sum(sizes) == 250
+    assert max(sizes) == 100
+
+
+async def test_one_that_raises_is_dead_after_as_many_deliveries_and_the_rest_flows(hub: Hub, queue: Queue) -> None:
+    await queue.publish_many([{"n": n} for n in range(50)])
+    seen: list[tuple[bytes, int]] = []
+
+    async def handle(message: Message) -> None:
+        seen.append((message.fields[b"n"], message.deliveries))
+        if message.fields[b"n"] == b"7":
+            raise ValueError("seven")
+
+    async with working(hub, Worker.each(queue, handle, backoff=QUICK)):
+        await wait_for(empty(queue), within_seconds=10)
+    assert [told for told in seen if told[0] == b"7"] == [(b"7", 1), (b"7", 2), (b"7", 3)]
+    (letter,) = await queue.letters()
+    assert (letter.reason, letter.deliveries, letter.fields) == ("failed", 3, {b"n": b"7"})
+    assert letter.error.startswith("ValueError: seven [test_worker.py:")
+    assert len(seen) == 52
+
+
+async def test_a_batch_that_raises_is_split_until_the_culprit_is_alone(hub: Hub, queue: Queue) -> None:
+    await queue.publish_many([{"n": n} for n in range(64)])
+    done: set[bytes] = set()
+
+    async def handle(messages: list[Message]) -> None:
+        if any(message.fields[b"n"] == b"13" for message in messages):
+            raise ValueError("thirteen is among them")
+        done.update(message.fields[b"n"] for message in messages)
+
+    async with working(hub, Worker.batches(queue, handle, size=64, backoff=QUICK)):
+        await wait_for(empty(queue), within_seconds=10)
+    assert len(done) == 63
+    assert [letter.fields for letter in await queue.letters()] == [{b"n": b"13"}]
+
+
+async def test_a_batch_handler_may_name_what_failed(hub: Hub, queue: Queue) -> None:
+    await queue.publish_many([{"n": n} for n in range(10)])
+    calls: list[int] = []
+
+    async def handle(messages: list[Message]) -> Failures:
+        calls.append(len(messages))
+        return {message.id: Invalid(field="n", reason="odd") for message in messages if int(message.fields[b"n"]) % 2}
+
+    async with working(hub, Worker.batches(queue, handle, size=10)):
+        await wait_for(empty(queue))
+    assert sum(calls) == 10
+    assert [letter.reason for letter in await queue.letters()] == ["invalid"] * 5
+
+
+async def test_one_that_hangs_is_a_failed_delivery_and_delays_nobody(hub: Hub, queue: Queue) -> None:
+    await queue.publish_many([{"n": n} for n in range(20)])
+    done: list[bytes] = []
+
+    async def handle(messages: list[Message]) -> None:
+        if any(message.fields[b"n"] == b"3" for message in messages):
+            await asyncio.Event().wait()
+        done.extend(message.fields[b"n"] for message in messages)
+
+    worker = Worker.batches(queue, handle, size=10, backoff=QUICK, timeout_seconds=0.05)
+    async with working(hub, worker):
+        await wait_for(empty(queue), within_seconds=10)
+    assert len(done) == 19
+    assert [letter.reason for letter in await queue.letters()] == ["timeout"]
+
+
+async def test_bad_content_is_dead_at_once(hub: Hub, queue: Queue) -> None:
+    await queue.publish({"amount": "many"})
+
+    async def handle(message: Message) -> None:
+        raise Invalid(field="amount", reason="not a number")
+
+    async with working(hub, Worker.each(queue, handle)):
+        await wait_for(empty(queue))
+    (letter,) = await queue.letters()
+    assert (letter.reason, letter.deliveries) == ("invalid", 1)
+
+
+async def test_what_is_busy_is_tried_again_without_end_and_not_held_against_the_message(hub: Hub, queue: Queue) -> None:
+    await queue.publish({"n": 1})
+    seen: list[int] = []
+
+    async def handle(message: Message) -> None:
+        seen.append(message.deliveries)
+        if len(seen) < 6:
+            raise Busy
+
+    async with working(hub, Worker.each(queue, handle, backoff=QUICK)):
+        await wait_for(empty(queue), within_seconds=15)
+    assert seen == [1] * 6
+    assert await queue.letters() == []
+
+
+async def test_stopping_finishes_what_is_in_hand(hub: Hub, queue: Queue) -> None:
+    await queue.publish({"n": 1})
+    begun, may_end = asyncio.Event(), asyncio.Event()
+
+    async def handle(message: Message) -> None:
+        begun.set()
+        await may_end.wait()
+
+    async with working(hub, Worker.each(queue, handle)) as run:
+        await begun.wait()
+        run.stopping.set()
+        await run.hub.read.ping()
+        may_end.set()
+    told = await queue.measure()
+    assert (told.lag, told.pending) == (0, 0)
+
+
+async def test_what_is_not_finished_within_the_grace_is_there_for_others_at_once(hub: Hub, queue: Queue) -> None:
+    await queue.publish({"n": 1})
+    begun = asyncio.Event()
+
+    async def hang(message: Message) -> None:
+        begun.set()
+        await asyncio.Event().wait()
+
+    async with working(hub, Worker.each(queue, hang), grace_seconds=0.05):
+        await begun.wait()
+    handled = asyncio.Event()
+
+    async def handle(message: Message) -> None:
+        assert message.deliveries == 2
+        handled.set()
+
+    async with working(hub, Worker.each(queue, handle)):
+        await asyncio.wait_for(handled.wait(), 5)
+        await wait_for(empty(queue))
+
+
+async def test_a_long_job_is_renewed_and_runs_once(hub: Hub, queue: Queue) -> None:
+    await queue.publish({"n": 1})
+    runs: list[int] = []
+
+    async def long(message: Message) -> None:
+        runs.append(message.deliveries)
+        await asyncio.sleep(1.2)
+
+    workers = [Worker.each(queue, long, lease_seconds=0.3, timeout_seconds=5) for _ in range(3)]
+    async with working(hub, *workers):
+        await wait_for(empty(queue))
+    assert runs == [1]
+
+
+async def test_a_handler_that_acknowledges_itself_is_not_acknowledged_again(hub: Hub) -> None:
+    queue = open_queue("stream://queue:work?group=g", hub)
+    await queue.publish_many([{"n": n} for n in range(10)])
+
+    async def handle(messages: list[Message]) -> None:
+        ids = [message.id for message in messages if message.fields[b"n"] != b"3"]
+        await hub.write.xack("queue:work", "g", *ids)
+        await hub.write.xdel("queue:work", *ids)
+
+    async with working(hub, Worker.batches(queue, handle, acknowledges=True, lease_seconds=30)):
+        await wait_for(lambda: _pending(queue, 1))
+    assert await hub.read.xlen(Key("queue:work")) == 1
+
+
+async def _pending(queue: Queue, count: int) -> bool:
+    told = await queue.measure()
+    return (told.lag, told.pending) == (0, count)
