@@ -17,6 +17,8 @@ app = Typer(no_args_is_help=True, help="The Lua scripts: list, show, check.")
 
 def registered() -> dict[str, Script[..., object]]:
     """Every script of core and of every installed domain, by name."""
+    for part in ("streams", "queue", "limits"):
+        import_module(f"lastro.core.{part}.scripts")
     for domain in plugs("lastro.commands"):
         import_module(f"lastro.{domain}.scripts")
     return dict(sorted(REGISTRY.items()))

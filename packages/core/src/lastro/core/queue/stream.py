@@ -1,18 +1,20 @@
 """A queue on a Redis stream and one of its consumer groups."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import uuid4
 
+from lastro.core.errors import Busy, LastroError
 from lastro.core.keys import QUEUES, Key, beside
 from lastro.core.redis import Hub
-from lastro.core.scripts import Batch
+from lastro.core.scripts import WAITING_MAX, Batch
 from lastro.core.streams import Group, Measure, Message, Reader, Turn, letters, scripts
 from lastro.core.streams.letters import DEAD, DeadLetter, Reason
 from lastro.core.streams.waiting import Waiting
 
-from . import BLOCK_SECONDS, DEAD_MAX, LEASE_SECONDS, REMEMBER_SECONDS, Bound, Fields, Offers, flattened
+from . import BLOCK_SECONDS, DEAD_MAX, LEASE_SECONDS, PUBLISHED, REMEMBER_SECONDS, Bound, Fields, Offers, flattened
 from . import scripts as puts
 from .bounded import within
 
@@ -37,6 +39,8 @@ class StreamQueue:
     offers: Offers = field(default_factory=Offers)
     members: Group = field(init=False)
     batch: Batch = field(init=False)
+    _waiting: "list[tuple[list[Any], asyncio.Future[bytes | None]]]" = field(default_factory=list)
+    _sender: "asyncio.Task[None] | None" = None
 
     def __post_init__(self) -> None:
         self.members = Group(hub=self.hub, stream=self.stream, name=self.group, keep=self.keep)
@@ -53,12 +57,16 @@ class StreamQueue:
         return f"stream://{self.stream}?group={self.group}{'&keep=yes' if self.keep else ''}"
 
     async def publish(self, fields: Fields, *, op_id: str | None = None, delay_seconds: float = 0) -> bytes | None:
-        """Append one; concurrent calls share a write."""
+        """Append one; concurrent calls share a script call."""
         flat = flattened(fields)
+        if op_id is None and not delay_seconds:
+            told = await self._with_others(flat)
+            if told is not None:
+                return told
+            ids = await within(self.bound, self.name, [flat], self._put)
+            return ids[0] if ids else None
 
         async def put(_: Sequence[list[Any]]) -> list[bytes]:
-            if op_id is None and not delay_seconds:
-                return await self._put([flat])
             id_ = await self.batch.submit(
                 puts.publish_once,
                 stream=self.stream,
@@ -74,6 +82,36 @@ class StreamQueue:
 
         ids = await within(self.bound, self.name, [flat], put)
         return ids[0] if ids else None
+
+    def _with_others(self, flat: list[Any]) -> "asyncio.Future[bytes | None]":
+        """The id, or None when there is no room. Raises Busy when WAITING_MAX already wait."""
+        if len(self._waiting) >= WAITING_MAX:
+            raise Busy
+        future: asyncio.Future[bytes | None] = asyncio.get_running_loop().create_future()
+        self._waiting.append((flat, future))
+        if self._sender is None:
+            self._sender = asyncio.create_task(self._send_waiting())
+        return future
+
+    async def _send_waiting(self) -> None:
+        """While one call is on its way the next one fills."""
+        try:
+            while self._waiting:
+                chunk, self._waiting = self._waiting[:PUT_MAX], self._waiting[PUT_MAX:]
+                try:
+                    ids: list[bytes | None] = [*await self._put([flat for flat, _ in chunk])]
+                except LastroError as error:
+                    for _, future in chunk:
+                        if not future.done():
+                            future.set_exception(error)
+                    continue
+                PUBLISHED.of(queue=self.name).inc(len(ids))
+                ids += [None] * (len(chunk) - len(ids))
+                for (_, future), id_ in zip(chunk, ids, strict=True):
+                    if not future.done():
+                        future.set_result(id_)
+        finally:
+            self._sender = None
 
     async def publish_many(self, many: Sequence[Fields]) -> list[bytes]:
         """Append in order, up to 256 in one script call."""

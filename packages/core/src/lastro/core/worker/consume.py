@@ -15,7 +15,6 @@ import contextlib
 import os
 import socket
 import time
-import traceback
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -44,7 +43,7 @@ TURN_SECONDS = 1.0
 TURN_SECONDS_MIN = 0.01
 MEASURE_SECONDS = 10.0
 TEND_EVERY = 6  # measurements
-CONSUMER_IDLE_SECONDS = 600.0
+CONSUMER_IDLE_SECONDS = 600.0  # a name unseen for so long is swept
 LINGER_SECONDS = 0.001  # when few slots are free, more will be in a moment: one read for many
 READ_MAX = 1_000
 PAUSE_CAP_SECONDS = 0.5  # between tries while the server is away: work goes on within a second of its return
@@ -161,9 +160,8 @@ class Worker:
                 while self._held:
                     self._room.clear()
                     await self._room.wait()
-        for unit in set(self._held.values()):
-            if unit.task is not None:
-                unit.task.cancel()
+        for task in {unit.task for unit in self._held.values() if unit.task is not None}:
+            task.cancel()
         if self._done:
             await self._quietly(self._consumer.acknowledge(self._done))
 
@@ -174,8 +172,6 @@ class Worker:
         except Busy as busy:
             log.warning("worker.left_to_the_lease", queue=self.queue.name, reason=str(busy))
             return None
-
-    # -- taking in
 
     async def _read(self) -> float:
         slots = self.size * self.concurrency
@@ -258,8 +254,6 @@ class Worker:
             self._lose([message.id])
         return 0
 
-    # -- working
-
     async def _work(self, unit: _Unit) -> None:
         failures = await self._attempt(unit.messages)
         done = [message for message in unit.messages if message.id not in failures] if failures else unit.messages
@@ -328,8 +322,6 @@ class Worker:
                 tries += 1
                 await asyncio.sleep(uniform(0.5, 1) * min(PAUSE_CAP_SECONDS, 0.02 * 2**tries))
 
-    # -- beside the work
-
     async def _acknowledge(self) -> float:
         """What was finished while the last acknowledgement was on its way goes with the next."""
         await self._finished.wait()
@@ -397,6 +389,8 @@ def _since_ms(message: Message) -> int:
 
 def _told(error: Exception) -> str:
     """``ValueError: no amount [worker.py:31]``: what and where; equal places are equal words."""
-    last = traceback.extract_tb(error.__traceback__)[-1:]
-    where = "".join(f" [{Path(frame.filename).name}:{frame.lineno}]" for frame in last)
+    last = error.__traceback__
+    while last is not None and last.tb_next is not None:
+        last = last.tb_next
+    where = f" [{Path(last.tb_frame.f_code.co_filename).name}:{last.tb_lineno}]" if last else ""
     return f"{type(error).__name__}: {error}{where}"

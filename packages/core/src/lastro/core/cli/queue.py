@@ -1,0 +1,98 @@
+"""``lastro queue``: what waits, what is dead, and what to do about it."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Annotated, Any, TypeVar
+
+from typer import Argument, Option, Typer, echo
+
+from lastro.core.clock import iso
+from lastro.core.errors import Invalid, NotFound
+from lastro.core.keys import QUEUES
+from lastro.core.queue import Queue, open_queue
+from lastro.core.redis import Hub, connect
+from lastro.core.settings import Settings
+from lastro.core.streams.letters import PAGE_MAX, DeadLetter
+
+app = Typer(no_args_is_help=True, help="The queues: list them, look at dead letters, replay or drop those.")
+Answer = TypeVar("Answer")
+Name = Annotated[str, Argument(help="as `lastro queue ls` has it")]
+Ids = Annotated[list[str] | None, Argument(help="dead letters, as `lastro queue dead` has them")]
+All = Annotated[bool, Option("--all", help="every dead letter of this queue")]
+
+
+class UnknownQueue(NotFound):
+    """No worker ever tended a queue {name!r} here; `lastro queue ls` has those that are known."""
+
+    code = "queue.unknown"
+
+
+@app.command()
+def ls() -> None:
+    """Every queue that a worker tends, and how it is doing."""
+    echo(f"{'queue':40} {'lag':>9} {'pending':>9} {'delayed':>9} {'dead':>9} {'oldest':>9}")
+    for name, told in _run(_measures):
+        row = (told.lag, told.pending, told.delayed, told.dead)
+        echo(f"{name:40} {' '.join(f'{count:9,}' for count in row)} {told.oldest_seconds:8.1f}s")
+
+
+@app.command()
+def dead(name: Name, count: Annotated[int, Option(help="the oldest so many")] = 50) -> None:
+    """The dead letters of a queue: id, reason, deliveries, first and last seen, error, fields."""
+
+    async def look(hub: Hub) -> list[DeadLetter]:
+        return await (await _queue(hub, name)).letters(count=count)
+
+    for letter in _run(look):
+        fields = " ".join(
+            f"{key.decode(errors='replace')}={value.decode(errors='replace')}" for key, value in letter.fields.items()
+        )
+        seen = f"{iso(letter.first_ms)} … {iso(letter.last_ms)}"
+        echo(f"{letter.id.decode()} {letter.reason} after {letter.deliveries}, {seen}: {letter.error} | {fields}")
+
+
+@app.command()
+def replay(name: Name, ids: Ids = None, every: All = False) -> None:  # noqa: FBT002  # a flag
+    """Publish dead letters anew, as they were, with no delivery counted."""
+    echo(f"{_run(lambda hub: _each(hub, name, ids, every=every, act='replay'))} replayed")
+
+
+@app.command()
+def drop(name: Name, ids: Ids = None, every: All = False) -> None:  # noqa: FBT002  # a flag
+    """Delete dead letters for good."""
+    echo(f"{_run(lambda hub: _each(hub, name, ids, every=every, act='drop'))} dropped")
+
+
+async def _measures(hub: Hub) -> list[tuple[str, Any]]:
+    known: dict[bytes, bytes] = await hub.read.hgetall(QUEUES)  # type: ignore[assignment]  # bytes, as asked
+    return [(name.decode(), await open_queue(url.decode(), hub).measure()) for name, url in sorted(known.items())]
+
+
+async def _queue(hub: Hub, name: str) -> Queue:
+    url: Any = await hub.read.hget(QUEUES, name)
+    if url is None:
+        raise UnknownQueue(name=name)
+    return open_queue(url.decode(), hub)
+
+
+async def _each(hub: Hub, name: str, ids: list[str] | None, *, every: bool, act: str) -> int:
+    """Page by page; what dies meanwhile is not of this call."""
+    if bool(ids) == every:
+        raise Invalid(field="ids", reason="name dead letters, or --all")
+    queue = await _queue(hub, name)
+    settle: Callable[[list[bytes]], Awaitable[int]] = queue.replay if act == "replay" else queue.drop
+    if ids:
+        return await settle([id_.encode() for id_ in ids])
+    left, done = (await queue.measure()).dead, 0
+    while left > 0 and (page := await queue.letters(count=min(left, PAGE_MAX))):
+        done += await settle([letter.id for letter in page])
+        left -= len(page)
+    return done
+
+
+def _run(act: Callable[[Hub], Awaitable[Answer]]) -> Answer:
+    async def connected() -> Answer:
+        async with await connect(Settings.read()) as hub:
+            return await act(hub)
+
+    return asyncio.run(connected())
