@@ -8,6 +8,7 @@ payment has its time to be sent, and is measured from then.
 import asyncio
 import os
 import resource
+import shutil
 import subprocess
 import sys
 import time
@@ -57,7 +58,7 @@ async def _all(count: int, seconds: int) -> None:
 
 
 def _leg() -> str:
-    return os.environ.get("LASTRO_BENCH_LEG", "redis")
+    return "redis" if shutil.which("redis-server") else "embedded"
 
 
 async def _throughput(server: local.Server, count: int, durability: local.Durability) -> None:

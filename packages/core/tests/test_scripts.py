@@ -159,6 +159,17 @@ async def test_one_refused_call_of_a_batch_does_not_touch_the_others(hub: Hub, p
     assert [type(answer) for answer in answers] == [bytes, Fault, bytes]
 
 
+async def test_an_answer_that_the_stub_does_not_know_is_its_own_callers_and_the_batch_goes_on(
+    hub: Hub, package: Path
+) -> None:
+    word = bind(package, WORD, WORD_STUB)
+    batch = Batch(hub)
+    sent = [batch.submit(word, first="{a}", others=[], word=text, rest=[]) for text in ("yes", "perhaps", "no")]
+    answers = await asyncio.gather(*sent, return_exceptions=True)
+    assert [type(answer) for answer in answers] == [str, AssertionError, str]
+    assert await batch.submit(word, first="{a}", others=[], word="no", rest=[]) == "no"
+
+
 async def test_a_caller_that_leaves_does_not_disturb_its_batch(hub: Hub, package: Path) -> None:
     count = bind(package, COUNT, COUNT_STUB)
     batch = Batch(hub)

@@ -152,6 +152,18 @@ async def test_an_expired_reservation_is_released_and_a_late_post_is_refused(led
     assert await check(ledger) == []
 
 
+async def test_what_was_settled_in_the_request_that_reserved_it_does_not_expire(ledger: Ledger) -> None:
+    pending = paying(100, 10, flags=PENDING, timeout=1)
+    outcomes = await ledger.create_transfers(
+        [pending, ledger.posting(100, 101, 4), paying(102, 3, flags=PENDING, timeout=1)]
+    )
+    assert results(outcomes) == [0, 0, 0]
+    assert await wait_for(ledger.expire_transfers, "the expiry of the other") == 1
+    found = await ledger.account(1)
+    assert (found.debits_pending, found.debits_posted) == (0, 4)
+    assert await check(ledger) == []
+
+
 async def test_the_next_write_releases_what_is_over_too(ledger: Ledger) -> None:
     made = await ledger.create_transfer(paying(100, 10, flags=PENDING, timeout=1))
 

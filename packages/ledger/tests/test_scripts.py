@@ -166,6 +166,8 @@ BAD = [
     ({**TRANSFER, "amonut": 1}, "amonut is not a known field"),
     ({**TRANSFER, "d": 1}, "d is not a known field"),
     ({**TRANSFER, "metadata": {"a": 1}}, "metadata must be a string"),
+    ({**TRANSFER, "metadata": False}, "metadata must be a string"),
+    ({**TRANSFER, "metadata": None}, "metadata must be a string"),
     ({**TRANSFER, "metadata": "{"}, "metadata must be a string that holds JSON"),
     ({**TRANSFER, "metadata": json.dumps("x" * 5000)}, "metadata is longer"),
 ]

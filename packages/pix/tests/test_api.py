@@ -103,6 +103,9 @@ async def test_bulk_takes_all_lines_or_none(web: httpx.AsyncClient, desk: Any) -
     assert (taken.status_code, len(taken.json())) == (202, 20)
     assert await desk.pix.read.xlen(desk.pix.keys.payments) == 20
     assert (await web.post("/pix/payments/bulk", content=b"")).status_code == 422
+    two = [desk.order(100), desk.order(100, payer=PAYEE, payee=PAYER)]
+    mixed = await web.post("/pix/payments/bulk", content=b"\n".join(msgspec.json.encode(payment) for payment in two))
+    assert (mixed.status_code, mixed.json()["field"]) == (422, "payer")
 
 
 async def test_too_many_payments_of_one_payer_are_told_when_to_come_back(web: httpx.AsyncClient, desk: Any) -> None:

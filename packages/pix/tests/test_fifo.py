@@ -1,18 +1,22 @@
 """List mode: first in, first out, counted exactly, and nothing lost with a consumer."""
 
+import asyncio
 from typing import Any
 
 import msgspec
 import pytest
 
 from lastro.core.redis import Hub
+from lastro.core.settings import Settings
 from lastro.core.testing import wait_for
+from lastro.core.worker import Run
 from lastro.pix.engine.fifo import Hand
 from lastro.pix.engine.letters import letters
 from lastro.pix.engine.pix import Pix
 from lastro.pix.engine.reconcile import reconcile
 from lastro.pix.settings import PixSettings
 from lastro.pix.simulator.original import push_many
+from lastro.pix.worker.fifo import count_list
 
 pytestmark = pytest.mark.anyio
 
@@ -95,3 +99,17 @@ async def test_the_original_injector_fills_the_list(pix: Pix) -> None:
 def test_the_lists_name_is_the_originals() -> None:
     assert PixSettings(mode="list", list_index=3).source == "source_list_3"
     assert PixSettings(mode="list", list_index=3, use_hashtag=True).source == "{source_list_3}"
+
+
+async def test_the_worker_counts_the_list_until_told_to_stop(pix: Pix) -> None:
+    done = await push_many(pix)
+    run = Run(hub=pix.hub, settings=Settings())
+    working = asyncio.create_task(count_list(pix, run))
+
+    async def all_counted() -> bool:
+        return (await counted(pix))[0] == b"20"
+
+    await wait_for(all_counted, "the count")
+    run.stopping.set()
+    await working
+    assert int(await pix.read.get(pix.keys.cents)) == done.cents

@@ -172,8 +172,9 @@ def test_a_record_reads_at_night() -> None:
     assert (rejected.state, rejected.code, rejected.by) == ("REJECTED", "AM04", "spi")
     accepted = Record.parse(GOOD, "A 1000 99990001 99990002 1795232520000 2 40002 0 - -")
     assert (accepted.final, accepted.due_ms - accepted.received_ms) == (False, 40_002)
-    archived = Record.parse(GOOD, "s 1000 99990001 99990002 1795232520000")
-    assert (archived.state, archived.archived, archived.final_ms) == ("SETTLED", True, 0)
+    archived = Record.parse(GOOD, "s 1000 99990002")
+    assert (archived.state, archived.archived, archived.payer, archived.final_ms) == ("SETTLED", True, "99990001", 0)
+    assert archived.received_ms == 1_795_232_520_000
 
 
 def test_every_code_has_a_sentence_and_an_unknown_one_is_its_own() -> None:

@@ -52,8 +52,7 @@ async def test_an_archived_payment_is_whole_in_the_archive_and_a_mark_in_the_sto
     await age(patient)
     assert await retention.archive(patient.pix) == 1
     line = await patient.pix.read.hget(patient.pix.keys.records(payment.end_to_end_id[9:21]), payment.end_to_end_id)
-    assert line.startswith(b"s 1000 ")
-    assert len(line) < 42
+    assert line == b"s 1000 99990002"
     assert await patient.status(payment) == whole
     assert await patient.findings() == []
 
@@ -89,6 +88,15 @@ async def test_archiving_twice_or_side_by_side_changes_no_sum(patient: Any) -> N
     assert await retention.archive(patient.pix) == 0
     assert await patient.pix.read.hmget(patient.pix.keys.archived, ["count", "cents"]) == [b"5", b"5000"]
     assert await patient.findings() == []
+
+
+async def test_a_late_answer_to_an_archived_payment_is_late_and_no_dead_letter(patient: Any) -> None:
+    payment = await patient.settled(1_000)
+    await age(patient)
+    await retention.archive(patient.pix)
+    await patient.answer(payment, reason="AC03")
+    assert await patient.pix.read.hget(patient.pix.keys.counters, "late") == b"1"
+    assert await patient.pix.read.xlen(patient.pix.keys.dead) == 0
 
 
 async def test_what_is_not_final_is_never_archived(patient: Any) -> None:

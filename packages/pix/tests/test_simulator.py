@@ -5,8 +5,16 @@ import random
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 
+from lastro.core import local
+from lastro.core.app import create_app
+from lastro.core.settings import Settings
+from lastro.core.testing import wait_for
+from lastro.core.testing.web import served
+from lastro.pix.api import router
 from lastro.pix.simulator.homologate import homologate, limits
+from lastro.pix.simulator.web import pay_over_http
 from lastro.pix.simulator.world import Manners, World, banks, percentile, within
 
 pytestmark = pytest.mark.anyio
@@ -48,6 +56,18 @@ async def test_the_capacity_test_passes_at_a_hundred_times_its_speed(desk: Any) 
         verdict = await homologate(desk.pix, "small", 100)
     assert [limit.name for limit in verdict.limits if limit.name.startswith("payments") and not limit.passed] == []
     assert verdict.settled == verdict.payments == 10_000
+
+
+async def test_a_bank_pays_over_http_and_hears_of_it(desk: Any, server: local.Server) -> None:
+    world = World(desk.pix, banks(3), Manners(answer_p50_s=0))
+    await world.open()
+    app = create_app({"pix": router}, Settings(redis_url=SecretStr(server.url)))
+    async with served(app) as web, desk.workers(1), asyncio.TaskGroup() as group:
+        group.create_task(world.receive())
+        group.create_task(pay_over_http(world, str(web.base_url), 5))
+        await wait_for(lambda: world.seen.outcomes["ACSC"] >= 5, "the settlements")
+        world.stopping.set()
+    assert await desk.findings() == []
 
 
 def test_a_missed_limit_is_a_failure() -> None:

@@ -298,19 +298,24 @@ class Batch:
         return self.hub.place(str(body[1])) if self.hub.capabilities.cluster and body[0] else ""
 
     async def _send_all(self, where: str) -> None:
-        if self.linger_ms:
-            await asyncio.sleep(self.linger_ms / 1000)
-        while waiting := self._waiting[where]:
-            chunk, self._waiting[where] = waiting[: self.size_max], waiting[self.size_max :]
-            BATCH_SIZES.of().observe(len(chunk))
-            try:
-                await self._send(where, chunk)
-            except LastroError as error:
-                for script, _, future in chunk:
-                    script.note(error)
-                    if not future.done():
-                        future.set_exception(error)
-        del self._senders[where], self._waiting[where]
+        chunk: list[Waiting] = []
+        try:
+            if self.linger_ms:
+                await asyncio.sleep(self.linger_ms / 1000)
+            while waiting := self._waiting[where]:
+                chunk, self._waiting[where] = waiting[: self.size_max], waiting[self.size_max :]
+                BATCH_SIZES.of().observe(len(chunk))
+                try:
+                    await self._send(where, chunk)
+                except Exception as error:  # noqa: BLE001  # it is the callers' to handle: each gets it, and none waits
+                    for script, _, future in chunk:
+                        script.note(error)
+                        if not future.done():
+                            future.set_exception(error)
+        finally:
+            for _, _, future in [*chunk, *self._waiting.pop(where)]:
+                future.cancel()  # only when this task was cancelled: all others are done
+            del self._senders[where]
 
     async def _send(self, where: str, chunk: list[Waiting]) -> None:
         line = self.hub.line(where)
@@ -353,7 +358,10 @@ def _settle(item: Waiting, reply: Any) -> None:
         known = ours(reply)
         future.set_exception(script.fault(str(reply)) if isinstance(known, Fault) or known is None else known)
     else:
-        future.set_result(script.decode(reply))
+        try:
+            future.set_result(script.decode(reply))
+        except AssertionError as bug:
+            future.set_exception(bug)
 
 
 async def insist(act: Callable[[], Awaitable[R]], *, within_seconds: float) -> R:

@@ -12,8 +12,8 @@ most 15 characters, so the two never meet. All of it is permanent: a ledger is h
 ``account:{id}:transfers:debits:{n}``       string; 6 bytes per transfer, its place in the log; 1,000,000 per segment n
 ``account:{id}:transfers:credits:{n}``      likewise
 ``account:{id}:balance_history``            hash, only with the history flag; place of the transfer → 64 bytes
-``transfer:{id}``                           integer; place in the log * 8 + status (0 plain, 1 pending, 2 posted,
-                                            3 voided, 4 expired), or -1: a burnt id
+``transfer:{id}``                           string; place in the log, 6 bytes, and unless it is plain its status (1
+                                            pending, 2 posted, 3 voided, 4 expired); empty: a burnt id
 ``transfer:{id}:metadata``                  string; JSON, if any was given
 ``log:transfers:{n}``                       string; 128-byte records by timestamp; 1,023 per segment n
 ``log:accounts:{n}``                        string; id, timestamp, user data, ledger, code; 58 bytes; likewise
@@ -51,7 +51,7 @@ def account(ledger: str, account_id: int) -> bytes:
 
 
 def transfer(ledger: str, transfer_id: int) -> bytes:
-    """Integer; where a transfer is in the log and what became of it."""
+    """String; where a transfer is in the log and what became of it."""
     return keyspace(ledger).encode() + b"transfer:" + _name(transfer_id)
 
 

@@ -7,15 +7,13 @@ from fastapi import APIRouter, Body, Query, Response
 from lastro.core.errors import Invalid
 from lastro.ledger.errors import AccountRefused, TransferRefused
 from lastro.ledger.model.json import from_json, outcome_json, whole
-from lastro.ledger.model.records import Account, Outcome, Transfer
+from lastro.ledger.model.records import LIMIT_MAX, Account, Outcome, Transfer
 
 from .engine import Engine
 
 router = APIRouter()
 Object = Annotated[dict[str, Any], Body()]
 Objects = Annotated[list[dict[str, Any]], Body()]
-EVENTS_MAX = 8189
-"""Events in one request, as TigerBeetle has it."""
 
 
 @router.post("/accounts", status_code=201)
@@ -78,8 +76,8 @@ async def void_transfer(pending_id: str, given: Object, response: Response, ledg
 
 
 def _events(kind: Any, given: list[dict[str, Any]]) -> list[Any]:
-    if len(given) > EVENTS_MAX:
-        raise Invalid(field="events", reason=f"at most {EVENTS_MAX} in a request")
+    if len(given) > LIMIT_MAX:
+        raise Invalid(field="events", reason=f"at most {LIMIT_MAX} in a request")
     events = []
     for number, each in enumerate(given):
         try:

@@ -12,8 +12,8 @@ from lastro.ledger.model.records import LIMIT_MAX, Account, QueryFilter, Transfe
 from . import Ledger
 
 Stored = TypeVar("Stored", Account, Transfer)
-EXPIRED = 4
-"""The status of a transfer, in the integer that its key holds: place * 8 + status."""
+EXPIRED = b"\x04"
+"""The status of a transfer: the seventh byte of what its key holds."""
 SETTLING = TransferFlag.POST_PENDING_TRANSFER | TransferFlag.VOID_PENDING_TRANSFER
 
 
@@ -125,5 +125,5 @@ async def _expired(ledger: Ledger, pending: list[Transfer]) -> list[Transfer]:
     for start in range(0, len(pending), LIMIT_MAX):
         page = pending[start : start + LIMIT_MAX]
         values = await ledger.hub.read.mget([keys.transfer(name, each.id) for each in page])
-        released += [each for each, value in zip(page, values, strict=True) if value and int(value) % 8 == EXPIRED]
+        released += [each for each, value in zip(page, values, strict=True) if value and value[6:] == EXPIRED]
     return released

@@ -33,11 +33,15 @@ def decode_change(position: bytes, entry: dict[bytes, bytes]) -> Change:
         account = Account.decode(value)
         return Change(position=position.decode(), kind="account", timestamp=account.timestamp, account=account)
     transfer = Transfer.decode(value[:128])
-    debits_pending, debits_posted, credits_pending, credits_posted = (
-        int.from_bytes(value[at : at + 16], "little") for at in range(128, 192, 16)
-    )
     expired = name == b"expired"
-    timestamp = int.from_bytes(value[192:200], "little") if expired else transfer.timestamp
+    timestamp, end = transfer.timestamp, len(value)
+    if expired:
+        end -= 8
+        timestamp = int.from_bytes(value[end:], "little")
+    size = (end - 128) // 4  # 6 bytes each if all of them fit, else 16
+    debits_pending, debits_posted, credits_pending, credits_posted = (
+        int.from_bytes(value[at : at + size], "little") for at in range(128, end, size)
+    )
     return Change(
         position=position.decode(),
         kind="expired" if expired else "transfer",

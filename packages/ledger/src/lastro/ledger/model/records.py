@@ -8,7 +8,7 @@ from lastro.core.errors import Invalid
 
 U128_MAX = (1 << 128) - 1
 LIMIT_MAX = 8189
-"""Objects in one answer."""
+"""Events in one request and objects in one answer, as TigerBeetle has it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -108,7 +108,7 @@ def check(
         show(report)
     else:
         for finding in report.findings:
-            echo(f"{finding.kind:<17} {finding.id}  {finding.detail}")
+            echo(str(finding))
         sums = "sums agree" if report.sums_checked else "sums not compared: money kept moving"
         verdict = f"{len(report.findings)} findings" if report.findings else f"nothing wrong, {sums}"
         echo(f"{report.records} records, {report.messages} messages: {verdict}")

@@ -1,5 +1,8 @@
 """A receiver that stays silent: AB03 to both sides, by the server's clock, swept by whichever worker comes by."""
 
+import structlog
+
+from lastro.core.errors import Fault
 from lastro.pix import scripts
 from lastro.pix.metrics import EXPIRED
 from lastro.pix.model.ids import minute_of
@@ -7,7 +10,10 @@ from lastro.pix.model.record import Record
 
 from .pix import Pix, Places
 
+RETRY_MS = 5_000
 SWEEP_MAX = 40  # members of one sweep; each is what one batch accepted
+
+log = structlog.get_logger()
 
 
 async def expire(pix: Pix) -> int:
@@ -15,10 +21,25 @@ async def expire(pix: Pix) -> int:
     due = await pix.read.zrangebyscore(pix.keys.deadlines, "-inf", await pix.now_ms(), start=0, num=SWEEP_MAX)
     expired = 0
     for member in due:
-        expired += await _sweep(pix, member)
+        try:
+            expired += await _sweep(pix, member)
+        except Fault as fault:
+            log.error("pix.expire_failed", reason=str(fault))  # noqa: TRY400 - the reason is the error
+            await _set_aside(pix, member)
     if expired:
         EXPIRED.of().inc(expired)
     return expired
+
+
+async def _set_aside(pix: Pix, member: bytes) -> None:
+    """The store refuses this one: its payments are tried one by one, and the one that is at fault again later."""
+    ids = member.split(b" ")
+    now = await pix.now_ms()
+    if len(ids) == 1:
+        await pix.write.zadd(pix.keys.deadlines, {member: now + RETRY_MS}, xx=True)
+        return
+    await pix.write.zadd(pix.keys.deadlines, dict.fromkeys(ids, now))
+    await pix.write.zrem(pix.keys.deadlines, member)  # after: an id that is swept twice expires once
 
 
 async def _sweep(pix: Pix, member: bytes) -> int:

@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from lastro.core.errors import Invalid
 from lastro.pix import scripts
 from lastro.pix.errors import Behind, NoSuchPayment, PaymentRefused, SameIdOtherPayment, TooManyPayments
 from lastro.pix.model.ids import BadId, end_to_end_id, minute_of, rtr_id
@@ -28,12 +29,14 @@ class Event:
     detail: str = ""
 
 
-async def submit(pix: Pix, payments: Sequence[Payment], *, throttle: bool = True) -> list[Record | None]:
-    """Take orders of one payer into the stream: the record of each that was here before, None for each that is new.
+async def submit(pix: Pix, payments: Sequence[Payment]) -> list[Record | None]:
+    """Take orders of one payer and priority into the stream: the record of each that was here before, or None.
 
-    All are new or none is: a broken rule raises PaymentRefused, a used id SameIdOtherPayment, an empty token bucket
+    All are taken or none is: a broken rule raises PaymentRefused, a used id SameIdOtherPayment, an empty token bucket
     TooManyPayments, a long queue Behind; nothing enters a stream then. Safe to repeat.
     """
+    if len({(payment.payer, payment.priority) for payment in payments}) > 1:
+        raise Invalid(field="payer", reason="one payer and one priority in one call: one token bucket, one stream")
     now = await pix.now_ms()
     for payment in payments:
         no = refusal(payment, now)
@@ -41,20 +44,23 @@ async def submit(pix: Pix, payments: Sequence[Payment], *, throttle: bool = True
             raise PaymentRefused(reason=no.reason, spi=no.code, end_to_end_id=payment.end_to_end_id[:40])
     known = {record.id: record for record in await read_records(pix, [payment.end_to_end_id for payment in payments])}
     fresh = [payment for payment in payments if not _repeats(known, payment)]
-    for source, high in ((pix.keys.payments, True), (pix.keys.normal, False)):
-        chosen = [payment for payment in fresh if (payment.priority == "HIGH") == high]
-        if chosen:
-            reply = await scripts.submit(
-                pix.hub.write,
-                payments=source,
-                tokens=pix.keys.tokens(chosen[0].payer),
-                lag_max=pix.settings.lag_max,
-                capacity=pix.settings.tokens if throttle else 2**40,
-                per_second=pix.settings.tokens_per_second if throttle else 2**40,
-                bodies=[msgspec.json.encode(payment) for payment in chosen],
-            )
-            _taken(reply, chosen[0].payer)
+    if fresh:
+        await _enter(pix, fresh)
     return [known.get(payment.end_to_end_id) for payment in payments]
+
+
+async def _enter(pix: Pix, fresh: Sequence[Payment]) -> None:
+    first, settings = fresh[0], pix.settings
+    reply = await scripts.submit(
+        pix.hub.write,
+        payments=pix.keys.payments if first.priority == "HIGH" else pix.keys.normal,
+        tokens=pix.keys.tokens(first.payer),
+        lag_max=settings.lag_max,
+        capacity=settings.tokens,
+        per_second=settings.tokens_per_second,
+        bodies=[msgspec.json.encode(payment) for payment in fresh],
+    )
+    _taken(reply, first.payer)
 
 
 def _repeats(known: dict[str, Record], payment: Payment) -> bool:

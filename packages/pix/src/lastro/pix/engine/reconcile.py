@@ -20,7 +20,6 @@ from .pix import Pix
 
 PAGE = 1_000
 TRIES = 3
-OVERDUE_MS = 5_000
 Kind = Literal[
     "missing_response",
     "extra_response",
@@ -40,6 +39,9 @@ class Finding:
     kind: Kind
     id: str
     detail: str
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.id}: {self.detail}"
 
 
 @dataclass(slots=True)
@@ -93,7 +95,7 @@ async def _look(pix: Pix) -> Report:
     expected = _expected(pix, lines, sums)
     final_ms = {record.id: record.final_ms or record.received_ms for record in lines}
     report.findings += _compare(expected, said, fresh_ms, final_ms)
-    report.findings += await _holds(pix, lines, now)
+    report.findings += await _holds(pix, lines)
     report.findings += await _stuck(pix)
     report.findings += await _returns(pix, lines, sums)
     differences = [*await _balances(pix, sums), *await _counters(pix, sums)]
@@ -211,17 +213,15 @@ def _compare(
     return findings
 
 
-async def _holds(pix: Pix, lines: list[Record], now: int) -> list[Finding]:
-    """Every hold ends: its payment is on the wheel of deadlines, and not long past its own."""
+async def _holds(pix: Pix, lines: list[Record]) -> list[Finding]:
+    """Every hold ends: its payment is on the wheel of deadlines, which any worker sweeps."""
     members = await pix.read.zrange(pix.keys.deadlines, 0, -1)
     swept = {name for member in members for name in member.decode().split(" ")}
-    findings = []
-    for record in lines:
-        if record.letter == "A" and record.id not in swept:
-            findings.append(Finding("orphan_hold", record.id, "its funds are held and no deadline will free them"))
-        elif record.letter == "A" and now > record.due_ms + OVERDUE_MS:
-            findings.append(Finding("orphan_hold", record.id, "its deadline is over and nobody swept it"))
-    return findings
+    return [
+        Finding("orphan_hold", record.id, "its funds are held and no deadline will free them")
+        for record in lines
+        if record.letter == "A" and record.id not in swept
+    ]
 
 
 async def _stuck(pix: Pix) -> list[Finding]:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import structlog
 
 from lastro.core.clock import now_ms
 from lastro.core.errors import Fault
@@ -21,17 +22,22 @@ SCAN_COUNT = 250  # records in one step: one file write, one fsync, one script
 MINUTES_MAX = 20  # minutes of one visit
 CONSUMER_IDLE_MS = 600_000
 
+log = structlog.get_logger()
+
 
 async def trim(pix: Pix) -> int:
     """Cut every outbox to its time; what a reader has not acknowledged stays."""
     cut = 0
     for outbox in await pix.read.smembers(pix.keys.backends):
-        cut += await scripts.trim(
-            pix.hub.write,
-            outbox=Key(outbox.decode()),
-            backends=pix.keys.backends,
-            keep_ms=pix.settings.retention_ms,
-        )
+        try:
+            cut += await scripts.trim(
+                pix.hub.write,
+                outbox=Key(outbox.decode()),
+                backends=pix.keys.backends,
+                keep_ms=pix.settings.retention_ms,
+            )
+        except Fault as fault:  # one outbox that is none does not stop the others
+            log.error("pix.trim_failed", outbox=outbox.decode(), reason=str(fault))  # noqa: TRY400 - the reason is it
     if cut:
         TRIMMED.of().inc(cut)
     return cut

@@ -2,12 +2,13 @@
 
 ``<state> cents payer payee received_ms accepted due final code by``; the three times are ms after ``received_ms``. The
 state is A accepted, S settled, R rejected, X expired, C settled and confirmed as an original message (its payee is the
-backend). A lower-case state is archived: only the first five are left.
+backend). A lower-case state is archived: only centavos and payee are left, payer and minute are in the id.
 """
 
 from dataclasses import dataclass
 from typing import Self
 
+from .ids import minute_ms, minute_of
 from .payment import STATES, State
 
 
@@ -30,11 +31,10 @@ class Record:
     @classmethod
     def parse(cls, payment_id: str, line: str) -> Self:
         """Read a record. An archived one has no times but the first."""
-        letter, cents, payer, payee, received, *rest = line.split(" ")
+        if line[0].islower():
+            return cls._archived(payment_id, line)
+        letter, cents, payer, payee, received, accepted, due, final, code, by = line.split(" ")
         start = int(received)
-        if not rest:
-            return cls(id=payment_id, letter=letter, cents=int(cents), payer=payer, payee=payee, received_ms=start)
-        accepted, due, final, code, by = rest
         return cls(
             id=payment_id,
             letter=letter,
@@ -47,6 +47,19 @@ class Record:
             final_ms=0 if letter == "A" else start + int(final),
             code="" if code == "-" else code,
             by="" if by == "-" else by,
+        )
+
+    @classmethod
+    def _archived(cls, payment_id: str, line: str) -> Self:
+        letter, cents, payee = line.split(" ")
+        original = letter == "c"
+        return cls(
+            id=payment_id,
+            letter=letter,
+            cents=int(cents),
+            payer="-" if original else payment_id[1:9],
+            payee=payee,
+            received_ms=0 if original else minute_ms(minute_of(payment_id)),
         )
 
     @property

@@ -190,7 +190,7 @@ async def count_list(
     dead_max: int,
     source: str,
     items: Sequence[Arg],
-) -> Literal["closed", "empty", "counted"]: ...
+) -> int: ...
 
 
 @script

@@ -12,11 +12,13 @@
 --   returns nothing when a minute is not open (nothing changed), else one word an item, the first that applies:
 --     "repeat"    this payment was here before; acknowledged
 --     "conflict"  its id was here with another amount or receiver; nothing changed, not acknowledged
---     "rejected"  by code, RC09, RC10, DS27, AB03 (too old when it got here) or AM04; a known payer is told
+--     "rejected"  by RC09 (nobody is told: there is no such payer), code, RC10, DS27, AB03 (too old when it got here)
+--                 or AM04; the payer is told
 --     "accepted"  its funds are held and the receiver is asked
 --   writes {message, id, status, reason, amount_cents, body} to outboxes
 -- @include "parts/batch.lua"
 -- @include "parts/notice.lua"
+-- @include "parts/record.lua"
 if not ready(6, ARGV[2] + 0) then
   return {}
 end
@@ -30,10 +32,10 @@ local function unknown(ispb)
   return not free[ispb]
 end
 local function refused(payer, payee, cents, code, age, limit)
-  if code ~= "" then
-    return code
-  elseif unknown(payer) then
+  if unknown(payer) then
     return "RC09"
+  elseif code ~= "" then
+    return code
   elseif unknown(payee) then
     return "RC10"
   elseif off[payer] or off[payee] then
@@ -56,7 +58,7 @@ for at = 3, #ARGV, 11 do
   local record = (code and "R " or "A ") .. cents .. " " .. payer .. " " .. payee .. " " .. received .. " " .. whole(age)
     .. " " .. whole(age + limit) .. (code and " " .. whole(age) .. " " .. code .. " spi" or " 0 - -")
   if call("HSETNX", records, id, record) == 0 then
-    local before, other = call("HGET", records, id):match("^%a (%d+) %S+ (%S+)")
+    local _, before, _, other = split(call("HGET", records, id))
     outcome = before == cents and other == payee and "repeat" or "conflict"
   elseif code then
     if code ~= "RC09" then

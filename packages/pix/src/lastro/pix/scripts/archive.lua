@@ -5,13 +5,14 @@
 --   returns how many were shortened now
 --   flags  allow-oom
 -- @include "parts/batch.lua"
+-- @include "parts/record.lua"
 local sums = {}
 local shortened = 0
 for at = 1, #ARGV, 2 do
   local id, record = ARGV[at], ARGV[at + 1]
   if call("HGET", KEYS[1], id) == record then
-    local state, rest, cents, payer, payee = record:match("^(%a)( (%d+) (%S+) (%S+) %d+)")
-    call("HSET", KEYS[1], id, state:lower() .. rest)
+    local state, cents, payer, payee = split(record)
+    call("HSET", KEYS[1], id, state:lower() .. " " .. cents .. " " .. payee)
     shortened = shortened + 1
     if state == "S" then
       add(sums, payer .. ":out", cents)

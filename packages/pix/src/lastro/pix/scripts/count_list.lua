@@ -10,18 +10,15 @@
 --   ARGV[2] dead_max      the oldest dead letters beyond this go
 --   ARGV[3] source        name of the list, for dead letters
 --   ARGV[4..] items       five each: identity, cents, records (0: dead), code, reason or fields (JSON)
---   returns the first that applies:
---     "closed"  a minute is not open; nothing changed
---     "empty"   the hand was emptied by another; nothing changed
---     "counted"
+--   returns how many were counted now; 0 when another emptied the hand, -1 when a minute is not open: nothing changed
 --   writes {source, entry_id, code, reason, deliveries, fields} to dead
 --   flags  allow-oom
 -- @include "parts/batch.lua"
 -- @include "parts/totals.lua"
 if not ready(7, ARGV[1] + 0) then
-  return "closed"
+  return -1
 elseif call("EXISTS", KEYS[1]) == 0 then
-  return "empty"
+  return 0
 end
 local now = whole(now_ms())
 local counts = {}
@@ -47,4 +44,4 @@ end
 count_settled(KEYS[2], KEYS[3], KEYS[4], settled, settled_cents)
 post(KEYS[5], counts)
 call("DEL", KEYS[1])
-return "counted"
+return settled

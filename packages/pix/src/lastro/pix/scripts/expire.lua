@@ -14,6 +14,7 @@
 -- @include "parts/batch.lua"
 -- @include "parts/totals.lua"
 -- @include "parts/notice.lua"
+-- @include "parts/record.lua"
 -- @include "parts/finish.lua"
 local now = now_ms()
 local score = call("ZSCORE", KEYS[1], ARGV[1])
@@ -27,7 +28,8 @@ local counts, moved, times = {}, {}, {}
 local expired = 0
 for at = 3, #ARGV, 6 do
   local id, records = ARGV[at], KEYS[5 + ARGV[at + 3]]
-  local record, state, cents, payer, payee = read(records, id)
+  local record = call("HGET", records, id)
+  local state, cents, payer, payee = split(record or "")
   if state == "A" and payer == ARGV[at + 1] and payee == ARGV[at + 2] then
     expired = expired + 1
     add(moved, payer .. ":held", -cents)

@@ -30,6 +30,7 @@
 --   writes {message, id, status, reason, amount_cents, body} to both outboxes
 -- @include "parts/batch.lua"
 -- @include "parts/notice.lua"
+-- @include "parts/record.lua"
 local id, original, cents = ARGV[1], ARGV[2], ARGV[3] + 0
 local giver, taker = ARGV[5], ARGV[6]
 local before = call("HGET", KEYS[1], id)
@@ -40,8 +41,8 @@ end
 local paid = ARGV[7]
 local record = call("HGET", KEYS[2], original)
 if record then
-  local state, amount, payer, payee = record:match("^(%a) (%d+) (%S+) (%S+)")
-  paid = state:upper() == "S" and payer == taker and payee == giver and amount or ""
+  local state, amount, payer, payee = split(record)
+  paid = state:upper() == "S" and (payer == taker or payer == "") and payee == giver and amount or ""
 end
 local now = now_ms()
 local back = tonumber(call("HGET", KEYS[3], "cents") or 0)

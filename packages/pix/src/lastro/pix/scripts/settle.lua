@@ -25,6 +25,7 @@
 -- @include "parts/batch.lua"
 -- @include "parts/totals.lua"
 -- @include "parts/notice.lua"
+-- @include "parts/record.lua"
 -- @include "parts/finish.lua"
 ready(10, ARGV[2] + 0)
 local now = now_ms()
@@ -33,9 +34,10 @@ local settled, settled_cents = 0, 0
 for at = 3, #ARGV, 8 do
   local entry, id, code = ARGV[at], ARGV[at + 1], ARGV[at + 4]
   local records = KEYS[9 + ARGV[at + 5]]
-  local record, state, cents, payer, payee, received, accepted, due = read(records, id)
+  local record = call("HGET", records, id)
+  local state, cents, payer, payee, received, accepted, due = split(record or "")
   local outcome = code == "" and "settled" or "rejected"
-  if not record or state == "C" or payee ~= ARGV[at + 3] then
+  if not state or state:upper() == "C" or payee ~= ARGV[at + 3] then
     outcome = "unknown"
   elseif state ~= "A" then
     outcome = "late"

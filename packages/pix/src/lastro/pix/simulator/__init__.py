@@ -6,14 +6,16 @@ from lastro.core.worker import Run
 from lastro.pix.engine.pix import Pix
 from lastro.pix.settings import PixSettings
 
+from .web import pay_over_http
 from .world import Manners, World, banks
 
 PER_SECOND = 67  # the largest tier of the capacity test
+PER_SECOND_HTTP = 10
 FOREVER = 10**12
 
 
 async def traffic(run: Run) -> None:
-    """Ten banks pay each other all the time, with the usual refusals, repeats and silence; until told to stop."""
+    """Ten banks pay each other, by stream and over HTTP, with the usual refusals, repeats and silence."""
     pix = Pix.of(run.hub, PixSettings.read())
     if pix.settings.mode != "stream":
         return
@@ -23,5 +25,14 @@ async def traffic(run: Run) -> None:
     async with asyncio.TaskGroup() as group:
         group.create_task(world.receive())
         group.create_task(world.pay(FOREVER, PER_SECOND))
+        group.create_task(_over_http(run, world))
         await run.stopping.wait()
         world.stopping.set()
+
+
+async def _over_http(run: Run, world: World) -> None:
+    """As soon as the engine serves."""
+    while not run.url and not await run.pause(0.1):
+        pass
+    if run.url:
+        await pay_over_http(world, run.url, PER_SECOND_HTTP)

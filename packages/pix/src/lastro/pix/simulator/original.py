@@ -79,7 +79,7 @@ async def send_many(pix: Pix) -> Injected:
     gate = asyncio.Semaphore(settings.num_threads)
 
     async def send(size: int) -> int:
-        async with gate, pix.write.pipeline(transaction=True) as pipe:
+        async with gate, pix.write.pipeline(transaction=False) as pipe:
             total = 0
             for _ in range(size):
                 cents = random.randint(100, 100_000)

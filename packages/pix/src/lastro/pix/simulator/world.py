@@ -97,9 +97,10 @@ class World:
             self._after[self.pix.keys.outbox(bank)] = await self._end(bank)
             await accounts.fund(self.pix, bank, FUNDS_CENTS, "simulator")
 
-    def order(self, amount_cents: int | None = None) -> Payment:
-        """A payment between two banks by chance."""
-        payer, payee = self.chance.sample(self.banks, 2)
+    def order(self, amount_cents: int | None = None, payer: str = "") -> Payment:
+        """A payment between two banks by chance, or from this one."""
+        payer = payer or self.chance.choice(self.banks)
+        payee = self.chance.choice([bank for bank in self.banks if bank != payer])
         size = amount_cents or self.chance.randint(100, 100_000)
         tail = "".join(self.chance.choices(ALPHABET, k=11))
         return Payment(
@@ -126,16 +127,20 @@ class World:
             if sent >= due:
                 await asyncio.sleep(FLUSH_SECONDS)
 
+    def expect(self, orders: list[tuple[Payment, float]]) -> None:
+        """These are sent, each planned for its time; their payers will hear."""
+        self._begun.update((order.end_to_end_id, planned) for order, planned in orders)
+        self.seen.sent += len(orders)
+
     async def _send(self, orders: list[tuple[Payment, float]]) -> None:
+        self.expect(orders)
         bodies = []
-        for order, planned in orders:
-            self._begun[order.end_to_end_id] = planned
+        for order, _ in orders:
             body = msgspec.json.encode(order)
             bodies.append(body)
             if self.chance.random() < self.manners.duplicates:
                 bodies.append(body)
                 self.seen.repeated += 1
-        self.seen.sent += len(orders)
         await self._write([("XADD", self.pix.keys.payments, "*", "payment", body) for body in bodies])
 
     async def _write(self, commands: list[tuple[Any, ...]]) -> None:

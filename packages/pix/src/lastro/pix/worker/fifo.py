@@ -2,6 +2,7 @@
 
 import os
 import socket
+import time
 from uuid import uuid4
 
 import structlog
@@ -19,18 +20,17 @@ log = structlog.get_logger()
 async def count_list(pix: Pix, run: Run) -> None:
     """Until told to stop; what is in the hand then is counted first."""
     hand = Hand(pix, f"{socket.gethostname()}_{os.getpid()}_{uuid4().hex[:6]}")
-    loop_time = 0.0
+    look_at = 0.0
     while not run.stopping.is_set():
+        messages: list[bytes] = []
         try:
             messages = await hand.take()
             if messages:
                 await hand.count(messages)
-            loop_time += EMPTY_SECONDS
-            if loop_time * 1000 > pix.settings.idle_threshold_ms / 4 or not messages:
-                loop_time = 0.0
+            if time.monotonic() >= look_at:
+                look_at = time.monotonic() + pix.settings.idle_threshold_ms / 4_000
                 await hand.take_over()
         except Busy as busy:
             log.warning("pix.waits", reason=str(busy))
-            messages = []
         if not messages:
             await run.pause(EMPTY_SECONDS)

@@ -12,7 +12,7 @@ end
 local function answer_json(codes, stamps, after, kind, single)
   local list = {}
   for i = 1, #codes do
-    local word = codes[i] == 0 and "ok" or NAMES[kind]:match("%f[%w]" .. codes[i] .. "=([%w_]+)")
+    local word = codes[i] == 0 and "ok" or refusal_name(kind, codes[i])
     local balances = ""
     if after and after[i] then
       balances = ',"debit_account":{' .. balances_json(after[i]) .. '},"credit_account":{'

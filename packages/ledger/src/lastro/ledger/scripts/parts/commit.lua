@@ -32,16 +32,16 @@ local function write_values(values, touched)
   end
 end
 
--- Index entries to append, history rows to set, expiries to forget and to add.
+-- Index entries to append, history rows to set, expiries to add and to forget: a request may settle what it reserved.
 local function write_rows(rows, due, undue)
   for i = 1, #rows do
     call(unpack(rows[i]))
   end
-  for i = 1, #undue do
-    call("ZREM", PREFIX .. "expiries", undue[i])
-  end
   for i = 1, #due, 2 do
     call("ZADD", PREFIX .. "expiries", due[i], due[i + 1])
+  end
+  for i = 1, #undue do
+    call("ZREM", PREFIX .. "expiries", undue[i])
   end
 end
 

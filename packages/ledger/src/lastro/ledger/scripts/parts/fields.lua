@@ -1,17 +1,24 @@
 -- Records as JSON objects: the fields of each kind of record in the order of its layout, each with its size in bytes.
-local FIELDS = {
-  account = { "id", 16, "debits_pending", 16, "debits_posted", 16, "credits_pending", 16, "credits_posted", 16,
-    "user_data_128", 16, "user_data_64", 8, "user_data_32", 4, "reserved", 4, "ledger", 4, "code", 2, "flags", 2,
-    "timestamp", 8 },
-  transfer = { "id", 16, "debit_account_id", 16, "credit_account_id", 16, "amount", 16, "pending_id", 16,
-    "user_data_128", 16, "user_data_64", 8, "user_data_32", 4, "timeout", 4, "ledger", 4, "code", 2, "flags", 2,
-    "timestamp", 8 },
-  balance = { "debits_pending", 16, "debits_posted", 16, "credits_pending", 16, "credits_posted", 16, "timestamp", 8 },
-  account_filter = { "account_id", 16, "user_data_128", 16, "user_data_64", 8, "user_data_32", 4, "code", 2,
-    "reserved", 58, "timestamp_min", 8, "timestamp_max", 8, "limit", 4, "flags", 4 },
-  query_filter = { "user_data_128", 16, "user_data_64", 8, "user_data_32", 4, "ledger", 4, "code", 2, "reserved", 6,
-    "timestamp_min", 8, "timestamp_max", 8, "limit", 4, "flags", 4 },
-}
+local function fields_of(kind)
+  if kind == "account" then
+    return { "id", 16, "debits_pending", 16, "debits_posted", 16, "credits_pending", 16, "credits_posted", 16,
+      "user_data_128", 16, "user_data_64", 8, "user_data_32", 4, "reserved", 4, "ledger", 4, "code", 2, "flags", 2,
+      "timestamp", 8 }
+  elseif kind == "transfer" then
+    return { "id", 16, "debit_account_id", 16, "credit_account_id", 16, "amount", 16, "pending_id", 16,
+      "user_data_128", 16, "user_data_64", 8, "user_data_32", 4, "timeout", 4, "ledger", 4, "code", 2, "flags", 2,
+      "timestamp", 8 }
+  elseif kind == "balance" then
+    return { "debits_pending", 16, "debits_posted", 16, "credits_pending", 16, "credits_posted", 16, "timestamp", 8 }
+  elseif kind == "account_filter" then
+    return { "account_id", 16, "user_data_128", 16, "user_data_64", 8, "user_data_32", 4, "code", 2,
+      "reserved", 58, "timestamp_min", 8, "timestamp_max", 8, "limit", 4, "flags", 4 }
+  elseif kind == "query_filter" then
+    return { "user_data_128", 16, "user_data_64", 8, "user_data_32", 4, "ledger", 4, "code", 2, "reserved", 6,
+      "timestamp_min", 8, "timestamp_max", 8, "limit", 4, "flags", 4 }
+  end
+end
+
 local ZEROS = { [2] = "\0\0", [4] = "\0\0\0\0", [6] = "\0\0\0\0\0\0", [8] = ZERO8, [16] = ZERO16, [58] = ("\0"):rep(58) }
 
 -- A JSON value as little-endian bytes, or nil and what is wrong with it.

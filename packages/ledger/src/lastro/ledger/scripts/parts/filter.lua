@@ -16,7 +16,7 @@ local function read_filter(kind, size)
     if not whole or type(object) ~= "table" then
       return nil, true, "not a JSON object, nor a filter of " .. size .. " bytes"
     end
-    text, fault = encode_object(object, FIELDS[kind])
+    text, fault = encode_object(object, fields_of(kind))
     if not text then
       return nil, true, fault
     end
@@ -73,7 +73,7 @@ local function answer_page(records, json, kind, resume_low, resume_high)
     return redis.error_reply("SCANMAX looked at " .. SCAN_MAX .. " records: narrow the window, it was searched up to "
       .. decimal(write("<I6I2", resume_low, resume_high)))
   end
-  return answer_records(records, true, FIELDS[kind])
+  return answer_records(records, true, fields_of(kind))
 end
 
 -- The timestamp after a record's, in the direction of reading.

@@ -19,11 +19,11 @@ local function decode_events(text, kind, single)
       or "not a JSON array, nor records of 128 bytes"
   end
   list = single and { list } or list
-  local records, notes = {}, {}
+  local records, notes, fields = {}, {}, fields_of(kind)
   for i = 1, #list do
-    local bytes, fault = encode_object(list[i], FIELDS[kind], kind == "transfer" and "metadata")
+    local bytes, fault = encode_object(list[i], fields, kind == "transfer" and "metadata")
     notes[i] = bytes and list[i].metadata
-    fault = fault or notes[i] and refuse_metadata(notes[i])
+    fault = fault or notes[i] ~= nil and refuse_metadata(notes[i])
     if fault then
       return nil, nil, single and fault or "event " .. i - 1 .. ": " .. fault
     end

@@ -50,7 +50,7 @@ local function lookup(kind, single, to_record)
     keys[#keys + 1] = key(kind, sub(ids, at, at + 15))
   end
   if #keys == 0 then
-    return answer_records(records, json, FIELDS[kind])
+    return answer_records(records, json, fields_of(kind))
   end
   local found = fetch(keys)
   for i = 1, #keys do
@@ -60,13 +60,13 @@ local function lookup(kind, single, to_record)
     end
   end
   if not (single and json) then
-    return answer_records(records, json, FIELDS[kind])
+    return answer_records(records, json, fields_of(kind))
   end
-  return records[1] and '{"result":0,"status":"ok",' .. sub(object_json(records[1], FIELDS[kind]), 2) or "{}"
+  return records[1] and '{"result":0,"status":"ok",' .. sub(object_json(records[1], fields_of(kind)), 2) or "{}"
 end
 
 -- The record behind a transfer id; none if the id was burnt.
 local function transfer_record(value)
-  local number = tonumber(value)
-  return number >= 0 and log_bytes("transfers", 128, (number - number % 8) / 8)
+  local place = read_status(value)
+  return place >= 0 and log_bytes("transfers", 128, place)
 end

@@ -30,7 +30,10 @@ local function status_of(at)
   if value == nil then
     value = call("GET", at)
   end
-  value = value and tonumber(value)
+  if type(value) == "string" then
+    local place, status = read_status(value)
+    value = place < 0 and BURNT or place * 8 + status
+  end
   known[at] = value
   return value
 end
@@ -40,7 +43,7 @@ local function learn(at, value)
   forget(at)
   known[at] = value
   values[#values + 1] = at
-  values[#values + 1] = value
+  values[#values + 1] = value == BURNT and "" or status_bytes(floor(value / 8), value % 8)
 end
 
 -- The 128 bytes of a transfer by its place in the log.

@@ -1,32 +1,33 @@
 -- Note a change for the stream: a transfer's record in two parts, then the sides which it changes, right after it:
--- the debits of one account and the credits of the other.
+-- the debits of one account and the credits of the other, in 6 bytes each if they fit, else in 16.
 local function announce(kind, head, tail, d, c)
   local n = #changes
   changes[n + 1] = kind
+  if d[6] + d[7] + d[9] + d[10] + c[12] + c[13] + c[15] + c[16] == 0 then
+    changes[n + 2] = write("<c0c0I6I6I6I6", head, tail, d[5], d[8], c[11], c[14])
+    return
+  end
   changes[n + 2] = write("<c0c0I6I6I4I6I6I4I6I6I4I6I6I4", head, tail, d[5], d[6], d[7], d[8], d[9], d[10],
     c[11], c[12], c[13], c[14], c[15], c[16])
 end
 
--- Put a transfer into one index of an account: entries wait in the account until eight can join it together.
-local function index(a, wait, counter, list, entry)
-  local entries = a[wait] .. entry
-  if #entries == 48 then
-    rows[#rows + 1] = { "APPEND", a[KEY] .. list .. floor(a[counter] / INDEX_SEGMENT), entries }
-    a[counter], entries = a[counter] + 8, ""
-  end
-  a[wait] = entries
+-- Let the entries that wait join one index of an account; they do so eight at a time.
+local function join(a, counter, list, entries)
+  rows[#rows + 1] = { "APPEND", a[KEY] .. list .. floor(a[counter] / INDEX_SEGMENT), entries }
+  a[counter] = a[counter] + 8
+  return ""
 end
 
 -- Keep a transfer whose accounts were changed already. Its record is `head` and then its timestamp.
 local function store(i, head, status, d, c)
-  local value = transfer_count * 8 + status
-  known[keys[i + 1]] = value
-  local n, r = #values, (transfer_count - stored_transfers) * 2
-  values[n + 1], values[n + 2] = keys[i + 1], value
-  records[r + 1], records[r + 2] = head, stamp
   local entry = write("<I6", transfer_count)
-  index(d, DEBITS_WAIT, DEBIT_COUNT, ":transfers:debits:", entry)
-  index(c, CREDITS_WAIT, CREDIT_COUNT, ":transfers:credits:", entry)
+  known[keys[i + 1]] = transfer_count * 8 + status
+  local n, r = #values, (transfer_count - stored_transfers) * 2
+  values[n + 1], values[n + 2] = keys[i + 1], status == 0 and entry or status_bytes(transfer_count, status)
+  records[r + 1], records[r + 2] = head, stamp
+  local debits_wait, credits_wait = d[DEBITS_WAIT] .. entry, c[CREDITS_WAIT] .. entry
+  d[DEBITS_WAIT] = #debits_wait < 48 and debits_wait or join(d, DEBIT_COUNT, ":transfers:debits:", debits_wait)
+  c[CREDITS_WAIT] = #credits_wait < 48 and credits_wait or join(c, CREDIT_COUNT, ":transfers:credits:", credits_wait)
   announce("transfer", head, stamp, d, c)
   transfer_count = transfer_count + 1
   if after then

@@ -1,0 +1,34 @@
+"""A bank that sends its payments over HTTP, as a program of its own would."""
+
+import asyncio
+import time
+
+import httpx
+import msgspec
+
+from .world import World
+
+EVERY_SECONDS = 1.0
+
+
+async def pay_over_http(world: World, url: str, per_second: int) -> None:
+    """Each second one bank sends its payments in one call; the same ones again when no answer comes."""
+    async with httpx.AsyncClient(base_url=url, timeout=5.0) as client:
+        while not world.stopping.is_set():
+            payer = world.chance.choice(world.banks)
+            orders = [world.order(payer=payer) for _ in range(per_second)]
+            world.expect([(order, time.monotonic()) for order in orders])
+            body = b"\n".join(msgspec.json.encode(order) for order in orders)
+            taken = False
+            while not taken and not world.stopping.is_set():
+                taken = await _taken(client, body)
+                await asyncio.sleep(EVERY_SECONDS)
+
+
+async def _taken(client: httpx.AsyncClient, body: bytes) -> bool:
+    """False when it is too early, or nobody answered: the ids make a repeat harmless."""
+    try:
+        reply = await client.post("/pix/payments/bulk", content=body)
+    except httpx.TransportError:
+        return False
+    return reply.is_success
