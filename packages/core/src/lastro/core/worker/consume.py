@@ -130,8 +130,10 @@ class Worker:
     async def _steadily(self, step: Callable[[], Awaitable[float]]) -> None:
         """Step after step, each saying how long to wait; while the store is away, ever more slowly."""
         until_stop = step in {self._read, self._turn}
-        failures = 0
-        while not (until_stop and self._run.stopping.is_set()):
+        failures, task = 0, asyncio.current_task()
+        assert task is not None
+        # asked, not awaited: redis-py can turn the cancellation of a call into an error of its own
+        while not task.cancelling() and not (until_stop and self._run.stopping.is_set()):
             try:
                 pause = await step()
                 failures = 0
@@ -140,7 +142,7 @@ class Worker:
                 if failures == 1:
                     log.warning("worker.waits_for_store", queue=self.queue.name, reason=str(busy))
                 pause = uniform(0.5, 1) * min(PAUSE_CAP_SECONDS, 0.02 * 2**failures)
-            if pause:
+            if pause and not task.cancelling():
                 await (self._run.pause(pause) if until_stop else asyncio.sleep(pause))
 
     async def _stop_reading(self, intake: "Sequence[asyncio.Task[None]]", deadline: float) -> None:
@@ -319,6 +321,8 @@ class Worker:
             try:
                 return await act()
             except Busy:
+                if (task := asyncio.current_task()) and task.cancelling():
+                    return False
                 tries += 1
                 await asyncio.sleep(uniform(0.5, 1) * min(PAUSE_CAP_SECONDS, 0.02 * 2**tries))
 
