@@ -79,7 +79,7 @@ async def test_one_that_raises_is_dead_after_as_many_deliveries_and_the_rest_flo
         if message.fields[b"n"] == b"7":
             raise ValueError("seven")
 
-    async with working(hub, Worker.each(queue, handle, backoff=QUICK)):
+    async with working(hub, Worker.each(queue, handle, backoff=QUICK, turn_seconds=0.05)):
         await wait_for(empty(queue), within_seconds=10)
     assert [told for told in seen if told[0] == b"7"] == [(b"7", 1), (b"7", 2), (b"7", 3)]
     (letter,) = await queue.letters()
@@ -97,7 +97,7 @@ async def test_a_batch_that_raises_is_split_until_the_culprit_is_alone(hub: Hub,
             raise ValueError("thirteen is among them")
         done.update(message.fields[b"n"] for message in messages)
 
-    async with working(hub, Worker.batches(queue, handle, size=64, backoff=QUICK)):
+    async with working(hub, Worker.batches(queue, handle, size=64, backoff=QUICK, turn_seconds=0.05)):
         await wait_for(empty(queue), within_seconds=10)
     assert len(done) == 63
     assert [letter.fields for letter in await queue.letters()] == [{b"n": b"13"}]
@@ -126,7 +126,7 @@ async def test_one_that_hangs_is_a_failed_delivery_and_delays_nobody(hub: Hub, q
             await asyncio.Event().wait()
         done.extend(message.fields[b"n"] for message in messages)
 
-    worker = Worker.batches(queue, handle, size=10, backoff=QUICK, timeout_seconds=0.05)
+    worker = Worker.batches(queue, handle, size=10, backoff=QUICK, turn_seconds=0.05, timeout_seconds=0.05)
     async with working(hub, worker):
         await wait_for(empty(queue), within_seconds=10)
     assert len(done) == 19
@@ -154,7 +154,7 @@ async def test_what_is_busy_is_tried_again_without_end_and_not_held_against_the_
         if len(seen) < 6:
             raise Busy
 
-    async with working(hub, Worker.each(queue, handle, backoff=QUICK)):
+    async with working(hub, Worker.each(queue, handle, backoff=QUICK, turn_seconds=0.05)):
         await wait_for(empty(queue), within_seconds=15)
     assert seen == [1] * 6
     assert await queue.letters() == []

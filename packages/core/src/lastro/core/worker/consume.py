@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from random import uniform
 from secrets import token_hex
-from typing import Any, Self, TypeAlias
+from typing import Any, Self, TypeAlias, cast
 
 import msgspec
 import structlog
@@ -77,6 +77,7 @@ class Worker:
     backoff: Backoff = field(default_factory=Backoff)
     acknowledges: bool = False
     block_seconds: float = BLOCK_SECONDS
+    turn_seconds: float = TURN_SECONDS
     name: str = field(default_factory=lambda: f"{socket.gethostname()}-{os.getpid()}-{token_hex(3)}")
     _run: Run = field(init=False)
     _tasks: asyncio.TaskGroup = field(init=False)
@@ -130,8 +131,7 @@ class Worker:
     async def _steadily(self, step: Callable[[], Awaitable[float]]) -> None:
         """Step after step, each saying how long to wait; while the store is away, ever more slowly."""
         until_stop = step in {self._read, self._turn}
-        failures, task = 0, asyncio.current_task()
-        assert task is not None
+        failures, task = 0, cast("asyncio.Task[None]", asyncio.current_task())
         # asked, not awaited: redis-py can turn the cancellation of a call into an error of its own
         while not task.cancelling() and not (until_stop and self._run.stopping.is_set()):
             try:
@@ -201,7 +201,7 @@ class Worker:
         SATURATION.of(queue=self.queue.name).set(len(self._held) / slots)
         if turn.unfinished and room > 0:
             return TURN_SECONDS_MIN
-        return min(TURN_SECONDS, max(TURN_SECONDS_MIN, turn.next_seconds))
+        return min(self.turn_seconds, max(TURN_SECONDS_MIN, turn.next_seconds))
 
     def _admit(self, messages: list[Message]) -> None:
         """Into the handler; what crashed before goes one at a time, what crashed too often goes to the dead."""
