@@ -57,6 +57,13 @@ AMBIGUOUS = counter(
     do="look at the network and the server",
     script=BOUNDED,
 )
+ERRORS = counter(
+    "script_errors_total",
+    "script calls that the server refused",
+    do="read the log: file and line are in it",
+    script=BOUNDED,
+)
+BATCH_SECONDS = histogram("script_batch_seconds", "time of one write of many script calls", do="look at the server")
 BATCH_SIZES = histogram("script_batch_size", "script calls sent in one write", do="none", buckets=SIZES)
 
 REGISTRY: dict[str, "Script[Any, Any]"] = {}
@@ -162,11 +169,8 @@ class Script(Generic[P, R]):
 
     def __post_init__(self) -> None:
         name = self.source.name
-        self._seconds, self._noscript, self._ambiguous = (
-            SECONDS_OF.of(script=name),
-            NOSCRIPT.of(script=name),
-            AMBIGUOUS.of(script=name),
-        )
+        self._seconds, self._noscript = SECONDS_OF.of(script=name), NOSCRIPT.of(script=name)
+        self._ambiguous, self._errors = AMBIGUOUS.of(script=name), ERRORS.of(script=name)
 
     async def __call__(self, redis: Client, /, *_: P.args, **given: P.kwargs) -> R:
         """One EVALSHA. Raises Unreachable, OutcomeUnknown, or Fault with the Lua file and line."""
@@ -199,7 +203,8 @@ class Script(Generic[P, R]):
         return sent
 
     def fault(self, message: str) -> Fault:
-        """A refused call as our error, pointing at the Lua file and line."""
+        """A refused call as our error, counted, pointing at the Lua file and line."""
+        self._errors.inc()
         return Fault(reason=f"{self.source.name}: {self.source.located(message)}")
 
     def note(self, error: Exception) -> None:
@@ -305,8 +310,10 @@ class Batch:
             while waiting := self._waiting[where]:
                 chunk, self._waiting[where] = waiting[: self.size_max], waiting[self.size_max :]
                 BATCH_SIZES.of().observe(len(chunk))
+                started = time.perf_counter()
                 try:
                     await self._send(where, chunk)
+                    BATCH_SECONDS.of().observe(time.perf_counter() - started)
                 except Exception as error:  # noqa: BLE001  # it is the callers' to handle: each gets it, and none waits
                     for script, _, future in chunk:
                         script.note(error)

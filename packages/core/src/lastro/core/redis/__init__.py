@@ -208,7 +208,6 @@ async def probe(client: Client) -> Capabilities:
         name="valkey" if valkey else "redis",
         cluster="cluster" in {info.get("redis_mode"), info.get("server_mode")},
         shebang=bool(valkey) or major_minor >= (7, 0),
-        xackdel=not valkey and major_minor >= (8, 2),
     )
 
 

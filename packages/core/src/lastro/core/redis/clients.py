@@ -96,8 +96,6 @@ class Capabilities:
     cluster: bool = False
     shebang: bool = True
     """``#!lua`` on a script's first line: Redis ≥ 7.0, Valkey. On 6.2 it is a compile error."""
-    xackdel: bool = False
-    """XACKDEL: Redis ≥ 8.2."""
 
 
 class _Translating:

@@ -255,7 +255,9 @@ class Sender:
             await self.payments.publish_health(place.processor, health)
 
     async def _forever(self, act: Callable[[], Awaitable[None]], every_seconds: float) -> None:
-        while True:
+        task = asyncio.current_task()
+        assert task is not None
+        while not task.cancelling():  # asked too: redis-py can turn the cancellation of a call into an error of its own
             try:
                 await act()
             except Busy as busy:
