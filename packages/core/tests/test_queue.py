@@ -76,3 +76,10 @@ def test_a_retry_waits_anywhere_between_now_and_a_ceiling_that_doubles_up_to_its
 def test_a_bound_is_chosen_by_url() -> None:
     queue = open_queue("memory://cases?len_max=7&when_full=block&block_seconds=2")
     assert queue.bound == Bound(len_max=7, when_full="block", block_seconds=2)  # type: ignore[attr-defined]
+
+
+async def test_a_message_that_cannot_be_written_down_is_its_publishers_error_and_the_queue_goes_on(hub: Hub) -> None:
+    queue = open_queue("stream://queue:cases", hub)
+    with pytest.raises(UnicodeEncodeError):
+        await queue.publish({"n": "\ud800"})
+    assert await queue.publish({"n": 1}) is not None

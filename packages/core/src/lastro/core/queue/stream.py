@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import uuid4
 
-from lastro.core.errors import Busy, LastroError
+from lastro.core.errors import Busy
 from lastro.core.keys import QUEUES, Key, beside
 from lastro.core.redis import Hub
 from lastro.core.scripts import WAITING_MAX, Batch
@@ -100,7 +100,7 @@ class StreamQueue:
                 chunk, self._waiting = self._waiting[:PUT_MAX], self._waiting[PUT_MAX:]
                 try:
                     ids: list[bytes | None] = [*await self._put([flat for flat, _ in chunk])]
-                except LastroError as error:
+                except Exception as error:  # noqa: BLE001  # its callers' to handle: each gets it, and none waits
                     for _, future in chunk:
                         if not future.done():
                             future.set_exception(error)
