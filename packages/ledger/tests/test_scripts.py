@@ -237,6 +237,15 @@ async def test_a_record_whose_first_byte_looks_like_json_is_a_record(redis: Clie
         assert struct.unpack("<QII", many)[1] == TransferCode.EXISTS
 
 
+@pytest.mark.parametrize("first", b'[{"')
+async def test_a_reserved_flag_does_not_make_a_record_look_like_json(redis: Client, first: int) -> None:
+    """It is that event's own fault, and the others of its request go on."""
+    odd, good = (Account(id=number, ledger=700, code=1) for number in (first, 1 << 100))
+    records = odd.encode()[:118] + struct.pack("<H", 512) + odd.encode()[120:] + good.encode()
+    answer = await scripts.create_chained_accounts(redis, keyspace=SPACE, events=records, options=[])
+    assert [code for _, code, _ in struct.iter_unpack("<QII", answer)] == [AccountCode.RESERVED_FLAG, 0]
+
+
 async def test_balances_and_metadata_come_with_json_too(redis: Client) -> None:
     await two_accounts(redis)
     (answer,) = await told(

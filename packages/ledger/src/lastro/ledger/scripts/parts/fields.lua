@@ -87,13 +87,11 @@ local function encode_object(object, fields, extra)
   return table.concat(parts)
 end
 
--- Whether a text is JSON rather than records of a size. The last byte of a record's flags tells: it is 0 or 1, which
--- no JSON text contains. Ids alone have no such byte.
-local function is_json(text, size, flags_end)
+-- Whether a text is JSON rather than records of a size. JSON has no control byte but tab and line ends; a record, whose
+-- fields are little-endian numbers, is full of them.
+local function is_json(text, size)
   if #text % size ~= 0 then
     return true
   end
-  local first = byte(text, 1)
-  return (first == 91 or first == 123 or first == 34 or first and first <= 32 and text:find('^%s*[%[{"]') ~= nil)
-    and not (flags_end and byte(text, flags_end) <= 1)
+  return text:find('^%s*[%[{"]') ~= nil and not text:find("[%z\1-\8\11\12\14-\31]")
 end

@@ -10,7 +10,7 @@ local SCAN_MAX = 20000 -- records looked at in one call: a sparse filter goes on
 -- The request's filter as a record, whether it was JSON, and what is wrong with it.
 local function read_filter(kind, size)
   local text, fault = ARGV[1], nil
-  local json = is_json(text, size, size)
+  local json = is_json(text, size)
   if json or #text ~= size then
     local whole, object = pcall(cjson.decode, text)
     if not whole or type(object) ~= "table" then

@@ -35,7 +35,7 @@ end
 -- The request's records, whether it was JSON, what is wrong with it, and its metadata by event.
 local function read_events(text, kind, single)
   local notes, fault
-  local json = is_json(text, 128, 120)
+  local json = is_json(text, 128)
   if json then
     text, notes, fault = decode_events(text, kind, single)
   elseif single and #text ~= 128 then
