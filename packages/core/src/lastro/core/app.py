@@ -56,6 +56,7 @@ def create_app(routers: Mapping[str, APIRouter], settings: Settings) -> FastAPI:
             yield {"hub": hub}
 
     app = FastAPI(title="Lastro", version="0.1.0", lifespan=lifespan, docs_url="/docs", redoc_url=None)
+    app.state.stopping = asyncio.Event()  # streams that never end by themselves end with it
     app.add_exception_handler(LastroError, _refuse)
     app.add_exception_handler(RequestValidationError, _refuse_input)
     app.add_exception_handler(HTTPException, _refuse_http)

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 from typer import Argument, Exit, Option, Typer, echo
 
-from lastro.core.plugins import installed
+from lastro.core.plugins import installed, plugs
 from lastro.core.redis import connect
 from lastro.core.settings import Settings
 
@@ -32,27 +32,37 @@ def check(
     as_json: Annotated[bool, Option("--json", help="for scripts")] = False,  # noqa: FBT002
 ) -> None:
     """Say which id is wrong; exit code 1 when anything is."""
-    found = asyncio.run(_findings(domain))
+    found = asyncio.run(reconcile(domain, Settings.read()))
     if as_json:
         echo(json.dumps({name: [str(finding) for finding in findings] for name, findings in found.items()}, indent=2))
     else:
-        table = Table("domain", "finding", title="Does it add up?")
-        for name, findings in found.items():
-            for finding in findings or ["adds up"]:
-                table.add_row(name, str(finding))
-        Console().print(table)
+        show(found)
     if any(found.values()):
         raise Exit(1)
 
 
-async def _findings(domain: str | None) -> dict[str, list[Any]]:
-    async with await connect(Settings.read()) as hub:
-        found = {name: list(await check(hub)) for name, check in installed("lastro.checks", domain).items()}
+async def reconcile(domain: str | None, settings: Settings) -> dict[str, list[Any]]:
+    """What does not add up, by domain."""
+    async with await connect(settings) as hub:
+        found = {
+            name: list(await plug.load()(hub))
+            for name, plug in plugs("lastro.checks").items()
+            if domain in {None, name}
+        }
         if domain is None:
             asked = installed("lastro.totals")
             first, second = [{name: await totals(hub) for name, totals in asked.items()} for _ in range(2)]
             found |= {"across domains": list(differences(first, second))}
         return found
+
+
+def show(found: Mapping[str, list[Any]]) -> None:
+    """A table for people."""
+    table = Table("domain", "finding", title="Does it add up?")
+    for name, findings in found.items():
+        for finding in findings or ["adds up"]:
+            table.add_row(name, str(finding))
+    Console().print(table)
 
 
 def differences(first: Mapping[str, Totals], second: Mapping[str, Totals]) -> Iterator[str]:
