@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from lastro.core.redis import Hub
 from lastro.ledger.engine import Ledger
-from lastro.ledger.engine.check import check, everything
+from lastro.ledger.engine.check import check
+from lastro.ledger.engine.pages import everything
 from lastro.ledger.model.codes import AccountCode as A
 from lastro.ledger.model.codes import AccountFlag as AF  # noqa: N817  # tables of flags want short names
 from lastro.ledger.model.codes import TransferCode as T
@@ -400,7 +401,8 @@ async def test_batches_of_two_thousand_have_the_answers_of_the_model(hub: Hub, s
     chance = random.Random(strange_percent)
     numbers = [*range(1 << 100, (1 << 100) + 300), 1, 2, 3]
     opening = [Account(id=n, ledger=1, code=1, flags=AF.HISTORY if n % 50 == 0 else 0) for n in numbers]
-    for kind, events in [(AF, opening), *((TF, _large_batch(chance, numbers, strange_percent)) for _ in range(4))]:
+    batches: list[tuple[Any, Any]] = [(TF, _large_batch(chance, numbers, strange_percent)) for _ in range(4)]
+    for kind, events in [(AF, opening), *batches]:
         told = await (ledger.create_accounts(events) if kind is AF else ledger.create_transfers(events))
         fresh = [n for n, outcome in enumerate(told) if outcome.status != "exists"]
         first = told[fresh[0]].timestamp - fresh[0]
