@@ -13,6 +13,7 @@ from textual.widgets import Footer, Header, Input, Sparkline, Static
 
 from lastro.core.clock import iso
 from lastro.core.errors import LastroError
+from lastro.core.money import brl
 from lastro.core.redis import Hub, connect
 from lastro.core.settings import Settings
 from lastro.pix.engine.figures import Figures, StreamFigures, figures, quantile, since
@@ -20,8 +21,6 @@ from lastro.pix.engine.orders import timeline
 from lastro.pix.engine.pix import Pix
 from lastro.pix.model.codes import sentence
 from lastro.pix.settings import PixSettings
-
-from .act import brl
 
 EVERY_SECONDS = 0.5
 CHART_POINTS = 120
