@@ -17,6 +17,7 @@ Face = Literal[
     "lastro.settings",  # the domain's Environment class
     "lastro.workers",  # async (Run) → None, named <domain>.<verb>
     "lastro.checks",  # async (Hub) → findings
+    "lastro.totals",  # async (Hub) → what several domains must say alike: see cli/check.py
     "lastro.simulators",  # async (Run) → None: the outside world
     "lastro.panels",  # what the monitor shows
 ]

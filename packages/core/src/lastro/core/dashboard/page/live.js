@@ -88,7 +88,7 @@ function store(look) {
     [(look.store.memory_bytes / 1e6).toFixed(1), "MB"],
     [number.format(Math.round(look.rates.commands)), "commands/s"],
     [number.format(look.store.clients), "connections"],
-    [look.store.role, `, ${look.store.replicas} replicas`],
+    [look.store.role, `with ${look.store.replicas} replicas`],
     [`fsync ${look.store.fsync}`, ""],
   ];
   byId("store").replaceChildren(...told.map(([value, unit]) => {

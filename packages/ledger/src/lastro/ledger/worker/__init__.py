@@ -1,14 +1,16 @@
 """The ledger's background work: what is over is released, what nobody needs any more is dropped."""
 
+from collections.abc import Mapping
+
 import structlog
 
 from lastro.core.errors import Busy
 from lastro.core.redis import Hub
 from lastro.core.worker import Run
-
-from .engine import Ledger
-from .engine.check import check as recompute
-from .settings import LedgerSettings
+from lastro.ledger.engine import Ledger
+from lastro.ledger.engine.check import check as recompute
+from lastro.ledger.engine.post import pix_totals
+from lastro.ledger.settings import LedgerSettings
 
 log = structlog.get_logger()
 
@@ -42,3 +44,9 @@ async def retain(run: Run) -> None:
 async def check(hub: Hub) -> list[str]:
     """What of the ledger does not add up: the face for a check over all domains."""
     return await recompute(Ledger(hub, LedgerSettings.read()))
+
+
+async def totals(hub: Hub) -> Mapping[str, Mapping[str, tuple[int, int]]]:
+    """What it has posted for other domains, to be compared with what they say themselves."""
+    pix = await pix_totals(Ledger(hub, LedgerSettings.read()))
+    return {} if pix is None else {"pix": pix}
