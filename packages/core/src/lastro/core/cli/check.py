@@ -26,7 +26,7 @@ Totals: TypeAlias = Mapping[str, Mapping[str, tuple[int, int]]]
 app = Typer(help="Does it add up? Records, streams, counters and books of every domain.")
 
 
-@app.callback(invoke_without_command=True)
+@app.command()
 def check(
     domain: Annotated[str | None, Argument(help="one domain alone")] = None,
     as_json: Annotated[bool, Option("--json", help="for scripts")] = False,  # noqa: FBT002
