@@ -21,8 +21,10 @@ from lastro.core.worker import Run
 from lastro.ledger import worker
 from lastro.ledger.engine import Ledger
 from lastro.ledger.engine.check import check
+from lastro.ledger.engine.post import followed
 from lastro.ledger.model.ids import name_of, named_id
-from lastro.ledger.model.postings import pix_movements
+from lastro.ledger.model.postings.payments import PAYMENTS
+from lastro.ledger.model.postings.pix import pix_movements
 from lastro.ledger.settings import LedgerSettings
 from lastro.ledger.worker.post import post
 
@@ -49,11 +51,11 @@ async def posting(hub: Hub) -> AsyncIterator[None]:
         await task
 
 
-async def all_posted(ledger: Ledger) -> None:
+async def all_posted(ledger: Ledger, stream: str = STREAM) -> None:
     """Until the group has nothing left to read or to acknowledge."""
 
     async def done() -> bool:
-        groups = await ledger.hub.read.xinfo_groups(STREAM)
+        groups = await ledger.hub.read.xinfo_groups(stream)
         return bool(groups) and groups[0]["pending"] == 0 and groups[0]["lag"] == 0
 
     await wait_for(done, "everything posted", within_seconds=20)
@@ -129,6 +131,30 @@ async def test_its_totals_are_the_movements_and_what_waits_is_in_the_upper_end(l
     assert list(differences(says, says)) == [f"pix {TWO}.credits: 351 by pix, 300 to 350 by ledger"]
 
 
+def final(number: int, *, state: str = "done", processor: str = "default", cents: int = 1990) -> dict[str, str | int]:
+    """An entry as payments writes it."""
+    told = {"correlation_id": f"4a7901b8-7d26-4d9d-aa19-{number:012d}", "state": state, "processor": processor}
+    return {**told, "amount_cents": cents, "fee_cents": 100, "requested_at_ms": 1_763_705_000_000, "reason": ""}
+
+
+async def test_a_payment_is_posted_with_what_its_processor_keeps(ledger: Ledger) -> None:
+    stream: Any = followed(ledger)[PAYMENTS]
+    entries = [final(1), final(1), final(2, processor="fallback", cents=10), final(3, state="dead")]
+    entries += [final(4, processor="third"), final(5) | {"amount_cents": "1.5"}]
+    async with posting(ledger.hub):
+        for entry in entries:
+            await ledger.hub.write.xadd(stream, {name: value for name, value in entry.items()})  # noqa: C416 - as above
+        await all_posted(ledger, stream)
+    assert await balances(ledger, "pay:default") == (0, 1990, 0, 100)
+    assert await balances(ledger, "pay:fallback") == (0, 10, 0, 100)
+    assert await balances(ledger, "pay:received") == (0, 0, 0, 2000)
+    assert await balances(ledger, "pay:fees") == (0, 200, 0, 0)
+    told = await worker.totals(ledger.hub)
+    assert told["payments"] == {"default.cents": (1990, 1990), "fallback.cents": (10, 10)}
+    letters: Any = await ledger.hub.read.xrange(beside(stream, "dead"))
+    assert [b"'third'" in letter[b"error"] or b"'1.5'" in letter[b"error"] for _, letter in letters] == [True, True]
+
+
 WORKER = """
 import asyncio, sys
 from lastro.core.redis import connect_url
@@ -149,9 +175,9 @@ async def test_killed_workers_post_every_payment_once(ledger: Ledger, server: Se
     """Two workers killed while they work; a third finds what they left."""
     expected: Counter[str] = Counter()
     chance = random.Random(7)
-    for batch in range(60):
+    for batch in range(300):
         lines = []
-        for number in range(100):
+        for number in range(20):
             cents = chance.randint(1, 10_000)
             expected[TWO] += cents
             lines.append(f"{cents} {ONE} {TWO} E{batch}-{number}")

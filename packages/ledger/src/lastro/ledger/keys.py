@@ -26,8 +26,8 @@ most 15 characters, so the two never meet. All of it is permanent: a ledger is h
 
 from lastro.core.keys import Key
 
-PERMANENT: tuple[str, ...] = ("{ledger:*}:*", "{*}:movements")
-"""What has no life of its own, as glob patterns; everything else must expire. The movements are other domains' streams,
+PERMANENT: tuple[str, ...] = ("{ledger:*}:*", "{*}:movements", "*payments_final")
+"""What has no life of its own, as glob patterns; everything else must expire. The last two are other domains' streams,
 where posting adds a consumer group; their owners trim them.
 """
 

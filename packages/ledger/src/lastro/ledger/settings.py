@@ -24,4 +24,7 @@ class LedgerSettings(Environment):
     pix_movements: str = Field(
         "{pix_payments}:movements", description="stream of Pix's movements, posted by the worker; empty: none is"
     )
+    payments_final: str = Field(
+        "payments_final", description="stream of payments that came to their end, likewise; on a cluster {payments}:…"
+    )
     post_group: str = Field("ledger", min_length=1, description="consumer group that reads what is posted")

@@ -69,7 +69,7 @@ class Feed:
             await asyncio.sleep(LOOK_SECONDS)
 
 
-def _feed(request: Request) -> Feed:
+async def _feed(request: Request) -> Feed:
     state = request.app.state
     if not hasattr(state, "feed"):
         shows = {name: plug.load() for name, plug in plugs("lastro.panels").items() if name in state.domains}

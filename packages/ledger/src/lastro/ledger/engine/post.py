@@ -4,12 +4,14 @@ from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
-from lastro.core.errors import LastroError
+from lastro.core.errors import Invalid, LastroError
 from lastro.core.streams import AGAIN
 from lastro.ledger.errors import PostingRefused
 from lastro.ledger.model.codes import TransferCode
-from lastro.ledger.model.ids import name_of, named_id
-from lastro.ledger.model.postings import BRL, OUTSIDE, Kind, Movement, pix_movements
+from lastro.ledger.model.ids import name_of
+from lastro.ledger.model.postings.movement import BRL, Movement, Subject
+from lastro.ledger.model.postings.payments import PAYMENTS
+from lastro.ledger.model.postings.pix import PIX
 from lastro.ledger.model.records import Outcome, Transfer
 
 from . import Ledger
@@ -42,31 +44,42 @@ def _refusal(transfer: Transfer, outcome: Outcome) -> PostingRefused:
     return PostingRefused(id=transfer.id, field=name_of(transfer.debit_account_id), reason=outcome.status)
 
 
-async def pix_totals(ledger: Ledger) -> Mapping[str, tuple[int, int]] | None:
-    """What the accounts say of Pix, at most with what waits to be posted; None if it posts nothing of it."""
+def followed(ledger: Ledger) -> dict[Subject, str]:
+    """Whose books are kept here, and the stream that each is read from; not those that are switched off."""
+    settings = ledger.settings
+    streams = {PIX: settings.pix_movements, PAYMENTS: settings.payments_final}
+    if ledger.hub.capabilities.cluster:  # there every domain's keys have a tag
+        streams = {who: name if "{" in name else f"{{{who.name}}}:{name}" for who, name in streams.items() if name}
+    return {subject: stream for subject, stream in streams.items() if stream}
+
+
+async def totals(ledger: Ledger, subject: Subject, stream: str) -> Mapping[str, tuple[int, int]] | None:
+    """What the accounts say of a subject, at most with what waits to be posted; None if nobody posts it here."""
     waiting: Counter[str] = Counter()
-    stream, group = ledger.settings.pix_movements, ledger.settings.post_group
     try:  # before the accounts: what is posted meanwhile is counted twice, and "at most" stays true
-        async for fields in _unposted(ledger, stream, group):
-            for movement in pix_movements(fields):
+        async for fields in _unposted(ledger, stream, ledger.settings.post_group):
+            for movement in _readable(subject, fields):
                 debit, credit, cents = movement.posted
-                waiting[_sum_of(debit, "debits")] += cents
-                waiting[_sum_of(credit, "credits")] += cents
+                for name in (subject.sum_of(debit, "debits"), subject.sum_of(credit, "credits")):
+                    if name is not None:
+                        waiting[name] += cents
     except NotFollowed:
         return None
     sums: dict[str, int] = {}
-    async for account in everything(ledger.query_accounts, ledger=BRL, code=Kind.PIX_PARTICIPANT):
-        sums[_sum_of(account.id, "debits")] = account.debits_posted
-        sums[_sum_of(account.id, "credits")] = account.credits_posted
-    for account in await ledger.lookup_accounts([named_id(OUTSIDE)]):
-        sums[_sum_of(account.id, "debits")] = account.debits_posted
-    names = {name for name in {*sums, *waiting} if not name.startswith(("central-bank", "backend"))}
-    return {name: (sums.get(name, 0), sums.get(name, 0) + waiting[name]) for name in names}
+    for kind in subject.kinds:
+        async for account in everything(ledger.query_accounts, ledger=BRL, code=kind):
+            for side, cents in (("debits", account.debits_posted), ("credits", account.credits_posted)):
+                if (name := subject.sum_of(account.id, side)) is not None:
+                    sums[name] = cents
+    return {name: (sums.get(name, 0), sums.get(name, 0) + waiting[name]) for name in {*sums, *waiting}}
 
 
-def _sum_of(account_id: int, side: str) -> str:
-    name = name_of(account_id).removeprefix("pix:")
-    return "confirmed" if account_id == named_id(OUTSIDE) else f"{name}.{side}"
+def _readable(subject: Subject, fields: Mapping[bytes, bytes]) -> list[Movement]:
+    """The movements of an entry that waits; none of one that will be a dead letter."""
+    try:
+        return list(subject.read(fields))
+    except Invalid:
+        return []
 
 
 class NotFollowed(LastroError):

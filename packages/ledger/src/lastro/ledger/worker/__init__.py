@@ -9,7 +9,8 @@ from lastro.core.redis import Hub
 from lastro.core.worker import Run
 from lastro.ledger.engine import Ledger
 from lastro.ledger.engine.check import check as recompute
-from lastro.ledger.engine.post import pix_totals
+from lastro.ledger.engine.post import followed
+from lastro.ledger.engine.post import totals as sums
 from lastro.ledger.settings import LedgerSettings
 
 log = structlog.get_logger()
@@ -48,5 +49,6 @@ async def check(hub: Hub) -> list[str]:
 
 async def totals(hub: Hub) -> Mapping[str, Mapping[str, tuple[int, int]]]:
     """What it has posted for other domains, to be compared with what they say themselves."""
-    pix = await pix_totals(Ledger(hub, LedgerSettings.read()))
-    return {} if pix is None else {"pix": pix}
+    ledger = Ledger(hub, LedgerSettings.read())
+    told = {subject.name: await sums(ledger, subject, stream) for subject, stream in followed(ledger).items()}
+    return {name: names for name, names in told.items() if names is not None}

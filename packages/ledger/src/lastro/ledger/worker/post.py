@@ -1,6 +1,6 @@
 """Other domains' streams, posted to the ledger: read, post, acknowledge."""
 
-from collections.abc import Callable, Iterable, Mapping
+import asyncio
 
 from lastro.core.errors import Invalid
 from lastro.core.keys import Key
@@ -9,29 +9,30 @@ from lastro.core.streams import Message
 from lastro.core.worker import Run
 from lastro.core.worker.consume import Failures, Worker
 from lastro.ledger.engine import Ledger
+from lastro.ledger.engine.post import followed
 from lastro.ledger.engine.post import post as post_movements
-from lastro.ledger.model.postings import Movement, pix_movements
+from lastro.ledger.model.postings.movement import Movement, Subject
 from lastro.ledger.settings import LedgerSettings
 
-ENTRIES_MAX = 16
-"""Entries in one handling; each is a batch of the domain's own."""
-Reading = Callable[[Mapping[bytes, bytes]], Iterable[Movement]]
+ENTRIES_MAX = 50
+"""Entries in one handling; of Pix each is a batch of its own, of up to 500 movements."""
 
 
 async def post(run: Run) -> None:
-    """Post what Pix moved. What the ledger refuses is a dead letter of the stream, and a finding of the check."""
+    """Post what other domains moved. What is refused is a dead letter of its stream, and a finding of the check."""
     ledger = Ledger(run.hub, LedgerSettings.read())
-    if ledger.settings.pix_movements:
-        await _worker(ledger, ledger.settings.pix_movements, pix_movements).run(run)
+    async with asyncio.TaskGroup() as group:
+        for subject, stream in followed(ledger).items():
+            group.create_task(_worker(ledger, stream, subject).run(run))
 
 
-def _worker(ledger: Ledger, stream: str, read: Reading) -> Worker:
+def _worker(ledger: Ledger, stream: str, subject: Subject) -> Worker:
     async def handle(messages: list[Message]) -> Failures:
         failures: dict[bytes, Exception] = {}
         entries: list[tuple[bytes, list[Movement]]] = []
         for message in messages:
             try:
-                entries.append((message.id, list(read(message.fields))))
+                entries.append((message.id, list(subject.read(message.fields))))
             except Invalid as wrong:
                 failures[message.id] = wrong
         refused = await post_movements(ledger, [movements for _, movements in entries])
