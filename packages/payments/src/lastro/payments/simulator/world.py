@@ -2,6 +2,8 @@
 
 import asyncio
 import random
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from decimal import Decimal
 from http import HTTPStatus
 from urllib.parse import urlsplit
@@ -31,12 +33,21 @@ async def world(run: Run) -> None:
         settings.processor_default_url: Book(fee=settings.fee_default),
         settings.processor_fallback_url: Book(fee=settings.fee_fallback),
     }
+    async with serve_books(books):
+        await asyncio.gather(_pay(run), _weather(run, list(books.values())))
+
+
+@asynccontextmanager
+async def serve_books(books: Mapping[str, Book]) -> AsyncIterator[None]:
+    """A processor per address, in this loop."""
     servers = [_server(url, book) for url, book in books.items()]
     serving = [asyncio.create_task(server.serve()) for server in servers]
-    await asyncio.gather(_pay(run), _weather(run, list(books.values())))
-    for server in servers:
-        server.should_exit = True
-    await asyncio.gather(*serving)
+    try:
+        yield
+    finally:
+        for server in servers:
+            server.should_exit = True
+        await asyncio.gather(*serving)
 
 
 def _server(url: str, book: Book) -> Server:
