@@ -64,6 +64,16 @@ class Server:
         """For any Redis client: ``unix:///…``."""
         return f"unix://{self.socket}"
 
+    def alive(self) -> bool:
+        """Whether its process still runs."""
+        if self.process is not None:
+            return self.process.poll() is None
+        try:
+            os.kill(self.pid, 0)
+        except ProcessLookupError:
+            return False
+        return True
+
     def stop(self) -> None:
         """Stop it if this object started it; an adopted one stays."""
         if self.process is not None:

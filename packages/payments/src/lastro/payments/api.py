@@ -141,13 +141,12 @@ async def summary(
         None if from_ is None else parse_iso(from_, field="from", up=True),
         None if to is None else parse_iso(to, field="to"),
     )
-    rates = {"default": payments.settings.fee_default, "fallback": payments.settings.fee_fallback}
     told = {
         processor: {
             "totalRequests": totals[processor].requests,
             "totalAmount": _number(decimal(totals[processor].amount_cents)),
-            "totalFee": _number(totals[processor].fee(rates[processor])),
-            "feePerTransaction": _number(rates[processor]),
+            "totalFee": _number(totals[processor].fee(payments.fees[processor])),
+            "feePerTransaction": _number(payments.fees[processor]),
         }
         for processor in PROCESSORS
     }

@@ -90,6 +90,16 @@ def retry(correlation_id: Annotated[UUID, Argument()]) -> None:
 
 
 @app.command()
+def republish(
+    since: Annotated[str, Option("--from", help="ISO 8601, included")],
+    until: Annotated[str, Option("--to", help="ISO 8601, included")],
+) -> None:
+    """Append what is in the books to the stream of final payments anew: for a follower that came late."""
+    from_ms, to_ms = parse_iso(since, field="--from", up=True), parse_iso(until, field="--to")
+    echo(f"{_run(lambda payments: payments.republish(from_ms, to_ms))} appended")
+
+
+@app.command()
 def purge() -> None:
     """Forget every payment, known ids included."""
     _run(lambda payments: payments.purge())

@@ -18,6 +18,7 @@ PERMANENT = (
     "*payments_in_flight:*",
     "*payments_owners",
     "*payments_health",
+    "*payments_final",
 )
 CLUSTER_PREFIX = "{payments}:"
 
@@ -50,6 +51,21 @@ class Keys:
     def in_flight(self, owner: str) -> Key:
         """Set of ids that this process has claimed."""
         return Key(f"{self.prefix}payments_in_flight:{owner}")
+
+    @property
+    def final(self) -> Key:
+        """Stream: one entry for each payment that came to its end, in that order, for other domains to follow.
+
+        Every entry has all fields: ``correlation_id`` (a UUID, lower case: what a follower is idempotent by), ``state``
+        (``done``, or ``dead``: refused for what it is; an operator's retry may make it ``done`` later, an entry of its
+        own), ``processor`` (``default`` or ``fallback``), ``amount_cents``, ``fee_cents`` (what the processor keeps of
+        it, rounded half-even to cents; 0 when dead), ``requested_at_ms`` (what the processor has), ``reason`` (of a
+        dead one, else empty).
+
+        A log (``stream://payments_final?group=…&keep=yes``): an entry goes when every group has done with it, and at
+        the latest when ``final_max`` newer ones exist. Then the books still have it, and ``republish`` appends it anew.
+        """
+        return Key(f"{self.prefix}payments_final")
 
     @property
     def owners(self) -> Key:

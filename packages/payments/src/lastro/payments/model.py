@@ -4,7 +4,7 @@ The contract is that of Rinha de Backend 2025, a public Brazilian challenge; whe
 """
 
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Literal
 
 Processor = Literal["default", "fallback"]
@@ -39,6 +39,11 @@ class Claim:
     attempts: int = 1
     unknown: bool = False
     """An earlier try may have been accepted: it may not leave this processor before that is known."""
+
+
+def fee_cents(amount_cents: int, rate: Decimal) -> int:
+    """``amount × rate`` as whole cents, half-even: what is posted for one payment."""
+    return int((amount_cents * rate).to_integral_value(ROUND_HALF_EVEN))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -58,5 +58,8 @@ class PaymentsSettings(Environment):
     patience_ms: int = Field(10_000, ge=0, description="how long a payment waits for the cheaper processor")
     fee_default: Decimal = Field(Decimal("0.05"), ge=0, description="share the default keeps (final: 0.07)")
     fee_fallback: Decimal = Field(Decimal("0.15"), ge=0, description="share the fallback keeps (final: 0.10)")
+    final_max: int = Field(
+        1_000_000, gt=0, description="entries kept for other domains to follow; a follower further behind asks anew"
+    )
     poll_seconds: float = Field(5.1, gt=5, description="between two health calls to one processor, over all processes")
     keyspace: str = Field("", description="prefix of every key; on a cluster it is {payments}: unless set")

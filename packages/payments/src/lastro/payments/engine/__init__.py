@@ -6,6 +6,7 @@ will be sent) → **done** (in the books) or **dead** (refused for what it is). 
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any
 from uuid import uuid4
 
@@ -14,12 +15,13 @@ from lastro.core.scripts import Batch, insist
 from lastro.payments import scripts
 from lastro.payments.errors import NotDead, UnknownPayment
 from lastro.payments.keys import CLUSTER_PREFIX, Keys
-from lastro.payments.model import PROCESSORS, Claim, Health, Payment, Processor, Totals
+from lastro.payments.model import PROCESSORS, Claim, Health, Payment, Processor, Totals, fee_cents
 from lastro.payments.settings import PaymentsSettings
 
 CLAIM_MAX = 100
 LEASE_MS = 3_000
 PAGE_MAX = 1_000
+REPUBLISH_MAX = 500  # five values each: unpack() in a script fails at 8,000
 WRITE_SECONDS = 1.2
 """How long an accepted payment may wait for a store that is away before its sender hears 503."""
 SETTLE_SECONDS = 60.0
@@ -38,6 +40,10 @@ class Payments:
     def __post_init__(self) -> None:
         self.keys = Keys(self.settings.keyspace or (CLUSTER_PREFIX if self.hub.capabilities.cluster else ""))
         self.batch = Batch(self.hub)
+        self.fees: dict[Processor, Decimal] = {
+            "default": self.settings.fee_default,
+            "fallback": self.settings.fee_fallback,
+        }
 
     async def accept(self, correlation_id: str, amount_cents: int) -> bool:
         """Record and queue it, once; True when it is new. Durable when this returns. Raises Busy."""
@@ -85,10 +91,13 @@ class Payments:
                 in_flight=self.keys.in_flight(self.owner),
                 by_date=self.keys.by_date,
                 totals=self.keys.totals(claim.processor),
+                final=self.keys.final,
                 processor=claim.processor,
                 correlation_id=claim.correlation_id,
                 amount_cents=claim.amount_cents,
                 requested_at_ms=claim.requested_at_ms if requested_at_ms is None else requested_at_ms,
+                fee_cents=fee_cents(claim.amount_cents, self.fees[claim.processor]),
+                final_max=self.settings.final_max,
             ),
             within_seconds=SETTLE_SECONDS,
         )
@@ -114,9 +123,11 @@ class Payments:
                 scripts.bury,
                 known=self.keys.known,
                 in_flight=self.keys.in_flight(self.owner),
+                final=self.keys.final,
                 correlation_id=claim.correlation_id,
                 owner=self.owner,
                 reason=reason,
+                final_max=self.settings.final_max,
             ),
             within_seconds=SETTLE_SECONDS,
         )
@@ -224,12 +235,30 @@ class Payments:
         found = [_payment(id_.decode(), record) for id_, record in page.items() if record.startswith(b"dead|")]
         return int(after), found
 
+    async def republish(self, from_ms: int, to_ms: int) -> int:
+        """Append what the books have of that time, both ends included, to the final stream anew; how many."""
+        read, books = self.hub.read, self.keys.by_date
+        rank, end = int(await read.zcount(books, "-inf", f"({from_ms}")), int(await read.zcount(books, "-inf", to_ms))
+        done = 0
+        while rank < end:
+            page: list[Any] = await read.zrange(books, rank, min(end, rank + REPUBLISH_MAX) - 1, withscores=True)
+            items: list[str | int] = []
+            for member, at in page:
+                processor, id_, cents = member.decode().split("|")
+                items += [id_, processor, cents, fee_cents(int(cents), self.fees[processor]), int(at)]
+            done += await scripts.republish(
+                self.hub.write, final=self.keys.final, final_max=self.settings.final_max, items=items
+            )
+            rank += REPUBLISH_MAX
+        return done
+
     async def waiting(self) -> int:
         """How many are queued and not claimed."""
         return int(await self.hub.read.llen(self.keys.queue))
 
     async def purge(self) -> None:
-        """Forget everything, known ids included, in one command."""
+        """Forget everything, known ids included, in one command; followers of the final stream keep their places."""
+        await self.hub.write.xtrim(self.keys.final, maxlen=0, approximate=False)
         owners: list[Any] = await self.hub.read.hkeys(self.keys.owners)
         await self.hub.write.delete(
             self.keys.queue,

@@ -28,10 +28,13 @@ async def commit(
     in_flight: Key,
     by_date: Key,
     totals: Key,
+    final: Key,
     processor: str,
     correlation_id: str,
     amount_cents: int,
     requested_at_ms: int,
+    fee_cents: int,
+    final_max: int,
 ) -> Literal["unknown", "again", "ok"]: ...
 
 
@@ -43,8 +46,20 @@ async def release(
 
 @script
 async def bury(
-    redis: Client, *, known: Key, in_flight: Key, correlation_id: str, owner: str, reason: str
+    redis: Client,
+    *,
+    known: Key,
+    in_flight: Key,
+    final: Key,
+    correlation_id: str,
+    owner: str,
+    reason: str,
+    final_max: int,
 ) -> Literal["ok", "not_ours"]: ...
+
+
+@script
+async def republish(redis: Client, *, final: Key, final_max: int, items: Sequence[str | int]) -> int: ...
 
 
 @script

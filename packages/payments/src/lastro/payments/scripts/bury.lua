@@ -1,19 +1,24 @@
 -- @include "parts/record.lua"
+-- @include "parts/final.lua"
 -- Set a payment aside that a processor refuses for what it is; an operator may revive it.
 --   KEYS[1] known      hash id -> record
 --   KEYS[2] in_flight  set of the ids of this owner
+--   KEYS[3] final      stream; one entry more, state dead
 --   ARGV[1] correlation_id
 --   ARGV[2] owner
 --   ARGV[3] reason
+--   ARGV[4] final_max  entries that the stream keeps
 --   flags  allow-oom
 --   returns the first that applies:
 --     "not_ours"  it is not in flight here: nothing changed
 --     "ok"        dead, with its reason
-local known, in_flight, id, owner, reason = KEYS[1], KEYS[2], ARGV[1], ARGV[2], ARGV[3]
+local known, in_flight, final, id, owner, reason = KEYS[1], KEYS[2], KEYS[3], ARGV[1], ARGV[2], ARGV[3]
+local final_max = ARGV[4]
 local state, amount, processor, at, attempts, holder = record_of(known, id)
 if state ~= "in_flight" or holder ~= owner then
   return "not_ours"
 end
 record_set(known, id, "dead", amount, processor, at, attempts, reason)
 redis.call("SREM", in_flight, id)
+final_add(final, final_max, { id, "dead", processor, amount, "0", at, reason })
 return "ok"

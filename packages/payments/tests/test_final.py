@@ -1,0 +1,124 @@
+"""Other domains follow payments to their end through one stream."""
+
+import asyncio
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from lastro.core.queue.stream import StreamQueue
+from lastro.core.redis import Hub
+from lastro.core.settings import Settings
+from lastro.core.streams import Message
+from lastro.core.testing import wait_for
+from lastro.core.worker import Run
+from lastro.core.worker.consume import Worker
+from lastro.payments.engine import Payments
+from lastro.payments.model import Claim, fee_cents
+from lastro.payments.settings import PaymentsSettings
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+async def payments(hub: Hub) -> Payments:
+    """An engine that lives."""
+    engine = Payments(hub, PaymentsSettings())
+    await engine.renew()
+    return engine
+
+
+async def claimed(payments: Payments, amount_cents: int = 1990) -> Claim:
+    """A new payment in flight at the fallback."""
+    await payments.accept(str(uuid4()), amount_cents)
+    (claim,) = await payments.claim("fallback", 1)
+    return claim
+
+
+async def told(payments: Payments) -> list[dict[str, str]]:
+    """All entries."""
+    entries: Any = await payments.hub.read.xrange(payments.keys.final)
+    return [{name.decode(): value.decode() for name, value in fields.items()} for _, fields in entries]
+
+
+async def test_each_end_of_a_payment_is_told_once_with_all_its_fields(payments: Payments) -> None:
+    good, bad = await claimed(payments), await claimed(payments, 7)
+    for _ in range(2):
+        await payments.commit(good)
+        await payments.bury(bad, "400 malformed")
+    common = {"processor": "fallback"}
+    assert await told(payments) == [
+        common
+        | {
+            "correlation_id": good.correlation_id,
+            "state": "done",
+            "amount_cents": "1990",
+            "fee_cents": "298",
+            "requested_at_ms": str(good.requested_at_ms),
+            "reason": "",
+        },
+        common
+        | {
+            "correlation_id": bad.correlation_id,
+            "state": "dead",
+            "amount_cents": "7",
+            "fee_cents": "0",
+            "requested_at_ms": str(bad.requested_at_ms),
+            "reason": "400 malformed",
+        },
+    ]
+
+
+def test_a_fee_is_rounded_half_even() -> None:
+    rate = PaymentsSettings().fee_default
+    assert [fee_cents(cents, rate) for cents in (1, 10, 30, 50, 1990)] == [0, 0, 2, 2, 100]
+
+
+async def test_two_groups_each_hear_of_every_payment_in_order_and_then_it_is_freed(payments: Payments) -> None:
+    claims = [await claimed(payments) for _ in range(20)]
+    run = Run(hub=payments.hub, settings=Settings(grace_seconds=2))
+    heard: dict[str, list[str]] = {"ledger": [], "coupons": []}
+
+    async def follow(group: str) -> None:
+        async def handle(messages: list[Message]) -> None:
+            heard[group] += [message.fields[b"correlation_id"].decode() for message in messages]
+            if all(len(ids) == len(claims) for ids in heard.values()):
+                run.stopping.set()
+
+        queue = StreamQueue(payments.hub, payments.keys.final, group=group, keep=True)
+        await Worker.batches(queue, handle, size=50, concurrency=1, block_seconds=0.2).run(run)
+        await queue.tend(idle_seconds=60)
+
+    following = [asyncio.create_task(follow(group)) for group in heard]
+    for claim in claims:
+        await payments.commit(claim)
+    await asyncio.gather(*following)
+    assert heard == {group: [claim.correlation_id for claim in claims] for group in heard}
+    await wait_for(lambda: _empty(payments), "the trim")
+
+
+async def _empty(payments: Payments) -> bool:
+    return await told(payments) == []
+
+
+async def test_the_stream_is_bounded_and_what_it_dropped_is_appended_anew_from_the_books(hub: Hub) -> None:
+    payments = Payments(hub, PaymentsSettings(final_max=100))
+    await payments.renew()
+    claims = [await claimed(payments) for _ in range(350)]
+    for claim in claims:
+        await payments.commit(claim)
+    assert 100 <= len(await told(payments)) < 350
+    await hub.write.xtrim(payments.keys.final, maxlen=0)
+    first, last = claims[0].requested_at_ms, claims[20].requested_at_ms
+    inside = [claim.correlation_id for claim in claims if first <= claim.requested_at_ms <= last]
+    assert await payments.republish(first, last) == len(inside) > 20
+    assert sorted(entry["correlation_id"] for entry in await told(payments)) == sorted(inside)
+
+
+async def test_a_purge_empties_the_stream_and_its_followers_keep_their_places(payments: Payments) -> None:
+    queue = StreamQueue(payments.hub, payments.keys.final, group="ledger", keep=True)
+    await queue.members.ensure()
+    await payments.commit(await claimed(payments))
+    await payments.purge()
+    assert await told(payments) == []
+    assert not await queue.members.ensure(), "the group is still there"
