@@ -132,3 +132,16 @@ async def _store(hub: Hub) -> Store:
         replicas=sum(int(node["connected_slaves"]) for node in nodes),
         fsync="on" if int(first["aof_enabled"]) else "off",
     )
+
+
+def line(look: Look) -> str:
+    """One look in one line."""
+    if look.store is None:
+        return f"the server is away: {look.reason}"
+    told = []
+    for name, panel in look.panels.items():
+        waits = f", {panel.backlog:,} waiting" if panel.backlog else ""
+        dead = f", {panel.dead:,} dead" if panel.dead else ""
+        told.append(f"{name} {panel.done:,} {panel.unit} ({look.rates[name]:,.0f}/s{waits}{dead})")
+    told.append(f"{look.store.memory_bytes / 1e6:,.0f} MB, {look.rates['commands']:,.0f} commands/s")
+    return " · ".join(told)

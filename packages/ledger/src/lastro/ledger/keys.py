@@ -47,6 +47,11 @@ def state(ledger: str) -> Key:
     return Key(f"{keyspace(ledger)}state")
 
 
+def expiries(ledger: str) -> Key:
+    """Sorted set; the pending transfers that will expire."""
+    return Key(f"{keyspace(ledger)}expiries")
+
+
 def account(ledger: str, account_id: int) -> bytes:
     """String; one account."""
     return keyspace(ledger).encode() + b"account:" + _name(account_id)

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 from typer import Argument, Exit, Option, Typer, echo
 
-from lastro.core.plugins import installed, plugs
+from lastro.core.plugins import NotInstalled, installed, plugs
 from lastro.core.redis import connect
 from lastro.core.settings import Settings
 
@@ -26,12 +26,14 @@ Totals: TypeAlias = Mapping[str, Mapping[str, tuple[int, int]]]
 app = Typer(help="Does it add up? Records, streams, counters and books of every domain.")
 
 
-@app.callback(invoke_without_command=True)
+@app.command()
 def check(
     domain: Annotated[str | None, Argument(help="one domain alone")] = None,
     as_json: Annotated[bool, Option("--json", help="for scripts")] = False,  # noqa: FBT002
 ) -> None:
     """Say which id is wrong; exit code 1 when anything is."""
+    if domain not in {None, *plugs("lastro.checks")}:
+        raise NotInstalled(name=domain, installed=", ".join(plugs("lastro.checks")))
     found = asyncio.run(reconcile(domain, Settings.read()))
     if as_json:
         echo(json.dumps({name: [str(finding) for finding in findings] for name, findings in found.items()}, indent=2))
@@ -42,13 +44,10 @@ def check(
 
 
 async def reconcile(domain: str | None, settings: Settings) -> dict[str, list[Any]]:
-    """What does not add up, by domain."""
+    """What does not add up, by domain, and across them when all are asked."""
     async with await connect(settings) as hub:
-        found = {
-            name: list(await plug.load()(hub))
-            for name, plug in plugs("lastro.checks").items()
-            if domain in {None, name}
-        }
+        checks = {name: plug.load() for name, plug in plugs("lastro.checks").items() if domain in {None, name}}
+        found = {name: list(await check(hub)) for name, check in checks.items()}
         if domain is None:
             asked = installed("lastro.totals")
             first, second = [{name: await totals(hub) for name, totals in asked.items()} for _ in range(2)]

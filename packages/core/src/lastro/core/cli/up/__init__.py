@@ -16,7 +16,7 @@ from lastro.core.settings import Settings, refuse_unknown
 app = Typer(help="The engine: server, services, workers, simulators.")
 
 
-@app.callback(invoke_without_command=True)
+@app.command()
 def up(
     domain: Annotated[str | None, Argument(help="one domain alone; all that are installed without it")] = None,
     simulate: Annotated[bool, Option("--simulate", help="with the outside world: real traffic by itself")] = False,  # noqa: FBT002

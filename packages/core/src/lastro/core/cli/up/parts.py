@@ -16,7 +16,7 @@ from typer import echo
 from lastro.core import local
 from lastro.core.app import Server, create_app
 from lastro.core.errors import LastroError
-from lastro.core.panels import Look, Watch
+from lastro.core.panels import Watch, line
 from lastro.core.plugins import Face, installed, plugs
 from lastro.core.redis import connect
 from lastro.core.settings import Settings
@@ -158,19 +158,6 @@ def status(settings: Settings, domain: str | None) -> Work:
             await watch.aclose()
 
     return tell
-
-
-def line(look: Look) -> str:
-    """One look in one line."""
-    if look.store is None:
-        return f"the server is away: {look.reason}"
-    told = []
-    for name, panel in look.panels.items():
-        waits = f", {panel.backlog:,} waiting" if panel.backlog else ""
-        dead = f", {panel.dead:,} dead" if panel.dead else ""
-        told.append(f"{name} {panel.done:,} {panel.unit} ({look.rates[name]:,.0f}/s{waits}{dead})")
-    told.append(f"{look.store.memory_bytes / 1e6:,.0f} MB, {look.rates['commands']:,.0f} commands/s")
-    return " · ".join(told)
 
 
 async def everything(domain: str | None, settings: Settings, *, simulate: bool) -> None:

@@ -1,0 +1,85 @@
+"""The engine as a person runs it: supervised, on inherited sockets, adding up at the end."""
+
+import os
+import signal
+from contextlib import suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import httpx
+
+from lastro.core.local import adopt
+from lastro.core.testing.engine import READY_SECONDS, running, start, until
+
+BACK_SECONDS = 1.0
+
+
+def test_every_process_that_is_killed_is_back_within_a_second_and_all_adds_up() -> None:
+    with running("--simulate") as engine:
+        names = set(engine.parts()) - {"valkey-server", "redis-server"}
+        assert {"web.1", "world", "status", "ledger.work", "pix.work"} <= names
+        for name in sorted(names):
+            killed = engine.parts()[name]
+            os.kill(killed, signal.SIGKILL)
+            until(lambda: engine.parts().get(name, killed) != killed, BACK_SECONDS, f"{name} did not come back")  # noqa: B023
+        until(engine.ready, READY_SECONDS, "it does not serve any more")
+        engine.process.terminate()
+        assert engine.process.wait(30) == 0, engine.log.read_text()
+        assert "adds up" in engine.log.read_text()
+
+
+def test_the_embedded_server_is_started_again_and_what_it_knew_is_there() -> None:
+    with running("ledger") as engine:
+        account = {"id": "7", "ledger": 1, "code": 10}
+        assert httpx.post(f"{engine.url}/ledger/accounts", json=account).status_code < 300
+        server = adopt(engine.folder)
+        assert server is not None
+        server.kill()
+        until(lambda: httpx.get(f"{engine.url}/ledger/accounts/7").status_code == 200, 5, "the account is gone")
+
+
+def test_a_killed_web_process_refuses_no_connection() -> None:
+    with running("ledger") as engine:
+        statuses = []
+        for _ in range(5):
+            os.kill(engine.parts()["web.1"], signal.SIGKILL)
+            with suppress(httpx.ReadError, httpx.RemoteProtocolError):  # it was in the hands of the one that died
+                statuses.append(httpx.get(f"{engine.url}/livez", timeout=5).status_code)
+            statuses.append(httpx.get(f"{engine.url}/livez", timeout=5).status_code)
+        assert set(statuses) == {200}
+
+
+def test_a_port_that_is_taken_is_told_in_a_sentence() -> None:
+    with running("ledger") as engine, (engine.folder / "second.log").open("ab") as log:
+        environment = {**os.environ, "LASTRO_DATA_DIR": str(engine.folder), "LASTRO_HTTP_PORT": str(engine.port)}
+        assert start("up", "ledger", environment=environment, log=log).wait(20) == 1
+        told = (engine.folder / "second.log").read_text()
+        assert f"Nothing can listen on 127.0.0.1:{engine.port}" in told
+        assert "LASTRO_HTTP_PORT" in told
+        assert "Traceback" not in told
+
+
+def test_a_folder_that_cannot_be_written_is_told_in_a_sentence() -> None:
+    with TemporaryDirectory(prefix="lastro-") as folder, (Path(folder) / "log").open("ab") as log:
+        (Path(folder) / "file").touch()
+        environment = {**os.environ, "LASTRO_DATA_DIR": f"{folder}/file/below"}
+        assert start("up", environment=environment, log=log).wait(20) == 1
+        assert "set LASTRO_DATA_DIR" in (Path(folder) / "log").read_text()
+
+
+def test_the_second_signal_ends_everything_at_once() -> None:
+    with running("ledger") as engine:
+        parts = engine.parts()
+        with httpx.stream("GET", f"{engine.url}/ledger/changes", timeout=5) as held:
+            assert held.status_code == 200
+            engine.process.send_signal(signal.SIGINT)
+            engine.process.send_signal(signal.SIGTERM)
+            assert engine.process.wait(5) < 0
+        until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in parts.values()), 5, "somebody stayed")
+
+
+def test_one_process_is_enough_for_a_container() -> None:
+    with running("ledger", "--single") as engine:
+        assert set(engine.parts()) <= {"valkey-server", "redis-server"}
+        engine.process.terminate()
+        assert engine.process.wait(20) == 0
