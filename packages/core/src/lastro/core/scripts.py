@@ -23,6 +23,7 @@ from importlib.resources import files
 from typing import Any, Concatenate, Generic, Literal, ParamSpec, TypeVar, get_args, get_origin
 
 import stamina
+from prometheus_client import Histogram
 from redis.exceptions import MovedError, NoScriptError, ResponseError
 
 from lastro.core.errors import Busy, Fault, LastroError
@@ -278,6 +279,8 @@ class Batch:
     hub: Hub
     size_max: int = BATCH_MAX
     linger_ms: float = 0
+    _sizes: Histogram = field(default_factory=BATCH_SIZES.of)
+    _seconds: Histogram = field(default_factory=BATCH_SECONDS.of)
     _waiting: dict[str, list[Waiting]] = field(default_factory=dict)
     _senders: dict[str, "asyncio.Task[None]"] = field(default_factory=dict)
 
@@ -309,11 +312,11 @@ class Batch:
                 await asyncio.sleep(self.linger_ms / 1000)
             while waiting := self._waiting[where]:
                 chunk, self._waiting[where] = waiting[: self.size_max], waiting[self.size_max :]
-                BATCH_SIZES.of().observe(len(chunk))
+                self._sizes.observe(len(chunk))
                 started = time.perf_counter()
                 try:
                     await self._send(where, chunk)
-                    BATCH_SECONDS.of().observe(time.perf_counter() - started)
+                    self._seconds.observe(time.perf_counter() - started)
                 except Exception as error:  # noqa: BLE001  # it is the callers' to handle: each gets it, and none waits
                     for script, _, future in chunk:
                         script.note(error)
