@@ -1,6 +1,7 @@
 """``lastro up``: the engine in one process: embedded server, every installed API on one port, the workers."""
 
 import asyncio
+import gc
 from collections.abc import Callable
 from typing import Annotated, Any
 
@@ -41,14 +42,17 @@ async def _engine(domain: str | None, settings: Settings, *, simulate: bool) -> 
         stop_on_signals(engine.stopping)
         web = Server(
             uvicorn.Config(
-                create_app(routers, settings),
+                create_app(routers, settings, hub),
                 host=settings.http_host,
                 port=settings.http_port,
                 uds=str(settings.http_socket) if settings.http_socket else None,
                 log_config=None,
                 access_log=False,
+                proxy_headers=False,  # nobody here asks for the client's address
             )
         )
+        gc.collect()
+        gc.freeze()  # what is loaded by now stays: no collection, and so no request, looks through it again
         works |= {"core.web": _serving(web), "core.status": _status, "core.links": _links(web, list(routers), hub)}
         await run(works, engine)
     echo("stopped")
