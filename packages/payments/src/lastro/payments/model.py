@@ -25,6 +25,8 @@ class Payment:
     processor: Processor | None = None
     requested_at_ms: int | None = None
     attempts: int = 0
+    reference: str | None = None
+    """What whoever had it paid calls it; it travels to the stream of final payments."""
     reason: str | None = None
 
 
@@ -69,7 +71,7 @@ class Health:
 FALLBACK_ADVANTAGE_MS = 1_300
 """The default may be this much slower before the fallback is worth its fee (see `route`)."""
 
-EDGE_MS = 1_400
+EDGE_MS = 1_350
 """An answer later than this may fall between the two books of a check (reference §8.10: 1.5 s preview, 2 s final)."""
 
 

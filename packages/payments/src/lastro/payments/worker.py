@@ -11,7 +11,7 @@ from .settings import PaymentsSettings
 
 async def send(run: Run) -> None:
     """Charge what was accepted, until told to stop."""
-    await Sender(Payments(run.hub, PaymentsSettings.read())).run(run)
+    await Sender(Payments.of(run.hub)).run(run)
 
 
 async def check(hub: Hub) -> list[str]:
