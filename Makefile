@@ -5,7 +5,7 @@ READY := .venv/ready
 PACKAGES := core ledger pix payments coupons
 LOCK_FLAGS := --universal --generate-hashes --no-emit-index-url --no-header --no-annotate --python-version 3.11 --quiet
 
-.PHONY: help setup run test test-all check bench lock clean
+.PHONY: help setup run demo test test-all check bench lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -13,6 +13,8 @@ help: ## this list
 setup: $(READY) ## the environment in .venv, from versions and hashes alone
 run: $(READY) ## the whole engine on an embedded server, with traffic; Ctrl-C stops it
 	@exec $(BIN)/lastro up --simulate
+demo: $(READY) ## a fixed job through all domains, with kills on the way; 0 only if everything adds up
+	@exec $(BIN)/lastro demo
 test: $(READY) ## all tests on real servers, but for the long ones
 	@exec $(BIN)/pytest
 test-all: $(READY) ## the long ones too: kill runs and loads at full size

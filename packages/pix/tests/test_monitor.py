@@ -37,7 +37,7 @@ async def test_one_payments_timeline_is_a_key_away(server: local.Server, desk: A
     payment = await desk.settled(1_000)
     app = Monitor(Settings(redis_url=SecretStr(server.url)), PixSettings())
     async with app.run_test(size=(140, 50)) as pilot:
-        await wait_for(lambda: app.pix is not None, "the connection")
+        await wait_for(lambda: app.page.pix is not None, "the connection")
         await pilot.press("t")
         app.screen.query_one(Input).value = payment.end_to_end_id
         await pilot.press("enter")
@@ -45,7 +45,7 @@ async def test_one_payments_timeline_is_a_key_away(server: local.Server, desk: A
         await pilot.press("escape", "question_mark")
         assert "timeline" in text(app, "help")
         await pilot.press("escape", "p")
-        assert app.paused
+        assert app.page.paused
 
 
 async def test_it_fits_a_narrow_terminal(server: local.Server, desk: Any) -> None:
@@ -76,5 +76,5 @@ async def test_no_password_is_on_the_screen(server: local.Server, desk: Any) -> 
     app = Monitor(Settings(redis_url=SecretStr(url)), PixSettings())
     async with app.run_test(size=(140, 50)):
         await wait_for(lambda: "settled" in text(app, "totals"), "the first look")
-        assert "secret-word" not in app.sub_title
+        assert "secret-word" not in (app.page.sub_title or "")
     await desk.pix.write.execute_command("ACL DELUSER", "watcher")

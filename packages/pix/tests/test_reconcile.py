@@ -1,12 +1,14 @@
 """`lastro pix check` finds each kind of planted corruption and names the EndToEndId."""
 
 import asyncio
+from collections import Counter
 from typing import Any
 
 import pytest
 
 from lastro.core.testing import wait_for
-from lastro.pix.engine import refunds
+from lastro.pix.engine import accounts, refunds
+from lastro.pix.engine.totals import totals
 from lastro.pix.settings import PixSettings
 from lastro.pix.simulator.world import Manners, World, banks
 
@@ -140,3 +142,31 @@ async def test_a_payment_that_was_given_back_behind_the_books_is_found(desk: Any
     await refunds.refund(desk.pix, desk.giving_back(payment, 400))
     await desk.pix.write.hset(desk.pix.keys.returned(payment.end_to_end_id), "cents", 100)
     assert await found(desk) == {("over_returned", payment.end_to_end_id)}
+
+
+async def test_its_movements_and_its_totals_tell_the_same(desk: Any, make_original: Any) -> None:
+    """Whoever keeps books of the movements must come to the totals."""
+    settled, refused, waiting = [await desk.settled(700), desk.order(50), desk.order(60)]
+    await desk.pay(refused, waiting)
+    await desk.answer(refused, reason="AC03")
+    await refunds.refund(desk.pix, desk.giving_back(settled, 200))
+    await accounts.fund(desk.pix, PAYEE, -100, "out")
+    await desk.send(**make_original(1, "12.50"))
+    await desk.work()
+    sums: Counter[str] = Counter()
+    kinds: Counter[str] = Counter()
+    for _, fields in await desk.pix.read.xrange(desk.pix.keys.movements):
+        for kind, lines in fields.items():
+            for line in lines.decode().split("\n"):
+                cents, payer, payee, _ = line.split(" ", 3)
+                kinds[kind.decode()] += 1
+                if kind == b"confirmed":
+                    sums["confirmed"] += int(cents)
+                elif kind not in {b"held", b"released"}:
+                    sums[f"{payer}.debits"] += int(cents)
+                    sums[f"{payee}.credits"] += int(cents)
+    assert kinds == {"funded": 2, "held": 3, "settled": 1, "released": 1, "returned": 1, "drawn": 1, "confirmed": 1}
+    told = await totals(desk.pix)
+    assert {name: (sums[name], sums[name]) for name in told} == told
+    assert told["confirmed"] == (1250, 1250)
+    assert await desk.findings() == []

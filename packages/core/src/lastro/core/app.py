@@ -20,12 +20,12 @@ import structlog
 import uvicorn
 from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import RedirectResponse
 from prometheus_client import Counter
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from lastro.core import dashboard
 from lastro.core.errors import Busy, Invalid, LastroError, TooLarge
 from lastro.core.metrics import SECONDS, counter, exposition, gauge, histogram
 from lastro.core.plugins import plugs
@@ -73,13 +73,16 @@ def create_app(routers: Mapping[str, APIRouter], settings: Settings, hub: Hub | 
         async with AsyncExitStack() as last:
             app.state.hub = hub or await last.enter_async_context(await connect(settings))
             yield {"hub": app.state.hub}
+            await dashboard.close(app)
 
     app = App(title="Lastro", version="0.1.0", lifespan=lifespan, docs_url="/docs", redoc_url=None)
+    app.state.stopping = asyncio.Event()  # streams that never end by themselves end with it
     app.add_exception_handler(LastroError, _refuse)
     app.add_exception_handler(RequestValidationError, _refuse_input)
     app.add_exception_handler(HTTPException, _refuse_http)
     app.add_exception_handler(Exception, _crash)
     app.include_router(_health)
+    dashboard.settle(app, settings, list(routers))
     for name, router in routers.items():
         app.include_router(router, prefix=f"/{name}", tags=[name])
         if name in plugs("lastro.roots"):
@@ -121,12 +124,6 @@ def problem(error: LastroError, instance: str | None = None) -> dict[str, Any]:
 
 
 _health = APIRouter(include_in_schema=True, tags=["health"])
-
-
-@_health.get("/", include_in_schema=False)
-async def home() -> RedirectResponse:
-    """The front page is the description of the API."""
-    return RedirectResponse("/docs")
 
 
 @_health.get("/livez")

@@ -64,6 +64,16 @@ class Server:
         """For any Redis client: ``unix:///…``."""
         return f"unix://{self.socket}"
 
+    def alive(self) -> bool:
+        """Whether its process still runs."""
+        if self.process is not None:
+            return self.process.poll() is None
+        try:
+            os.kill(self.pid, 0)
+        except ProcessLookupError:
+            return False
+        return True
+
     def stop(self) -> None:
         """Stop it if this object started it; an adopted one stays."""
         if self.process is not None:
@@ -122,7 +132,7 @@ def start(
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            preexec_fn=None if detached else _die_with_parent,  # noqa: PLW1509  # one prctl(), no lock: fork-safe
+            preexec_fn=None if detached else die_with_parent,  # noqa: PLW1509  # one prctl(), no lock: fork-safe
             start_new_session=True,  # Ctrl-C at the terminal is for us; we stop the server after the workers
         )
         (folder / "pid").write_text(str(process.pid))
@@ -230,7 +240,7 @@ def _locked(file: IO[str]) -> Iterator[None]:
         fcntl.flock(file, fcntl.LOCK_UN)
 
 
-def _die_with_parent() -> None:
+def die_with_parent() -> None:
     """Linux: the kernel sends SIGTERM when the parent is gone, however it went. Elsewhere a graceful stop must do."""
     if sys.platform == "linux":
         pr_set_pdeathsig = 1

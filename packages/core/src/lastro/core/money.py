@@ -29,3 +29,9 @@ def decimal(amount_cents: int) -> str:
     sign = "-" if amount_cents < 0 else ""
     whole, part = divmod(abs(amount_cents), 100)
     return f"{sign}{whole}.{part:02d}"
+
+
+def brl(amount_cents: int) -> str:
+    """Centavos as a Brazilian reads them: ``R$ 1.234,56``."""
+    whole, part = decimal(amount_cents).split(".")
+    return f"R$ {int(whole):,}".replace(",", ".") + f",{part}"

@@ -17,8 +17,11 @@ Face = Literal[
     "lastro.settings",  # the domain's Environment class
     "lastro.workers",  # async (Run) → None, named <domain>.<verb>
     "lastro.checks",  # async (Hub) → findings
+    "lastro.totals",  # async (Hub) → what several domains must say alike: see cli/check.py
     "lastro.simulators",  # async (Run) → None: the outside world
-    "lastro.panels",  # what the monitor shows
+    "lastro.demos",  # acts.Act: what the domain's clients do in the demo
+    "lastro.panels",  # async (Hub) → Panel: what the status line, the monitor and the dashboard show
+    "lastro.screens",  # (Settings) → textual Screen: a domain's own page in the monitor
 ]
 
 

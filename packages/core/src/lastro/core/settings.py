@@ -62,6 +62,7 @@ class Settings(Environment):
     )
     http_host: str = Field("127.0.0.1", description="address the services listen on")
     http_port: int = Field(8000, ge=0, le=65_535, description="port of the all-in-one service; 0 takes a free one")
+    http_processes: int = Field(1, ge=1, le=64, description="processes that answer HTTP, on one inherited socket")
     http_socket: Path | None = Field(None, description="a unix socket to listen on instead, behind a balancer")
     body_bytes_max: int = Field(1_048_576, gt=0, description="a longer request body is answered 413")
     requests_max: int = Field(

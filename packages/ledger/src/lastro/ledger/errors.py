@@ -31,3 +31,9 @@ class TransferRefused(Refused):
     """The transfer {id} was not created: {reason}."""
 
     code = "ledger.transfer_refused"
+
+
+class PostingRefused(Invalid):
+    """A movement from {field} cannot be posted: the ledger says {reason} to transfer {id}."""
+
+    code = "ledger.posting_refused"

@@ -26,8 +26,10 @@ most 15 characters, so the two never meet. All of it is permanent: a ledger is h
 
 from lastro.core.keys import Key
 
-PERMANENT: tuple[str, ...] = ("{ledger:*}:*",)
-"""What has no life of its own, as glob patterns; everything else must expire."""
+PERMANENT: tuple[str, ...] = ("{ledger:*}:*", "{*}:movements", "*payments_final")
+"""What has no life of its own, as glob patterns; everything else must expire. The last two are other domains' streams,
+where posting adds a consumer group; their owners trim them.
+"""
 
 
 def keyspace(ledger: str) -> Key:
@@ -43,6 +45,11 @@ def changes(ledger: str) -> Key:
 def state(ledger: str) -> Key:
     """String; the ledger's counters."""
     return Key(f"{keyspace(ledger)}state")
+
+
+def expiries(ledger: str) -> Key:
+    """Sorted set; the pending transfers that will expire."""
+    return Key(f"{keyspace(ledger)}expiries")
 
 
 def account(ledger: str, account_id: int) -> bytes:

@@ -21,3 +21,10 @@ class LedgerSettings(Environment):
         1_000_000, ge=100, description="entries kept at most, however far a consumer group lags behind"
     )
     retain_every_seconds: float = Field(1.0, gt=0, description="pause of the worker that trims the change stream")
+    pix_movements: str = Field(
+        "{pix_payments}:movements", description="stream of Pix's movements, posted by the worker; empty: none is"
+    )
+    payments_final: str = Field(
+        "payments_final", description="stream of payments that came to their end, likewise; on a cluster {payments}:…"
+    )
+    post_group: str = Field("ledger", min_length=1, description="consumer group that reads what is posted")

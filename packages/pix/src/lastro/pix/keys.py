@@ -23,6 +23,7 @@ PERMANENT = (
     "{*}:hands",
     "{*}:in_hand:*",
     "{*}:minutes",
+    "{*}:movements",
     "{*}:normal",
     "{*}:cents",
     "*processed_count",
@@ -66,13 +67,23 @@ class Keys:
 
     @property
     def accounts(self) -> Key:
-        """Hash, a participant's Conta PI: ``<ispb>`` free; ``:held``, ``:in``, ``:out``, ``:funded``, ``:off``."""
+        """Hash, a participant's Conta PI: ``<ispb>`` free; ``:held :in :out :funded :drawn :off`` beside."""
         return self._own("accounts")
 
     @property
     def deadlines(self) -> Key:
         """Zset, the ids one batch accepted → the ms at which they expire; a member goes when it was swept."""
         return self._own("deadlines")
+
+    @property
+    def movements(self) -> Key:
+        """Stream, what moved on the books, one entry a script call; trimmed by age, unread entries stay.
+
+        An entry has a field for each kind of movement, its value a line ``cents payer payee id`` for each of them:
+        ``held``, ``settled`` and ``released`` (the same id), ``returned``, ``confirmed`` (an original message: no
+        payer, the payee is its backend), ``funded`` and ``drawn`` (the other side is the central bank: ``-``).
+        """
+        return self._own("movements")
 
     @property
     def minutes(self) -> Key:

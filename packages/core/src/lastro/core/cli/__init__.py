@@ -18,6 +18,8 @@ from lastro.core.plugins import plugs
 # name → module under lastro.core.cli, one sentence
 COMMANDS = {
     "check": "Does it add up? Records, streams, counters and books of every domain.",
+    "demo": "A fixed job through all domains, with kills on the way; then it is added up.",
+    "monitor": "Every domain on one screen, live; --once --json for scripts.",
     "queue": "The queues: list them, look at dead letters, replay or drop those.",
     "scripts": "The Lua scripts: list, show, check.",
     "server": "The embedded server: up, status, down.",

@@ -1,39 +1,82 @@
-"""``lastro check``: every domain reconciles its records with its streams, counters and books."""
+"""``lastro check``: every domain reconciles its records with its streams, counters and books, and all with each other.
+
+Across domains they are compared by totals. Whoever keeps books of a subject (``pix``: Pix itself, and the ledger that
+posts its movements) tells its sums, name → (certainly, at most): between the two lies what is in flight. A sum only
+grows, and one that is not told is zero. All are asked twice: with the first answers' lower ends and the second answers'
+upper ends, two that agree must overlap, also while traffic runs; when it does not, both ends are the sum itself.
+"""
 
 import asyncio
 import json
-from typing import Annotated, Any
+from collections.abc import Iterator, Mapping
+from itertools import combinations
+from typing import Annotated, Any, TypeAlias
 
 from rich.console import Console
 from rich.table import Table
 from typer import Argument, Exit, Option, Typer, echo
 
-from lastro.core.plugins import installed
+from lastro.core.plugins import NotInstalled, installed, plugs
 from lastro.core.redis import connect
 from lastro.core.settings import Settings
+
+Totals: TypeAlias = Mapping[str, Mapping[str, tuple[int, int]]]
+"""Subject → name of a sum → certainly so much, and at most so much."""
 
 app = Typer(help="Does it add up? Records, streams, counters and books of every domain.")
 
 
-@app.callback(invoke_without_command=True)
+@app.command()
 def check(
     domain: Annotated[str | None, Argument(help="one domain alone")] = None,
     as_json: Annotated[bool, Option("--json", help="for scripts")] = False,  # noqa: FBT002
 ) -> None:
     """Say which id is wrong; exit code 1 when anything is."""
-    found = asyncio.run(_findings(domain))
+    if domain not in {None, *plugs("lastro.checks")}:
+        raise NotInstalled(name=domain, installed=", ".join(plugs("lastro.checks")))
+    found = asyncio.run(reconcile(domain, Settings.read()))
     if as_json:
         echo(json.dumps({name: [str(finding) for finding in findings] for name, findings in found.items()}, indent=2))
     else:
-        table = Table("domain", "finding", title="Does it add up?")
-        for name, findings in found.items():
-            for finding in findings or ["adds up"]:
-                table.add_row(name, str(finding))
-        Console().print(table)
+        show(found)
     if any(found.values()):
         raise Exit(1)
 
 
-async def _findings(domain: str | None) -> dict[str, list[Any]]:
-    async with await connect(Settings.read()) as hub:
-        return {name: list(await check(hub)) for name, check in installed("lastro.checks", domain).items()}
+async def reconcile(domain: str | None, settings: Settings) -> dict[str, list[Any]]:
+    """What does not add up, by domain, and across them when all are asked."""
+    async with await connect(settings) as hub:
+        checks = {name: plug.load() for name, plug in plugs("lastro.checks").items() if domain in {None, name}}
+        found = {name: list(await check(hub)) for name, check in checks.items()}
+        if domain is None:
+            asked = installed("lastro.totals")
+            first, second = [{name: await totals(hub) for name, totals in asked.items()} for _ in range(2)]
+            found |= {"across domains": list(differences(first, second))}
+        return found
+
+
+def show(found: Mapping[str, list[Any]]) -> None:
+    """A table for people."""
+    table = Table("domain", "finding", title="Does it add up?")
+    for name, findings in found.items():
+        for finding in findings or ["adds up"]:
+            table.add_row(name, str(finding))
+    Console().print(table)
+
+
+def differences(first: Mapping[str, Totals], second: Mapping[str, Totals]) -> Iterator[str]:
+    """Every sum that two domains tell of one subject and that cannot be the same."""
+    for one, other in combinations(first, 2):
+        for subject in sorted(first[one].keys() & first[other].keys() & second[one].keys() & second[other].keys()):
+            told = [(first[each][subject], second[each][subject]) for each in (one, other)]
+            for name in sorted(set().union(*(sums for pair in told for sums in pair))):
+                (low, high), (other_low, other_high) = (
+                    (before.get(name, (0, 0))[0], after.get(name, (0, 0))[1]) for before, after in told
+                )
+                if low > other_high or other_low > high:
+                    said = f"{_range(low, high)} by {one}, {_range(other_low, other_high)} by {other}"
+                    yield f"{subject} {name}: {said}"
+
+
+def _range(low: int, high: int) -> str:
+    return str(low) if low == high else f"{low} to {high}"

@@ -7,6 +7,7 @@
 * ``hub``: connected to it, its data empty; after the test any key without a life that no ``keys.PERMANENT`` names is a
   failure
 * ``redis``: ``hub.write``
+* ``postgres``: an empty database on a real PostgreSQL (`postgres`) · ``browser``: a real Chromium (`browser`)
 """
 
 import asyncio
@@ -27,6 +28,8 @@ from lastro.core import local
 from lastro.core.plugins import plugs
 from lastro.core.redis import Hub, connect_url
 from lastro.core.redis.clients import Client
+
+pytest_plugins = ["lastro.core.testing.postgres", "lastro.core.testing.browser"]
 
 LEGS = ("embedded", "cluster", "redis")
 BUS_OFFSET = 10_000  # the cluster bus listens that much above the port, and both must fit

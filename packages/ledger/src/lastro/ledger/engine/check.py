@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from lastro.ledger import keys
@@ -108,15 +108,17 @@ async def check(ledger: Ledger) -> list[str]:
     return findings
 
 
-async def everything(query: Callable[[QueryFilter], Awaitable[list[Stored]]]) -> AsyncIterator[Stored]:
+async def everything(
+    query: Callable[[QueryFilter], Awaitable[list[Stored]]], *, ledger: int = 0, code: int = 0
+) -> AsyncIterator[Stored]:
     """All that a query has, page by page."""
-    wanted = QueryFilter()
+    wanted = QueryFilter(ledger=ledger, code=code)
     while page := await query(wanted):
         for each in page:
             yield each
         if len(page) < LIMIT_MAX:
             return
-        wanted = QueryFilter(timestamp_min=page[-1].timestamp + 1)
+        wanted = replace(wanted, timestamp_min=page[-1].timestamp + 1)
 
 
 async def _expired(ledger: Ledger, pending: list[Transfer]) -> list[Transfer]:

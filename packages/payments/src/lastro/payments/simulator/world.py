@@ -2,7 +2,10 @@
 
 import asyncio
 import random
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from decimal import Decimal
+from http import HTTPStatus
 from urllib.parse import urlsplit
 from uuid import uuid4
 
@@ -18,6 +21,7 @@ from . import Book, processor_app
 
 PAYMENTS_PER_SECOND = 20
 WEATHER_SECONDS = 10.0
+RETRY_SECONDS = 0.5
 
 log = structlog.get_logger()
 
@@ -29,12 +33,21 @@ async def world(run: Run) -> None:
         settings.processor_default_url: Book(fee=settings.fee_default),
         settings.processor_fallback_url: Book(fee=settings.fee_fallback),
     }
+    async with serve_books(books):
+        await asyncio.gather(_pay(run), _weather(run, list(books.values())))
+
+
+@asynccontextmanager
+async def serve_books(books: Mapping[str, Book]) -> AsyncIterator[None]:
+    """A processor per address, in this loop."""
     servers = [_server(url, book) for url, book in books.items()]
     serving = [asyncio.create_task(server.serve()) for server in servers]
-    await asyncio.gather(_pay(run), _weather(run, list(books.values())))
-    for server in servers:
-        server.should_exit = True
-    await asyncio.gather(*serving)
+    try:
+        yield
+    finally:
+        for server in servers:
+            server.should_exit = True
+        await asyncio.gather(*serving)
 
 
 def _server(url: str, book: Book) -> Server:
@@ -58,9 +71,19 @@ async def _pay(run: Run) -> None:
         while not await run.pause(random.expovariate(PAYMENTS_PER_SECOND)):
             amount = Decimal(random.randrange(100, 100_000)) / 100
             body = f'{{"correlationId": "{uuid4()}", "amount": {amount}}}'
-            answer = await client.post("/payments", content=body, headers={"content-type": "application/json"})
-            if answer.is_error:
-                log.warning("payments.refused", status=answer.status_code)
+            while (status := await _sent(client, body)) is None and not await run.pause(RETRY_SECONDS):
+                pass
+            if status is not None and status >= HTTPStatus.BAD_REQUEST:
+                log.warning("payments.refused", status=status)
+
+
+async def _sent(client: httpx.AsyncClient, body: str) -> int | None:
+    """The status of the answer; None when none came: the id makes a repeat harmless."""
+    try:
+        answer = await client.post("/payments", content=body, headers={"content-type": "application/json"})
+    except httpx.TransportError:
+        return None
+    return answer.status_code
 
 
 async def _weather(run: Run, books: list[Book]) -> None:

@@ -6,12 +6,12 @@ from uuid import uuid4
 from typer import Argument, Option, Typer, echo
 
 from lastro.core.clock import iso
-from lastro.core.money import cents
+from lastro.core.money import brl, cents
 from lastro.pix.engine import accounts, statements
 from lastro.pix.engine.accounts import Account
 from lastro.pix.engine.pix import Pix
 
-from .act import act, brl, show
+from .act import act, show
 
 
 def add(app: Typer) -> None:

@@ -8,7 +8,7 @@ import msgspec
 from typer import echo
 
 from lastro.core.clock import iso
-from lastro.core.money import decimal
+from lastro.core.money import brl
 from lastro.core.redis import connect
 from lastro.core.settings import Settings
 from lastro.pix.engine.pix import Pix
@@ -32,12 +32,6 @@ def act(work: Callable[[Pix], Awaitable[T]]) -> T:
 def show(value: Any) -> None:
     """As JSON, for scripts."""
     echo(msgspec.json.format(msgspec.json.encode(value)).decode())
-
-
-def brl(amount_cents: int) -> str:
-    """Centavos as a Brazilian reads them: ``R$ 1.234,56``."""
-    whole, part = decimal(amount_cents).split(".")
-    return f"R$ {int(whole):,}".replace(",", ".") + f",{part}"
 
 
 def line(record: Record) -> str:

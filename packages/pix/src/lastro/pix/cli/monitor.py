@@ -7,13 +7,14 @@ from typing import Annotated, Any
 from typer import Option, Typer, echo
 
 from lastro.core.errors import Busy
+from lastro.core.money import brl
 from lastro.core.redis import connect
 from lastro.core.settings import Settings
 from lastro.pix.engine.figures import Figures, figures, quantile
 from lastro.pix.engine.pix import Pix
 from lastro.pix.settings import PixSettings
 
-from .act import brl, show
+from .act import show
 
 
 def add(app: Typer) -> None:

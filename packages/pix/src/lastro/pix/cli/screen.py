@@ -8,11 +8,12 @@ from textual import work
 from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Grid, VerticalScroll
-from textual.screen import ModalScreen
+from textual.screen import ModalScreen, Screen
 from textual.widgets import Footer, Header, Input, Sparkline, Static
 
 from lastro.core.clock import iso
 from lastro.core.errors import LastroError
+from lastro.core.money import brl
 from lastro.core.redis import Hub, connect
 from lastro.core.settings import Settings
 from lastro.pix.engine.figures import Figures, StreamFigures, figures, quantile, since
@@ -20,8 +21,6 @@ from lastro.pix.engine.orders import timeline
 from lastro.pix.engine.pix import Pix
 from lastro.pix.model.codes import sentence
 from lastro.pix.settings import PixSettings
-
-from .act import brl
 
 EVERY_SECONDS = 0.5
 CHART_POINTS = 120
@@ -73,7 +72,7 @@ class Help(ModalScreen[None]):
         )
 
 
-class Monitor(App[None]):
+class Page(Screen[None]):
     """The engine at a glance."""
 
     TITLE = "Lastro Pix"
@@ -88,7 +87,6 @@ class Monitor(App[None]):
         Binding("t", "timeline", "timeline"),
         Binding("p", "pause", "pause"),
         Binding("question_mark", "help", "help"),
-        Binding("q", "quit", "quit"),
     ]
     HORIZONTAL_BREAKPOINTS = [(0, "narrow"), (100, "wide")]  # noqa: RUF012  # Textual's own way
 
@@ -152,11 +150,11 @@ class Monitor(App[None]):
     def action_timeline(self) -> None:
         """Ask for an id."""
         if self.pix is not None:
-            self.push_screen(Timeline(self.pix))
+            self.app.push_screen(Timeline(self.pix))
 
     def action_help(self) -> None:
         """Show the keys."""
-        self.push_screen(Help())
+        self.app.push_screen(Help())
 
     def action_pause(self) -> None:
         """Stop looking, or go on."""
@@ -167,6 +165,25 @@ class Monitor(App[None]):
         """Disconnect."""
         if self.hub is not None:
             await self.hub.aclose()
+
+
+class Monitor(App[None]):
+    """The page alone: ``lastro pix monitor``."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("q", "quit", "quit")]
+
+    def __init__(self, settings: Settings, pix_settings: PixSettings) -> None:
+        super().__init__()
+        self.page = Page(settings, pix_settings)
+
+    def get_default_screen(self) -> Page:
+        """Nothing but the page."""
+        return self.page
+
+
+def page(settings: Settings) -> Page:
+    """Pix's page in the monitor of the whole engine."""
+    return Page(settings, PixSettings.read())
 
 
 def rates(past: list[Figures]) -> list[float]:

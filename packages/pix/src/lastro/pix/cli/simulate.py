@@ -6,14 +6,14 @@ from typing import Annotated
 
 from typer import Exit, Option, Typer, echo
 
-from lastro.core.money import cents
+from lastro.core.money import brl, cents
 from lastro.pix.engine.pix import Pix
 from lastro.pix.simulator import original
 from lastro.pix.simulator.homologate import Verdict
 from lastro.pix.simulator.homologate import homologate as run_homologation
 from lastro.pix.simulator.world import Manners, World, banks, percentile
 
-from .act import act, brl
+from .act import act
 
 END_SECONDS = 60.0
 

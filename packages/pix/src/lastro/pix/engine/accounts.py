@@ -11,6 +11,7 @@ from .pix import HOUR_MS, Pix
 
 ACCOUNT_MAX_CENTS = 2**53 - 1  # Lua counts exactly to there: R$ 90 trillion
 ACT_MAX = 64
+PARTS = ("held", "funded", "drawn", "in", "out", "off")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +46,7 @@ async def fund(pix: Pix, ispb: str, amount_cents: int, act: str) -> Account:
         pix.hub.write,
         accounts=pix.keys.accounts,
         funding=pix.keys.funding(ispb, act),
+        movements=pix.keys.movements,
         ispb=ispb,
         amount_cents=amount_cents,
         cents_max=ACCOUNT_MAX_CENTS,
@@ -74,11 +76,11 @@ async def suspend(pix: Pix, ispb: str, *, active: bool) -> Account:
 async def account(pix: Pix, ispb: str) -> Account:
     """One account. Raises NoSuchParticipant."""
     ispb = participant(ispb)
-    fields = [ispb, *(f"{ispb}:{part}" for part in ("held", "funded", "in", "out", "off"))]
+    fields = [ispb, *(f"{ispb}:{part}" for part in PARTS)]
     values = await pix.read.hmget(pix.keys.accounts, fields)
     if values[0] is None:
         raise NoSuchParticipant(ispb=ispb)
-    return _account(ispb, dict(zip(("free", "held", "funded", "in", "out", "off"), values, strict=True)))
+    return _account(ispb, dict(zip(("free", *PARTS), values, strict=True)))
 
 
 async def accounts(pix: Pix) -> list[Account]:
@@ -95,7 +97,7 @@ def _account(ispb: str, parts: dict[str, bytes | None]) -> Account:
         ispb=ispb,
         free_cents=int(parts.get("free") or 0),
         held_cents=int(parts.get("held") or 0),
-        funded_cents=int(parts.get("funded") or 0),
+        funded_cents=int(parts.get("funded") or 0) - int(parts.get("drawn") or 0),
         in_cents=int(parts.get("in") or 0),
         out_cents=int(parts.get("out") or 0),
         active=not parts.get("off"),

@@ -73,7 +73,7 @@ class Hand:
             amount=keys.amount,
             counters=keys.counters,
             dead=keys.dead,
-            ks=[keys.records(minute) for minute in places],
+            ks=[*(keys.records(minute) for minute in places), keys.movements],
             minutes=len(places),
             dead_max=self.pix.settings.dead_max,
             source=str(self.source),

@@ -97,6 +97,7 @@ class Places:
         return at
 
     def keys(self) -> list[Key]:
-        """All of them, in order."""
+        """All of them, in order, and last where movements are told."""
         keys = self.pix.keys
-        return [keys.records(minute) for minute in self.records] + [keys.outbox(name) for name in self.outboxes]
+        outboxes = [keys.outbox(name) for name in self.outboxes]
+        return [*(keys.records(minute) for minute in self.records), *outboxes, keys.movements]

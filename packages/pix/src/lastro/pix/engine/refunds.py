@@ -61,6 +61,7 @@ async def _give(pix: Pix, order: Return, original: Record, cents: int) -> str:
         backends=keys.backends,
         outbox_from=keys.outbox(giver),
         outbox_to=keys.outbox(original.payer),
+        movements=keys.movements,
         rtr_id=order.rtr_id,
         original=original.id,
         amount_cents=cents,

@@ -21,6 +21,7 @@ from .pix import Pix, forget_at_ms
 SCAN_COUNT = 250  # records in one step: one file write, one fsync, one script
 MINUTES_MAX = 20  # minutes of one visit
 CONSUMER_IDLE_MS = 600_000
+MOVEMENTS_KEEP_MS = 30_000  # time for a reader to come; what its group has not acknowledged stays
 
 log = structlog.get_logger()
 
@@ -40,6 +41,7 @@ async def trim(pix: Pix) -> int:
             log.error("pix.trim_failed", outbox=outbox.decode(), reason=str(fault))  # noqa: TRY400 - the reason is it
     if cut:
         TRIMMED.of().inc(cut)
+    await scripts.trim(pix.hub.write, outbox=pix.keys.movements, backends=pix.keys.backends, keep_ms=MOVEMENTS_KEEP_MS)
     return cut
 
 

@@ -4,7 +4,7 @@
 --   KEYS[3] deadlines     zset, ids of one batch -> ms at which they expire
 --   KEYS[4] counters      hash, outcome -> count
 --   KEYS[5] backends      set, the outboxes there are
---   KEYS[6..] ks          records (hashes), then outboxes (streams); an item names them by position
+--   KEYS[6..] ks          records (hashes), outboxes (streams), movements (stream); an item names the first two by position
 --   ARGV[1] group
 --   ARGV[2] minutes       how many of ks are records
 --   ARGV[3..] items       eleven each: entry_id, id, payer, payee, cents, code ("" or why it is refused), limit_ms,
@@ -15,10 +15,11 @@
 --     "rejected"  by RC09 (nobody is told: there is no such payer), code, RC10, DS27, AB03 (too old when it got here)
 --                 or AM04; the payer is told
 --     "accepted"  its funds are held and the receiver is asked
---   writes {message, id, status, reason, amount_cents, body} to outboxes
+--   writes {message, id, status, reason, amount_cents, body} to outboxes, {held} to movements
 -- @include "parts/batch.lua"
 -- @include "parts/notice.lua"
 -- @include "parts/record.lua"
+-- @include "parts/moves.lua"
 if not ready(6, ARGV[2] + 0) then
   return {}
 end
@@ -71,6 +72,7 @@ for at = 3, #ARGV, 11 do
     add(moved, payer .. ":held", cents)
     wheel[limit] = wheel[limit] or {}
     table.insert(wheel[limit], id)
+    move("held", cents, payer, payee, id)
     tell(KEYS[5 + ARGV[at + 9]], "pacs.008", id, "", "", cents, ARGV[at + 10])
   end
   outcomes[#outcomes + 1] = outcome
@@ -85,5 +87,6 @@ for limit, ids in pairs(wheel) do
   call("ZADD", KEYS[3], whole(now + limit), table.concat(ids, " "))
 end
 remember_told(KEYS[5])
+publish_moves(KEYS[#KEYS])
 acknowledge(KEYS[1], ARGV[1], done)
 return outcomes

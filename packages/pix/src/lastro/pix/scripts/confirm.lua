@@ -6,7 +6,7 @@
 --   KEYS[5] counters      hash, outcome -> count
 --   KEYS[6] latency       hash, milliseconds -> count
 --   KEYS[7] backends      set, the outboxes there are
---   KEYS[8..] ks          records (hashes), then outboxes (streams); an item names them by position
+--   KEYS[8..] ks          records (hashes), outboxes (streams), movements (stream); an item names the first two by position
 --   ARGV[1] group
 --   ARGV[2] minutes       how many of ks are records
 --   ARGV[3] timestamp     what the confirmations say
@@ -16,11 +16,12 @@
 --     "repeat"    settled before, with this amount; acknowledged
 --     "conflict"  settled before, with another amount; nothing changed, not acknowledged
 --     "settled"   now
---   writes {transaction_id, status, processed_amount, backend_id, timestamp} to outboxes
+--   writes {transaction_id, status, processed_amount, backend_id, timestamp} to outboxes, {confirmed} to movements
 --   flags  allow-oom
 -- @include "parts/batch.lua"
 -- @include "parts/totals.lua"
 -- @include "parts/notice.lua"
+-- @include "parts/moves.lua"
 if not ready(8, ARGV[2] + 0) then
   return {}
 end
@@ -37,6 +38,7 @@ for at = 4, #ARGV, 8 do
   if call("HSETNX", records, identity, record) == 1 then
     settled, settled_cents = settled + 1, settled_cents + cents
     mark(times, age)
+    move("confirmed", cents, "-", backend, identity)
     if ARGV[at + 7] ~= "0" then
       local outbox = KEYS[7 + ARGV[at + 7]]
       told[outbox] = true
@@ -57,5 +59,6 @@ count_settled(KEYS[2], KEYS[3], KEYS[4], settled, settled_cents)
 post(KEYS[5], counts)
 post(KEYS[6], times)
 remember_told(KEYS[7])
+publish_moves(KEYS[#KEYS])
 acknowledge(KEYS[1], ARGV[1], done)
 return outcomes

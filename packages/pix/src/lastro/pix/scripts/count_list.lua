@@ -5,16 +5,17 @@
 --   KEYS[4] amount        string, the same as decimal text
 --   KEYS[5] counters      hash, outcome -> count
 --   KEYS[6] dead          stream
---   KEYS[7..] ks          records (hashes); an item names them by position
---   ARGV[1] minutes       how many of ks are records: all
+--   KEYS[7..] ks          records (hashes), movements (stream); an item names the records by position
+--   ARGV[1] minutes       how many of ks are records: all but the last
 --   ARGV[2] dead_max      the oldest dead letters beyond this go
 --   ARGV[3] source        name of the list, for dead letters
 --   ARGV[4..] items       five each: identity, cents, records (0: dead), code, reason or fields (JSON)
 --   returns how many were counted now; 0 when another emptied the hand, -1 when a minute is not open: nothing changed
---   writes {source, entry_id, code, reason, deliveries, fields} to dead
+--   writes {source, entry_id, code, reason, deliveries, fields} to dead, {confirmed} to movements
 --   flags  allow-oom
 -- @include "parts/batch.lua"
 -- @include "parts/totals.lua"
+-- @include "parts/moves.lua"
 if not ready(7, ARGV[1] + 0) then
   return -1
 elseif call("EXISTS", KEYS[1]) == 0 then
@@ -30,6 +31,7 @@ for at = 4, #ARGV, 5 do
     outcome = "dead"
   elseif call("HSETNX", KEYS[6 + ARGV[at + 2]], identity, "C " .. cents .. " - - " .. now .. " 0 0 0 - -") == 1 then
     settled, settled_cents = settled + 1, settled_cents + cents
+    move("confirmed", cents, "-", "-", identity)
   elseif call("HGET", KEYS[6 + ARGV[at + 2]], identity):match("^%a (%d+)") == cents then
     outcome = "repeat"
   else
@@ -43,5 +45,6 @@ for at = 4, #ARGV, 5 do
 end
 count_settled(KEYS[2], KEYS[3], KEYS[4], settled, settled_cents)
 post(KEYS[5], counts)
+publish_moves(KEYS[#KEYS])
 call("DEL", KEYS[1])
 return settled

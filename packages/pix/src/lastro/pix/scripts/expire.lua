@@ -4,18 +4,19 @@
 --   KEYS[3] counters      hash, outcome -> count
 --   KEYS[4] latency       hash, milliseconds from received to final -> count
 --   KEYS[5] backends      set, the outboxes there are
---   KEYS[6..] ks          records (hashes), then outboxes (streams); an item names them by position
+--   KEYS[6..] ks          records (hashes), outboxes (streams), movements (stream); an item names the first two by position
 --   ARGV[1] due           the member of deadlines that is swept; removed
 --   ARGV[2] minutes       how many of ks are records
 --   ARGV[3..] items       six each: id, payer, payee, records, outbox of the payer, outbox of the payee
 --   returns how many were expired now; 0 when another worker swept them, -1 when it is not time yet
---   writes {message, id, status, reason, amount_cents, body} to outboxes
+--   writes {message, id, status, reason, amount_cents, body} to outboxes, {released} to movements
 --   flags  allow-oom
 -- @include "parts/batch.lua"
 -- @include "parts/totals.lua"
 -- @include "parts/notice.lua"
 -- @include "parts/record.lua"
 -- @include "parts/finish.lua"
+-- @include "parts/moves.lua"
 local now = now_ms()
 local score = call("ZSCORE", KEYS[1], ARGV[1])
 if not score then
@@ -34,6 +35,7 @@ for at = 3, #ARGV, 6 do
     expired = expired + 1
     add(moved, payer .. ":held", -cents)
     add(moved, payer, cents)
+    move("released", cents, payer, payee, id)
     mark(times, close(records, id, record, "X", now, "AB03", "spi"))
     tell(KEYS[5 + ARGV[at + 4]], "pacs.002", id, "RJCT", "AB03", cents, "")
     tell(KEYS[5 + ARGV[at + 5]], "pacs.002", id, "RJCT", "AB03", cents, "")
@@ -46,6 +48,7 @@ if expired > 0 then
   post(KEYS[3], counts)
   post(KEYS[4], times)
   remember_told(KEYS[5])
+  publish_moves(KEYS[#KEYS])
 end
 call("ZREM", KEYS[1], ARGV[1])
 return expired

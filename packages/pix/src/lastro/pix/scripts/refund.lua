@@ -7,6 +7,7 @@
 --   KEYS[6] backends      set, the outboxes there are
 --   KEYS[7] outbox_from   stream of the participant that gives back
 --   KEYS[8] outbox_to     stream of the participant that is given back to
+--   KEYS[9] movements     stream
 --   ARGV[1] rtr_id
 --   ARGV[2] original
 --   ARGV[3] amount_cents
@@ -27,10 +28,11 @@
 --     "short"     the giver's Conta PI does not cover it
 --     "closed"    the return's minute is not open
 --     "settled"   now
---   writes {message, id, status, reason, amount_cents, body} to both outboxes
+--   writes {message, id, status, reason, amount_cents, body} to both outboxes, {returned} to movements
 -- @include "parts/batch.lua"
 -- @include "parts/notice.lua"
 -- @include "parts/record.lua"
+-- @include "parts/moves.lua"
 local id, original, cents = ARGV[1], ARGV[2], ARGV[3] + 0
 local giver, taker = ARGV[5], ARGV[6]
 local before = call("HGET", KEYS[1], id)
@@ -57,7 +59,7 @@ elseif tonumber(call("HGET", KEYS[4], giver) or 0) < cents then
 elseif call("EXISTS", KEYS[1]) == 0 then
   return "closed"
 end
-for i = 7, 8 do
+for i = 7, 9 do
   local kind = call("TYPE", KEYS[i]).ok
   assert(kind == "none" or kind == "stream", KEYS[i] .. " is a " .. kind)
 end
@@ -70,4 +72,6 @@ post(KEYS[5], { returned = 1, returned_cents = cents })
 tell(KEYS[7], "pacs.002", id, "ACSC", ARGV[4], ARGV[3], "")
 tell(KEYS[8], "pacs.004", id, "ACCC", ARGV[4], ARGV[3], ARGV[10])
 remember_told(KEYS[6])
+move("returned", ARGV[3], giver, taker, id)
+publish_moves(KEYS[9])
 return "settled"

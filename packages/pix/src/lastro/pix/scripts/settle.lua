@@ -8,7 +8,7 @@
 --   KEYS[7] latency       hash, milliseconds from received to final -> count
 --   KEYS[8] answering     hash, milliseconds from asked to answered -> count
 --   KEYS[9] backends      set, the outboxes there are
---   KEYS[10..] ks          records (hashes), then outboxes (streams); an item names them by position
+--   KEYS[10..] ks          records (hashes), outboxes (streams), movements (stream); an item names the first two by position
 --   ARGV[1] group
 --   ARGV[2] minutes       how many of ks are records
 --   ARGV[3..] items       eight each: entry_id, id, payer (as the id says), payee (who answers), code ("" accepts),
@@ -20,13 +20,14 @@
 --     "expired"    the answer came after the deadline: AB03, funds back
 --     "rejected"   by the receiver's bank, with code; funds back
 --     "settled"    the funds are the receiver's
---   writes {message, id, status, reason, amount_cents, body} to outboxes
+--   writes {message, id, status, reason, amount_cents, body} to outboxes, {settled, released} to movements
 --   flags  allow-oom
 -- @include "parts/batch.lua"
 -- @include "parts/totals.lua"
 -- @include "parts/notice.lua"
 -- @include "parts/record.lua"
 -- @include "parts/finish.lua"
+-- @include "parts/moves.lua"
 ready(10, ARGV[2] + 0)
 local now = now_ms()
 local outcomes, done, counts, moved, times, answers = {}, {}, {}, {}, {}, {}
@@ -63,6 +64,7 @@ for at = 3, #ARGV, 8 do
     local final = outcome == "settled" and "S" or outcome == "expired" and "X" or "R"
     mark(times, close(records, id, record, final, now, code, by))
     local reason = code == "-" and "" or code
+    move(outcome == "settled" and "settled" or "released", cents, payer, payee, id)
     tell(KEYS[9 + ARGV[at + 6]], "pacs.002", id, payer_status, reason, cents, "")
     tell(KEYS[9 + ARGV[at + 7]], "pacs.002", id, payee_status, reason, cents, "")
   end
@@ -78,5 +80,6 @@ post(KEYS[6], counts)
 post(KEYS[7], times)
 post(KEYS[8], answers)
 remember_told(KEYS[9])
+publish_moves(KEYS[#KEYS])
 acknowledge(KEYS[1], ARGV[1], done)
 return outcomes

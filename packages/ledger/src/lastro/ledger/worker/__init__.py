@@ -1,14 +1,17 @@
 """The ledger's background work: what is over is released, what nobody needs any more is dropped."""
 
+from collections.abc import Mapping
+
 import structlog
 
 from lastro.core.errors import Busy
 from lastro.core.redis import Hub
 from lastro.core.worker import Run
-
-from .engine import Ledger
-from .engine.check import check as recompute
-from .settings import LedgerSettings
+from lastro.ledger.engine import Ledger
+from lastro.ledger.engine.check import check as recompute
+from lastro.ledger.engine.post import followed
+from lastro.ledger.engine.post import totals as sums
+from lastro.ledger.settings import LedgerSettings
 
 log = structlog.get_logger()
 
@@ -42,3 +45,10 @@ async def retain(run: Run) -> None:
 async def check(hub: Hub) -> list[str]:
     """What of the ledger does not add up: the face for a check over all domains."""
     return await recompute(Ledger(hub, LedgerSettings.read()))
+
+
+async def totals(hub: Hub) -> Mapping[str, Mapping[str, tuple[int, int]]]:
+    """What it has posted for other domains, to be compared with what they say themselves."""
+    ledger = Ledger(hub, LedgerSettings.read())
+    told = {subject.name: await sums(ledger, subject, stream) for subject, stream in followed(ledger).items()}
+    return {name: names for name, names in told.items() if names is not None}

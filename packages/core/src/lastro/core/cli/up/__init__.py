@@ -1,0 +1,72 @@
+"""``lastro up``: the engine: embedded server, every installed API on one port, the workers, the outside world."""
+
+import asyncio
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Annotated
+
+from typer import Argument, Exit, Option, Typer, echo
+
+from lastro.core.logging import configure
+from lastro.core.plugins import installed
+from lastro.core.settings import Settings, refuse_unknown
+
+app = Typer(help="The engine: server, services, workers, simulators.")
+
+
+@app.command()
+def up(
+    domain: Annotated[str | None, Argument(help="one domain alone; all that are installed without it")] = None,
+    simulate: Annotated[bool, Option("--simulate", help="with the outside world: real traffic by itself")] = False,  # noqa: FBT002
+    single: Annotated[bool, Option("--single", help="all of it in one process, for a container")] = False,  # noqa: FBT002
+) -> None:
+    """Run until Ctrl-C: the URLs, a status line every few seconds, and at the end whether it adds up (exit code)."""
+    settings = Settings.read()
+    refuse_unknown([Settings, *installed("lastro.settings").values()])
+    configure(settings.log_format, settings.log_level)
+    if single:
+        import uvloop
+
+        from .parts import everything
+
+        uvloop.run(everything(domain, settings, simulate=simulate))
+        echo("stopped")
+        return
+    metrics = Path(tempfile.mkdtemp(prefix="lastro-metrics-"))
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(
+        metrics
+    )  # before the first metric is declared: parts are imported next
+    try:
+        adds_up = _supervised(domain, settings, simulate=simulate)
+    finally:
+        shutil.rmtree(metrics)
+    if not adds_up:
+        raise Exit(1)
+
+
+def _supervised(domain: str | None, settings: Settings, *, simulate: bool) -> bool:
+    from lastro.core.cli.check import reconcile, show
+    from lastro.core.supervise import Supervisor
+
+    from .parts import Embedded, gone, listen, parts, reach
+
+    embedded = None if settings.redis_url else Embedded(settings)
+    settings = embedded.settings if embedded else settings
+    try:
+        asyncio.run(reach(settings))
+        with listen(settings) as listening:
+            Supervisor(
+                parts(domain, settings, listening, simulate=simulate),
+                grace_seconds=settings.grace_seconds,
+                guard=embedded.guard if embedded else lambda: None,
+                ended=gone,
+            ).run()
+        found = asyncio.run(reconcile(domain, settings))
+        show(found)
+    finally:
+        if embedded:
+            embedded.server.stop()
+    echo("stopped")
+    return not any(found.values())

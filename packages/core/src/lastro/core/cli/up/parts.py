@@ -1,0 +1,192 @@
+"""The processes of an engine, and what each of them does."""
+
+import asyncio
+import gc
+import socket
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import structlog
+import uvicorn
+import uvloop
+from prometheus_client.multiprocess import mark_process_dead
+from pydantic import SecretStr
+from typer import echo
+
+from lastro.core import local
+from lastro.core.app import Server, create_app
+from lastro.core.errors import LastroError
+from lastro.core.panels import Watch, line
+from lastro.core.plugins import Face, installed, plugs
+from lastro.core.redis import connect
+from lastro.core.settings import Settings
+from lastro.core.supervise import Part
+from lastro.core.worker import Run, Work, run, stop_on_signals
+
+STATUS_SECONDS = 5.0
+BACKLOG = 2048
+
+log = structlog.get_logger()
+
+
+class PortTaken(LastroError):
+    """Nothing can listen on {address}: {reason}. Stop what does, or set LASTRO_HTTP_PORT to another port."""
+
+    code = "lastro.port_taken"
+    status = 503
+
+
+class Embedded:
+    """The embedded server of an engine: started with it, and again when it is gone."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.given = settings
+        self.server = self._start()
+        self.settings = settings.model_copy(update={"redis_url": SecretStr(self.server.url)})
+
+    def guard(self) -> None:
+        """Start it again if it ended."""
+        if not self.server.alive():
+            log.warning("engine.server_ended", pid=self.server.pid)
+            self.server = self._start()
+
+    def _start(self) -> local.Server:
+        given = self.given
+        return local.start(given.data_dir, binary=given.server, durability=given.durability)
+
+
+async def reach(settings: Settings) -> None:
+    """Raise Unreachable, with what to do, before anything is started on a server that is not there."""
+    async with await connect(settings) as hub:
+        await hub.read.ping()
+
+
+@contextmanager
+def listen(settings: Settings) -> Iterator[socket.socket]:
+    """The socket that the web processes inherit."""
+    path = settings.http_socket
+    address: Any = str(path) if path else (settings.http_host, settings.http_port)
+    family = socket.AF_UNIX if path else socket.AF_INET6 if ":" in settings.http_host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as listening:
+        if path:
+            path.unlink(missing_ok=True)  # what a killed engine left; a living one is found by its data folder's lock
+        else:
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listening.bind(address)
+            listening.listen(BACKLOG)
+        except OSError as error:
+            raise PortTaken(address=path or f"{address[0]}:{address[1]}", reason=error.strerror) from None
+        yield listening
+
+
+def parts(domain: str | None, settings: Settings, listening: socket.socket, *, simulate: bool) -> list[Part]:
+    """The engine's processes. The world stops first, then the web, then who works off what came in."""
+    routers = installed("lastro.routers", domain)
+    workers = works("lastro.workers", domain)
+    url = address(listening)
+    found = [
+        Part(name=f"{name}.work", run=_part(_of(workers, name), settings), stage=3)
+        for name in routers
+        if _of(workers, name)
+    ]
+    application = create_app(routers, settings)
+    found += [
+        Part(name=f"web.{number}", run=_part({"web": serving(application, settings, listening)}, settings), stage=2)
+        for number in range(1, settings.http_processes + 1)
+    ]
+    found.append(Part(name="status", run=_part({"status": status(settings, domain)}, settings), stage=4))
+    if simulate:
+        found.append(Part(name="world", run=_part(works("lastro.simulators", domain), settings, url), stage=1))
+    echo(f"Lastro serves {', '.join(routers)} on {url} (/, /docs, /readyz, /metrics)")
+    return found
+
+
+def works(face: Face, domain: str | None) -> dict[str, Work]:
+    """The workers, or simulators, of one domain or of all; none is no error."""
+    return {name: plug.load() for name, plug in plugs(face).items() if domain is None or name.split(".")[0] == domain}
+
+
+def address(listening: socket.socket) -> str:
+    """Where the services are reached."""
+    if listening.family == socket.AF_UNIX:
+        return f"unix:{listening.getsockname()}"
+    host, port = listening.getsockname()[:2]
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
+
+
+def gone(pid: int) -> None:
+    """Take the gauges of a process that ended out of the sums."""
+    mark_process_dead(pid)  # type: ignore[no-untyped-call]  # the library has no types there
+
+
+def serving(application: Any, settings: Settings, listening: socket.socket) -> Work:
+    """Serve on an inherited socket until told to stop; requests in flight are finished."""
+
+    async def serve(engine: Run) -> None:
+        application.state.stopping = engine.stopping
+        config = uvicorn.Config(
+            application,
+            log_config=None,
+            access_log=False,
+            proxy_headers=False,  # nobody here asks for the client's address
+            backlog=BACKLOG,
+            timeout_graceful_shutdown=max(1, round(settings.grace_seconds)),
+        )
+        web = Server(config)
+        gc.collect()
+        gc.freeze()  # what is loaded by now stays: no collection, and so no request, looks through it again
+        task = asyncio.create_task(web.serve(sockets=[listening]))
+        stopping = asyncio.create_task(engine.stopping.wait())
+        await asyncio.wait({task, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        web.should_exit = True
+        engine.stopping.set()
+        await task
+        await stopping
+
+    return serve
+
+
+def status(settings: Settings, domain: str | None) -> Work:
+    """A line every few seconds: what moves, what waits, what the server carries."""
+
+    async def tell(engine: Run) -> None:
+        shows = {name: plug.load() for name, plug in plugs("lastro.panels").items() if domain in (None, name)}
+        watch = Watch(settings, shows)
+        try:
+            await watch.look()
+            while not await engine.pause(STATUS_SECONDS):
+                echo(line(await watch.look()))
+        finally:
+            await watch.aclose()
+
+    return tell
+
+
+async def everything(domain: str | None, settings: Settings, *, simulate: bool) -> None:
+    """All parts in one process: for a container, whose keeper restarts it as a whole."""
+    async with await connect(settings) as hub:
+        engine = Run(hub=hub, settings=settings)
+        stop_on_signals(engine.stopping)
+        routers = installed("lastro.routers", domain)
+        with listen(settings) as listening:
+            engine.url = address(listening)
+            doing = works("lastro.workers", domain) | (works("lastro.simulators", domain) if simulate else {})
+            doing["core.web"] = serving(create_app(routers, settings, hub), settings, listening)
+            echo(f"Lastro serves {', '.join(routers)} on {engine.url} (/, /docs, /readyz, /metrics) over {hub.url}")
+            await run(doing, engine)
+
+
+def _of(workers: Mapping[str, Work], domain: str) -> dict[str, Work]:
+    return {name: work for name, work in workers.items() if name.split(".")[0] == domain}
+
+
+def _part(doing: Mapping[str, Work], settings: Settings, url: str = "") -> Callable[[], None]:
+    async def work() -> None:
+        stopping = asyncio.Event()
+        stop_on_signals(stopping)
+        async with await connect(settings) as hub:
+            await run(doing, Run(hub=hub, settings=settings, stopping=stopping, url=url))
+
+    return lambda: uvloop.run(work())

@@ -1,0 +1,48 @@
+"""A real browser for tests: the Chromium of this machine, driven by playwright.
+
+Without a Chromium the tests that ask for ``browser`` are deselected, and pytest's header says so.
+"""
+
+import os
+import shutil
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from playwright.async_api import Browser
+
+NAMES = ("chromium", "chromium-browser", "google-chrome")
+
+
+def chromium() -> str | None:
+    """Where the Chromium of this machine is."""
+    return next((found for name in NAMES if (found := shutil.which(name))), None)
+
+
+def pytest_report_header() -> str:
+    """Say with which browser, or what is not run without one."""
+    return f"browser: {chromium() or 'none installed: tests of web pages are deselected'}"
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Deselect what needs a browser where there is none."""
+    if chromium() is not None:
+        return
+    without = [item for item in items if "browser" in getattr(item, "fixturenames", ())]
+    if without:
+        config.hook.pytest_deselected(items=without)
+        items[:] = [item for item in items if item not in without]
+
+
+@pytest.fixture
+async def browser() -> "AsyncIterator[Browser]":
+    """A browser without a window; ``await browser.new_page()``."""
+    from playwright.async_api import async_playwright
+
+    async with async_playwright() as playwright:
+        options = ["--no-sandbox"] if os.getuid() == 0 else []
+        running = await playwright.chromium.launch(executable_path=chromium(), args=options)
+        yield running
+        await running.close()

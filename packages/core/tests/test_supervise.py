@@ -1,0 +1,82 @@
+"""What the supervisor does with parts that crash, hang, or end when told."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from itertools import pairwise
+from pathlib import Path
+
+PROGRAM = """
+import os, signal, sys, time
+from lastro.core.supervise import Part, Supervisor
+
+def crash():
+    print("crash", time.monotonic(), flush=True)
+    raise RuntimeError("planted")
+
+def hang():
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    print("hanging", os.getpid(), flush=True)
+    time.sleep(60)
+
+def polite(name):
+    def work():
+        signal.signal(signal.SIGTERM, lambda *_: (print("stopped", name, flush=True), os._exit(0)))
+        print("ready", name, flush=True)
+        time.sleep(60)
+    return work
+
+PARTS = {
+    "crash": [Part(name="crash", run=crash, stage=1)],
+    "hang": [Part(name="hang", run=hang, stage=1)],
+    "order": [Part(name="b", run=polite("b"), stage=2), Part(name="a", run=polite("a"), stage=1)],
+}
+Supervisor(PARTS[sys.argv[1]], grace_seconds=0.2).run()
+print("over", flush=True)
+"""
+
+
+def supervised(which: str, until: str, times: int = 1) -> tuple[list[str], float]:
+    """Run it until a line came so often, ask it to stop; all its lines, and how long the stop took."""
+    with subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, which], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as process:
+        assert process.stdout is not None
+        lines: list[str] = []
+        while sum(until in line for line in lines) < times:
+            lines.append(process.stdout.readline())
+        started = time.monotonic()
+        process.send_signal(signal.SIGTERM)
+        lines += process.stdout.readlines()
+        assert process.wait(10) == 0
+        return lines, time.monotonic() - started
+
+
+def test_a_part_that_crashes_at_its_start_is_tried_less_and_less_often() -> None:
+    lines, _ = supervised("crash", "crash", times=5)
+    moments = [float(line.split()[1]) for line in lines if line.startswith("crash")]
+    gaps = [later - earlier for earlier, later in pairwise(moments)]
+    assert all(later > 1.3 * earlier for earlier, later in pairwise(gaps)), gaps
+
+
+def test_parts_stop_stage_by_stage() -> None:
+    lines, _ = supervised("order", "ready", times=2)
+    assert [line.strip() for line in lines if "stopped" in line or "over" in line] == ["stopped a", "stopped b", "over"]
+
+
+def test_a_part_that_does_not_end_within_its_grace_is_killed() -> None:
+    lines, seconds = supervised("hang", "hanging")
+    pid = next(line.split()[1] for line in lines if line.startswith("hanging"))
+    assert not Path(f"/proc/{pid}").exists()
+    assert lines[-1] == "over\n"
+    assert 0.2 <= seconds < 8
+
+
+def test_parts_do_not_outlive_a_supervisor_that_was_killed() -> None:
+    with subprocess.Popen([sys.executable, "-c", PROGRAM, "order"], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert {process.stdout.readline() for _ in range(2)} == {"ready a\n", "ready b\n"}
+        os.kill(process.pid, signal.SIGKILL)
+        assert sorted(process.stdout.readlines()) == ["stopped a\n", "stopped b\n"]

@@ -1,0 +1,152 @@
+"""The engine as a person runs it: supervised, on inherited sockets, adding up at the end."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import IO
+
+import httpx
+
+from lastro.core.local import adopt
+from lastro.core.testing import free_port
+
+BACK_SECONDS = 1.0
+READY_SECONDS = 20.0
+
+
+def until(what: Callable[[], object], seconds: float, said: str) -> None:
+    """Look until it is so; a plain loop, because these tests watch processes and have no event loop."""
+    deadline = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < deadline, said
+        time.sleep(0.01)
+
+
+def parts_of(pid: int) -> dict[str, int]:
+    """Name → pid of the processes that the engine runs."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    found = {}
+    for child in children:
+        with suppress(FileNotFoundError):
+            found[Path(f"/proc/{child}/comm").read_text().strip()] = int(child)
+    return found
+
+
+class Engine:
+    """A running ``lastro up``."""
+
+    def __init__(self, folder: Path, *words: str, **variables: str) -> None:
+        self.folder = folder
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.log = folder / "up.log"
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("LASTRO_", "REDIS_"))}
+        environment = {**kept, "LASTRO_DATA_DIR": str(folder), "LASTRO_HTTP_PORT": str(self.port), **variables}
+        with self.log.open("ab") as log:
+            self.process = start("up", *words, environment=environment, log=log)
+
+    def ready(self) -> bool:
+        with suppress(httpx.HTTPError):
+            return httpx.get(f"{self.url}/readyz", timeout=1).status_code == 200
+        assert self.process.poll() is None, self.log.read_text()
+        return False
+
+    def parts(self) -> dict[str, int]:
+        return parts_of(self.process.pid)
+
+
+def start(*words: str, environment: dict[str, str], log: IO[bytes]) -> "subprocess.Popen[bytes]":
+    return subprocess.Popen(
+        [str(Path(sys.executable).parent / "lastro"), *words],
+        env=environment, stdout=log, stderr=log, start_new_session=True,
+    )  # fmt: skip
+
+
+@contextmanager
+def running(*words: str, **variables: str) -> Iterator[Engine]:
+    with TemporaryDirectory(prefix="lastro-") as folder:
+        engine = Engine(Path(folder), *words, **variables)
+        try:
+            until(engine.ready, READY_SECONDS, "the engine did not come up")
+            yield engine
+        finally:
+            if engine.process.poll() is None:
+                engine.process.terminate()
+            engine.process.wait(30)
+
+
+def test_every_process_that_is_killed_is_back_within_a_second_and_all_adds_up() -> None:
+    with running("--simulate") as engine:
+        names = set(engine.parts()) - {"valkey-server", "redis-server"}
+        assert {"web.1", "world", "status", "ledger.work", "pix.work"} <= names
+        for name in sorted(names):
+            killed = engine.parts()[name]
+            os.kill(killed, signal.SIGKILL)
+            until(lambda: engine.parts().get(name, killed) != killed, BACK_SECONDS, f"{name} did not come back")  # noqa: B023
+        until(engine.ready, READY_SECONDS, "it does not serve any more")
+        engine.process.terminate()
+        assert engine.process.wait(30) == 0, engine.log.read_text()
+        assert "adds up" in engine.log.read_text()
+
+
+def test_the_embedded_server_is_started_again_and_what_it_knew_is_there() -> None:
+    with running("ledger") as engine:
+        account = {"id": "7", "ledger": 1, "code": 10}
+        assert httpx.post(f"{engine.url}/ledger/accounts", json=account).status_code < 300
+        server = adopt(engine.folder)
+        assert server is not None
+        server.kill()
+        until(lambda: httpx.get(f"{engine.url}/ledger/accounts/7").status_code == 200, 5, "the account is gone")
+
+
+def test_a_killed_web_process_refuses_no_connection() -> None:
+    with running("ledger") as engine:
+        statuses = []
+        for _ in range(5):
+            os.kill(engine.parts()["web.1"], signal.SIGKILL)
+            with suppress(httpx.ReadError, httpx.RemoteProtocolError):  # it was in the hands of the one that died
+                statuses.append(httpx.get(f"{engine.url}/livez", timeout=5).status_code)
+            statuses.append(httpx.get(f"{engine.url}/livez", timeout=5).status_code)
+        assert set(statuses) == {200}
+
+
+def test_a_port_that_is_taken_is_told_in_a_sentence() -> None:
+    with running("ledger") as engine, (engine.folder / "second.log").open("ab") as log:
+        environment = {**os.environ, "LASTRO_DATA_DIR": str(engine.folder), "LASTRO_HTTP_PORT": str(engine.port)}
+        assert start("up", "ledger", environment=environment, log=log).wait(20) == 1
+        told = (engine.folder / "second.log").read_text()
+        assert f"Nothing can listen on 127.0.0.1:{engine.port}" in told
+        assert "LASTRO_HTTP_PORT" in told
+        assert "Traceback" not in told
+
+
+def test_a_folder_that_cannot_be_written_is_told_in_a_sentence() -> None:
+    with TemporaryDirectory(prefix="lastro-") as folder, (Path(folder) / "log").open("ab") as log:
+        (Path(folder) / "file").touch()
+        environment = {**os.environ, "LASTRO_DATA_DIR": f"{folder}/file/below"}
+        assert start("up", environment=environment, log=log).wait(20) == 1
+        assert "set LASTRO_DATA_DIR" in (Path(folder) / "log").read_text()
+
+
+def test_the_second_signal_ends_everything_at_once() -> None:
+    with running("ledger") as engine:
+        parts = engine.parts()
+        with httpx.stream("GET", f"{engine.url}/ledger/changes", timeout=5) as held:
+            assert held.status_code == 200
+            engine.process.send_signal(signal.SIGINT)
+            engine.process.send_signal(signal.SIGTERM)
+            assert engine.process.wait(5) < 0
+        until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in parts.values()), 5, "somebody stayed")
+
+
+def test_one_process_is_enough_for_a_container() -> None:
+    with running("ledger", "--single") as engine:
+        assert set(engine.parts()) <= {"valkey-server", "redis-server"}
+        engine.process.terminate()
+        assert engine.process.wait(20) == 0

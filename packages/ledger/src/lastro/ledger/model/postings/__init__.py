@@ -1,0 +1,1 @@
+"""What other domains' streams tell, as double entry: one module per domain."""
