@@ -20,14 +20,13 @@ import structlog
 import uvicorn
 from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
-from prometheus_client import Counter
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from lastro.core import dashboard
 from lastro.core.errors import Busy, Invalid, LastroError, TooLarge
-from lastro.core.metrics import SECONDS, counter, exposition, gauge, histogram
+from lastro.core.metrics import SECONDS, Tally, counter, exposition, gauge, histogram
 from lastro.core.plugins import plugs
 from lastro.core.redis import Hub, connect
 from lastro.core.settings import Settings
@@ -199,8 +198,8 @@ class _Edge:
         self.body_bytes_max = body_bytes_max
         self.requests_max = requests_max
         self.in_flight = 0
-        self.answered = [REQUESTS.of(status=of) for of in CLASSES]
-        self.gauge, self.seconds, self.shed = IN_FLIGHT.of(), REQUEST_SECONDS.of(), SHED.of()
+        self.answered = [REQUESTS.tally(status=of) for of in CLASSES]
+        self.gauge, self.seconds, self.shed = IN_FLIGHT.tally(), REQUEST_SECONDS.tally(), SHED.of()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -223,7 +222,7 @@ class _Edge:
         body = _Body(receive, answer, self.body_bytes_max)
         started = monotonic()
         self.in_flight += 1
-        self.gauge.set(self.in_flight)
+        self.gauge(self.in_flight)
         # the server runs each request in a task, so in a context, of its own: nothing is left to be unbound
         structlog.contextvars.bind_contextvars(request_id=answer.request_id.decode("latin-1"))
         try:
@@ -237,8 +236,8 @@ class _Edge:
             raise
         finally:
             self.in_flight -= 1
-            self.gauge.set(self.in_flight)
-            self.seconds.observe(monotonic() - started)
+            self.gauge(self.in_flight)
+            self.seconds(monotonic() - started)
         if body.too_large:
             await self._too_large(scope, receive, answer)
 
@@ -251,7 +250,7 @@ class _Answer:
 
     __slots__ = ("answered", "request_id", "send", "started")
 
-    def __init__(self, send: Send, request_id: bytes, answered: list[Counter]) -> None:
+    def __init__(self, send: Send, request_id: bytes, answered: list[Tally]) -> None:
         self.send = send
         self.request_id = request_id
         self.answered = answered
@@ -260,7 +259,7 @@ class _Answer:
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.started = True
-            self.answered[message["status"] // 100 - 1].inc()
+            self.answered[message["status"] // 100 - 1]()
             message["headers"] = [
                 *message.get("headers", ()),
                 (b"x-request-id", self.request_id),

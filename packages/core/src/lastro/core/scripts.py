@@ -23,12 +23,11 @@ from importlib.resources import files
 from typing import Any, Concatenate, Generic, Literal, ParamSpec, TypeVar, get_args, get_origin
 
 import stamina
-from prometheus_client import Histogram
 from redis.exceptions import MovedError, NoScriptError, ResponseError
 
 from lastro.core.errors import Busy, Fault, LastroError
 from lastro.core.keys import Key
-from lastro.core.metrics import BOUNDED, SIZES, counter, histogram
+from lastro.core.metrics import BOUNDED, SIZES, Tally, counter, histogram
 from lastro.core.redis import Hub
 from lastro.core.redis.clients import Client, Command
 from lastro.core.redis.failures import ours
@@ -279,8 +278,8 @@ class Batch:
     hub: Hub
     size_max: int = BATCH_MAX
     linger_ms: float = 0
-    _sizes: Histogram = field(default_factory=BATCH_SIZES.of)
-    _seconds: Histogram = field(default_factory=BATCH_SECONDS.of)
+    _sizes: Tally = field(default_factory=BATCH_SIZES.tally)
+    _seconds: Tally = field(default_factory=BATCH_SECONDS.tally)
     _waiting: dict[str, list[Waiting]] = field(default_factory=dict)
     _senders: dict[str, "asyncio.Task[None]"] = field(default_factory=dict)
 
@@ -312,11 +311,11 @@ class Batch:
                 await asyncio.sleep(self.linger_ms / 1000)
             while waiting := self._waiting[where]:
                 chunk, self._waiting[where] = waiting[: self.size_max], waiting[self.size_max :]
-                self._sizes.observe(len(chunk))
+                self._sizes(len(chunk))
                 started = time.perf_counter()
                 try:
                     await self._send(where, chunk)
-                    self._seconds.observe(time.perf_counter() - started)
+                    self._seconds(time.perf_counter() - started)
                 except Exception as error:  # noqa: BLE001  # it is the callers' to handle: each gets it, and none waits
                     for script, _, future in chunk:
                         script.note(error)
