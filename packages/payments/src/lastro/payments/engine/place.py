@@ -37,8 +37,8 @@ class Place:
 
     def __post_init__(self) -> None:
         self.room_max = self.room
-        self.attempts = {outcome: ATTEMPTS.of(processor=self.processor, outcome=outcome) for outcome in OUTCOMES}
-        self.seconds = DELAY_SECONDS.of(processor=self.processor)
+        self.attempts = {outcome: ATTEMPTS.tally(processor=self.processor, outcome=outcome) for outcome in OUTCOMES}
+        self.seconds = DELAY_SECONDS.tally(processor=self.processor)
 
     def told(self, health: Health) -> None:
         """Its own word, at most every 5 s; a failure that an answer showed since stands until a probe succeeds."""
@@ -48,7 +48,7 @@ class Place:
 
     def answered(self, outcome: Outcome, why: str, seconds: float) -> None:
         """Learn from how a payment ended there."""
-        self.attempts[outcome].inc()
+        self.attempts[outcome]()
         if outcome == "taken":
             self._worked(seconds)
         elif outcome == "refused" and why == "too many":
@@ -59,7 +59,7 @@ class Place:
 
     def _worked(self, seconds: float) -> None:
         measured = int(seconds * 1000)
-        self.seconds.observe(seconds)
+        self.seconds(seconds)
         self.answered_at = time.monotonic()
         self.delay_ms_max = max(self.delay_ms_max, measured)
         self.room = min(self.room_max, self.room + 1)
