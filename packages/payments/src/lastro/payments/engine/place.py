@@ -9,6 +9,7 @@ from lastro.payments.model import Health, Processor
 from .processor import Client, Outcome
 
 PROBE_SECONDS = 0.25
+PROBES_MAX = 12  # open at a time: a failing processor may take seconds to say so, and its recovery is seen by the next
 STALE_SECONDS = 1.0
 SLOW_MS = 200
 ROOM_MIN = 4
@@ -18,8 +19,8 @@ ROOM_MIN = 4
 class Place:
     """Circuit breaker, adaptive concurrency and delay of one processor.
 
-    A 500 opens the circuit at once; then one payment at a time finds out. Room is halved by a 429 and grows by one with
-    each success. The delay follows what is measured, and an open request's age counts before its answer does.
+    A 500 opens the circuit at once; then a payment every PROBE_SECONDS finds out. Room is halved by a 429 and grows by
+    one with each success. The delay follows what is measured; an open request's age counts before its answer does.
     """
 
     processor: Processor
@@ -53,7 +54,7 @@ class Place:
             self._worked(seconds)
         elif outcome == "refused" and why == "too many":
             self.room = max(ROOM_MIN, self.room // 2)
-        elif outcome == "refused":
+        elif outcome == "refused" and not self.health.failing:
             self.health = replace(self.health, failing=True)
             self.probing_until = time.monotonic() + PROBE_SECONDS
 
@@ -70,10 +71,14 @@ class Place:
     @property
     def probing(self) -> bool:
         """One payment may find out: an open circuit has rested, or what is known of an unused place has grown old."""
-        if self.in_flight:
-            return False
-        now = time.monotonic()
-        return now >= self.probing_until if self.health.failing else now - self.answered_at > STALE_SECONDS
+        if self.health.failing:
+            return time.monotonic() >= self.probing_until and self.in_flight < PROBES_MAX
+        return not self.in_flight and time.monotonic() - self.answered_at > STALE_SECONDS
+
+    def chosen(self) -> None:
+        """A payment goes there; when it is a probe, the next one waits."""
+        if self.health.failing:
+            self.probing_until = time.monotonic() + PROBE_SECONDS
 
     def seen(self) -> Health:
         """Its health as the next payment should see it: well for a probe; else as slow as its oldest open request.

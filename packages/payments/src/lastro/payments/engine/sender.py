@@ -15,7 +15,7 @@ import structlog
 from lastro.core.errors import Busy
 from lastro.core.worker import Run
 from lastro.payments.metrics import IN_FLIGHT, WAITING
-from lastro.payments.model import PROCESSORS, Claim, Health, Processor, route
+from lastro.payments.model import PROCESSORS, Claim, Health, Processor, patience, route
 
 from . import CLAIM_MAX, LEASE_MS, Payments
 from .http import HttpClient
@@ -48,7 +48,8 @@ class Sender:
             )
             for name in PROCESSORS
         }
-        self.waiting_since: float | None = None
+        self.patience_ms = patience(settings.fee_default, settings.fee_fallback, settings.patience_ms)
+        self.held_since: float | None = None
         self.astray = True
         """There may be payments in flight that this process does not know it has."""
         self.leased_until = 0.0
@@ -89,9 +90,10 @@ class Sender:
 
     def choose(self) -> Processor | None:
         """Where the next payment goes, by expected profit; None when it is better to wait, or there is no room."""
-        chosen = self._route(0) if time.monotonic() < self.leased_until else None
+        chosen = self._route() if time.monotonic() < self.leased_until else None
         if chosen is None or self.places[chosen].free <= 0:
             return None
+        self.places[chosen].chosen()
         self.places[chosen].coming += 1
         return chosen
 
@@ -105,10 +107,20 @@ class Sender:
             self.astray = self.astray or lost
             self.more.set()
 
-    def _route(self, waited_ms: int) -> Processor | None:
-        patience_ms = self.payments.settings.patience_ms
-        default, fallback = self.places["default"].seen(), self.places["fallback"].seen()
-        return route(default, fallback, waited_ms=waited_ms, patience_ms=patience_ms)
+    def _route(self) -> Processor | None:
+        """The model's choice; the time that payments are held counts while the other processor would take them."""
+        default, fallback = self.places["default"], self.places["fallback"]
+        choose = partial(route, default.seen(), fallback.seen(), patience_ms=self.patience_ms)
+        down = default.health.failing
+        if down and fallback.health.failing:
+            self.held_since = None
+            return choose(held_ms=self.patience_ms)  # whichever is due to be probed
+        at_once = choose(held_ms=-1)
+        if at_once and not down:
+            self.held_since = None
+            return at_once
+        self.held_since = self.held_since or time.monotonic()
+        return choose(held_ms=int((time.monotonic() - self.held_since) * 1000))
 
     async def _claim_waiting(self) -> None:
         """The oldest payments for the processor that the next one should go to; none when it is better to wait."""
@@ -122,15 +134,11 @@ class Sender:
                 raise
             for claim in lost:
                 self._start(claim)
-        waited_ms = int((time.monotonic() - self.waiting_since) * 1000) if self.waiting_since else 0
-        chosen = self._route(waited_ms)
-        if chosen is None:
-            self.waiting_since = self.waiting_since or time.monotonic()
-            return
-        self.waiting_since = None
-        free = min(CLAIM_MAX, self.places[chosen].free)
-        if free > 0:
+        chosen = self._route()
+        free = min(CLAIM_MAX, self.places[chosen].free) if chosen else 0
+        if chosen and free > 0:
             self.more.clear()
+            self.places[chosen].chosen()
             claims = await self.payments.claim(chosen, free)
             for claim in claims:
                 self._start(claim)
