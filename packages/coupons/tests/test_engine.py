@@ -4,33 +4,168 @@ import asyncio
 
 import pytest
 
-from lastro.core.redis import Hub
-from lastro.coupons import keys
-from lastro.coupons.engine import Coupons
-from lastro.coupons.errors import SoldOut, UnknownEvent
-from lastro.coupons.settings import CouponsSettings
+from lastro.core.testing import wait_for
+from lastro.coupons import errors
+from lastro.coupons.engine import Coupons, events
+from lastro.coupons.engine.outbox import entries, outbox
+from lastro.coupons.model.event import Plan
+from lastro.coupons.model.issuance import Issuance
+
+from .conftest import opened
 
 pytestmark = pytest.mark.anyio
 
 
-async def test_the_last_coupon_goes_to_one_of_two_simultaneous_requests(hub: Hub) -> None:
-    coupons = Coupons(hub, CouponsSettings())
-    await coupons.open_event("e", 1)
+async def test_the_last_coupon_goes_to_one_of_two_simultaneous_requests(coupons: Coupons) -> None:
+    """Of two requests at once for the last coupon, exactly one gets it and the other hears "sold out"."""
+    await opened(coupons, total=1)
     answers = await asyncio.gather(*(coupons.issue("e", user) for user in "ab"), return_exceptions=True)
-    assert sorted(type(answer).__name__ for answer in answers) == ["Issuance", "SoldOut"]
+    assert sorted(type(answer).__name__ for answer in answers) == ["Given", "SoldOut"]
 
 
-async def test_a_winner_who_asks_again_gets_the_same_coupon(hub: Hub) -> None:
-    coupons = Coupons(hub, CouponsSettings())
-    await coupons.open_event("e", 2)
-    assert await coupons.issue("e", "a") == await coupons.issue("e", "a")
-    assert await hub.read.xlen(keys.events("e")) == 1
+async def test_a_winner_who_asks_again_gets_the_same_coupon(coupons: Coupons) -> None:
+    await opened(coupons, total=1)
+    first, again = await coupons.issue("e", "ana"), await coupons.issue("e", "ana")
+    assert (first.new, again.new) == (True, False)
+    assert first.issuance == again.issuance
+    assert (await coupons.event("e")).stock == 0
 
 
-async def test_an_event_that_was_never_opened_is_unknown_and_an_empty_one_is_sold_out(hub: Hub) -> None:
-    coupons = Coupons(hub, CouponsSettings())
-    with pytest.raises(UnknownEvent):
-        await coupons.issue("nowhere", "a")
-    await coupons.open_event("e", 0)
-    with pytest.raises(SoldOut):
-        await coupons.issue("e", "a")
+async def test_a_winner_gets_the_same_coupon_also_when_this_process_knows_it_is_sold_out(coupons: Coupons) -> None:
+    await opened(coupons, total=1)
+    first = await coupons.issue("e", "ana")
+    with pytest.raises(errors.SoldOut):
+        await coupons.issue("e", "bia")
+    await wait_for(lambda: coupons.guard.sold_out("e", "bia"), "the process to know")
+    assert (await coupons.issue("e", "ana")).issuance == first.issuance
+
+
+async def test_a_unit_that_comes_back_reopens_the_event_in_every_process_within_a_second(coupons: Coupons) -> None:
+    await opened(coupons, total=0)
+    with pytest.raises(errors.SoldOut):
+        await coupons.issue("e", "ana")
+    await wait_for(lambda: coupons.guard.sold_out("e", "ana"), "the process to know")
+    await events.resize(coupons, "e", 1, "once")
+    await wait_for(lambda: not coupons.guard.sold_out("e", "ana"), "the process to hear", 1.0)
+    assert (await coupons.issue("e", "ana")).new
+
+
+async def test_every_issuance_is_told_to_the_stream_in_the_script_that_decides(coupons: Coupons) -> None:
+    await opened(coupons, total=2)
+    given = (await coupons.issue("e", "ana")).issuance
+    *_, fields = [fields async for _, fields in entries(outbox(coupons.hub, "e"))]
+    assert Issuance.read("e", fields[b"winner"].decode(), fields[b"record"].decode()) == given
+
+
+async def test_an_unknown_event_is_unknown_and_writes_nothing(coupons: Coupons) -> None:
+    with pytest.raises(errors.UnknownEvent):
+        await coupons.issue("nowhere", "ana")
+    assert await coupons.hub.read.dbsize() == 0 if not coupons.hub.capabilities.cluster else True
+
+
+@pytest.mark.parametrize(
+    ("plan", "act", "refusal"),
+    [
+        ({"starts_ms": 4_000_000_000_000}, None, errors.NotOpen),
+        ({"ends_ms": 1}, None, errors.EventOver),
+        ({}, events.pause, errors.NotOpen),
+        ({}, events.close, errors.EventOver),
+        ({"eligible_only": True}, None, errors.NotEligible),
+        ({"room_per_second": 5}, None, errors.NotAdmitted),
+        ({"per_user_limit": 2}, None, errors.KeyRequired),
+        ({"total": 0}, events.pause, errors.SoldOut),
+    ],
+)
+async def test_the_script_decides_by_state_window_and_user(
+    coupons: Coupons, plan: dict[str, object], act: object, refusal: type[Exception]
+) -> None:
+    """By the server's clock; the sold-out answer comes before all of them, and nothing is taken from stock."""
+    await opened(coupons, **{"total": 1, **plan})  # type: ignore[arg-type]  # a table of plans
+    if act is not None:
+        await act(coupons, "e")  # type: ignore[operator]  # likewise
+    with pytest.raises(refusal):
+        await coupons.issue("e", "ana")
+    event = await coupons.event("e")
+    assert (event.stock, event.issued) == (event.total, 0)
+
+
+async def test_an_event_opens_pauses_and_closes(coupons: Coupons) -> None:
+    await events.create(coupons, Plan(event_id="e", total=1))
+    with pytest.raises(errors.NotOpen):
+        await coupons.issue("e", "ana")
+    states = [(await act(coupons, "e")).state for act in (events.open_event, events.pause, events.open_event)]
+    assert states == ["open", "paused", "open"]
+    await coupons.issue("e", "ana")
+    assert (await coupons.event("e")).state == "sold_out"
+    assert (await events.close(coupons, "e")).state == "closed"
+    with pytest.raises(errors.WrongState):
+        await events.open_event(coupons, "e")
+
+
+async def test_creating_twice_changes_nothing_and_another_event_of_that_name_is_refused(coupons: Coupons) -> None:
+    await opened(coupons, total=2)
+    await coupons.issue("e", "ana")
+    await opened(coupons, total=2)
+    assert (await coupons.event("e")).stock == 1
+    with pytest.raises(errors.EventExists):
+        await opened(coupons, total=3)
+
+
+async def test_an_event_grows_and_shrinks_by_a_difference_once_per_id(coupons: Coupons) -> None:
+    await opened(coupons, total=2)
+    await coupons.issue("e", "ana")
+    for _ in range(2):
+        event = await events.resize(coupons, "e", 3, "more")
+    assert (event.stock, event.total) == (4, 5)
+    with pytest.raises(errors.TooSmall):
+        await events.resize(coupons, "e", -5, "less")
+    assert (await coupons.event("e")).adds_up
+
+
+async def test_a_user_may_have_several_each_under_its_key(coupons: Coupons) -> None:
+    await opened(coupons, total=5, per_user_limit=2)
+    one, two, again = [(await coupons.issue("e", "ana", key=key)) for key in ("k1", "k2", "k1")]
+    assert (one.issuance.ordinal, two.issuance.ordinal) == (1, 2)
+    assert again.issuance == one.issuance
+    with pytest.raises(errors.LimitReached):
+        await coupons.issue("e", "ana", key="k3")
+    assert await coupons.issuances("e", "ana") == [one.issuance, two.issuance]
+
+
+async def test_a_key_that_comes_with_another_body_is_refused(coupons: Coupons) -> None:
+    await opened(coupons)
+    await coupons.issue("e", "ana", key="k", payload=b"{}")
+    with pytest.raises(errors.KeyReused):
+        await coupons.issue("e", "ana", key="k", payload=b"")
+
+
+async def test_only_named_users_may_have_a_coupon_where_some_are_named(coupons: Coupons) -> None:
+    await opened(coupons, eligible_only=True)
+    assert await events.allow(coupons, "e", ["ana", "bia"]) == 2
+    assert (await coupons.issue("e", "ana")).new
+
+
+async def test_the_waiting_room_gives_a_ticket_at_ones_turn_and_knows_the_stock(coupons: Coupons) -> None:
+    await opened(coupons, total=1, room_per_second=2)
+    places = [await events.join(coupons, "e", user) for user in ("ana", "bia", "caio", "ana")]
+    assert [place.position for place in places] == [0, 0, 1, 0]
+    assert places[2].poll_after_ms >= 1000
+    with pytest.raises(errors.NotAdmitted):
+        await coupons.issue("e", "bia", ticket=places[0].ticket)
+    assert (await coupons.issue("e", "ana", ticket=places[0].ticket)).new
+    with pytest.raises(errors.SoldOut):
+        await events.join(coupons, "e", "caio")
+
+
+async def test_there_is_a_limit_to_the_events_that_are_not_settled(coupons: Coupons) -> None:
+    object.__setattr__(coupons.settings, "events_max", 1)
+    await opened(coupons)
+    with pytest.raises(errors.TooManyEvents):
+        await opened(coupons, "f")
+
+
+async def test_codes_are_unguessable_and_carry_a_check_character(coupons: Coupons) -> None:
+    await opened(coupons, total=50)
+    given = await asyncio.gather(*(coupons.issue("e", f"user{n}") for n in range(50)))
+    assert len({one.issuance.code for one in given}) == 50
+    assert sorted(one.issuance.seq for one in given) == list(range(1, 51))

@@ -1,1 +1,39 @@
-"""The background work of coupons."""
+"""The background work of coupons: from the outboxes into the database, and what time brings about."""
+
+from random import uniform
+
+import structlog
+
+from lastro.core.errors import LastroError
+from lastro.core.worker import Run
+
+from .engine import Coupons
+from .engine.persist import Persister
+from .engine.upkeep import tend
+from .settings import CouponsSettings
+
+TEND_SECONDS = 2.0
+
+log = structlog.get_logger()
+
+
+async def persist(run: Run) -> None:
+    """Write what was issued into the database, until told to stop."""
+    coupons = Coupons(run.hub, CouponsSettings.read())
+    try:
+        await Persister(coupons, run).persist()
+    finally:
+        await coupons.aclose()
+
+
+async def keep(run: Run) -> None:
+    """Close events that ended, expire coupons, note dead letters."""
+    coupons = Coupons(run.hub, CouponsSettings.read())
+    try:
+        while not await run.pause(uniform(0.5, 1) * TEND_SECONDS):
+            try:
+                await tend(coupons)
+            except LastroError as error:
+                log.warning("coupons.upkeep_waits", reason=str(error))
+    finally:
+        await coupons.aclose()

@@ -1,0 +1,182 @@
+"""Events over HTTP: their life, who may, the waiting room, figures."""
+
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from typing import Annotated, Any, Literal
+from uuid import uuid4
+
+import msgspec
+from fastapi import APIRouter, Header, Response
+from pydantic import BaseModel, ConfigDict, Field
+
+from lastro.core.clock import iso
+from lastro.core.errors import Invalid
+from lastro.coupons.engine import Coupons, events
+from lastro.coupons.engine.figures import figures
+from lastro.coupons.model.event import EVENT_ID, PER_USER_MAX, TOTAL_MAX, USER_ID, Event, Plan
+
+from .engine import Engine
+
+router = APIRouter()
+EventId = Annotated[str, Field(pattern=f"^{EVENT_ID.pattern}$")]
+UserId = Annotated[str, Header(alias="X-User-Id", pattern=f"^{USER_ID.pattern}$")]
+
+
+class NewEvent(BaseModel):
+    """An event to create."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    event_id: EventId
+    name: str = Field("", max_length=200)
+    total: int = Field(ge=0, le=TOTAL_MAX)
+    per_user_limit: int = Field(1, ge=1, le=PER_USER_MAX)
+    starts_at: datetime | None = None
+    ends_at: datetime | None = Field(None, description="exclusive")
+    valid_until: datetime | None = Field(None, description="until then an issued coupon may be redeemed")
+    durability: Literal["memory", "fsync", "replica"] = "memory"
+    returns_stock: bool = Field(True, description="a cancelled coupon goes to somebody else")
+    eligible_only: bool = False
+    room_per_second: int = Field(0, ge=0, description="admitted from the waiting room; 0: there is none")
+    open: bool = Field(False, description="give coupons within its window at once, instead of a draft")
+
+
+class Window(BaseModel):
+    """When an event gives coupons."""
+
+    starts_at: datetime
+    ends_at: datetime | None = None
+
+
+class Change(BaseModel):
+    """By how many an event grows."""
+
+    delta: int = Field(ge=-TOTAL_MAX, le=TOTAL_MAX)
+
+
+class Users(BaseModel):
+    """Users that may have a coupon."""
+
+    users: list[Annotated[str, Field(pattern=f"^{USER_ID.pattern}$")]] = Field(
+        min_length=1, max_length=events.ELIGIBLE_MAX
+    )
+
+
+def shown(event: Event) -> dict[str, Any]:
+    """An event for the world."""
+    plan = event.plan
+    return {
+        "event_id": plan.event_id,
+        "name": plan.name,
+        "state": event.state,
+        "total": event.total,
+        "stock": max(0, event.stock),
+        "issued": event.issued,
+        "returned": event.returned,
+        "per_user_limit": plan.per_user_limit,
+        "starts_at": iso(plan.starts_ms) if plan.starts_ms else None,
+        "ends_at": iso(plan.ends_ms) if plan.ends_ms else None,
+        "valid_until": iso(plan.valid_until_ms) if plan.valid_until_ms else None,
+        "durability": plan.durability,
+        "returns_stock": plan.returns_stock,
+        "eligible_only": plan.eligible_only,
+        "room_per_second": plan.room_per_second,
+        "epoch": event.epoch,
+        "version": event.version,
+    }
+
+
+@router.post("/events", status_code=201)
+async def create(body: NewEvent, coupons: Engine) -> dict[str, Any]:
+    """Create an event, once; the same again is answered the same."""
+    plan = Plan(
+        event_id=body.event_id,
+        name=body.name,
+        total=body.total,
+        per_user_limit=body.per_user_limit,
+        starts_ms=_ms(body.starts_at),
+        ends_ms=_ms(body.ends_at),
+        valid_until_ms=_ms(body.valid_until),
+        durability=body.durability,
+        returns_stock=body.returns_stock,
+        eligible_only=body.eligible_only,
+        room_per_second=body.room_per_second,
+    )
+    return shown(await events.create(coupons, plan, opened=body.open))
+
+
+@router.get("/events")
+async def list_events(coupons: Engine) -> list[dict[str, Any]]:
+    """Every event that is not settled."""
+    return [shown(await coupons.event(event_id)) for event_id in await coupons.live()]
+
+
+@router.get("/events/{event_id}")
+async def event(event_id: str, coupons: Engine) -> dict[str, Any]:
+    """An event as it stands."""
+    return shown(await coupons.event(event_id))
+
+
+@router.get("/events/{event_id}/stats")
+async def stats(event_id: str, coupons: Engine) -> dict[str, Any]:
+    """How it goes: stock, winners, what is on its way into the database, what became of those in it."""
+    return msgspec.to_builtins(await figures(coupons, event_id))  # type: ignore[no-any-return]  # a struct is a dict
+
+
+@router.post("/events/{event_id}:schedule")
+async def schedule(event_id: str, body: Window, coupons: Engine) -> dict[str, Any]:
+    """Give coupons in this window."""
+    return shown(await events.schedule(coupons, event_id, _ms(body.starts_at), _ms(body.ends_at)))
+
+
+def _simple(name: str, act: Callable[[Coupons, str], Awaitable[Event]]) -> None:
+    async def endpoint(event_id: str, coupons: Engine) -> dict[str, Any]:
+        return shown(await act(coupons, event_id))
+
+    endpoint.__doc__ = act.__doc__
+    router.post(f"/events/{{event_id}}:{name}", name=name)(endpoint)
+
+
+_simple("open", events.open_event)
+_simple("pause", events.pause)
+_simple("close", events.close)
+_simple("settle", events.settle)
+
+
+@router.post("/events/{event_id}:resize")
+async def resize(
+    event_id: str,
+    body: Change,
+    coupons: Engine,
+    key: Annotated[str | None, Header(alias="Idempotency-Key", max_length=128)] = None,
+) -> dict[str, Any]:
+    """So many coupons more, or fewer; once per Idempotency-Key."""
+    return shown(await events.resize(coupons, event_id, body.delta, key or uuid4().hex))
+
+
+@router.post("/events/{event_id}/eligible")
+async def allow(event_id: str, body: Users, coupons: Engine) -> dict[str, int]:
+    """Name users that may have a coupon."""
+    return {"added": await events.allow(coupons, event_id, body.users)}
+
+
+@router.post("/events/{event_id}/room")
+async def join(event_id: str, user_id: UserId, coupons: Engine, response: Response) -> dict[str, Any]:
+    """A place in the waiting room; at its turn with the ticket to show with the attempt."""
+    place = await events.join(coupons, event_id, user_id)
+    if place.position:
+        response.headers["retry-after"] = str(-(-place.poll_after_ms // 1000))
+    return {
+        "position": place.position,
+        "stock": place.stock,
+        "poll_after_ms": place.poll_after_ms,
+        "ticket": place.ticket or None,
+    }
+
+
+def _ms(moment: datetime | None) -> int:
+    if moment is None:
+        return 0
+    if moment.tzinfo is None:
+        raise Invalid(field="time", reason="needs an offset, like 2025-07-10T12:00:00Z")
+    return int(moment.timestamp() * 1000)

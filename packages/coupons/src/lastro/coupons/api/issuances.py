@@ -1,0 +1,111 @@
+"""Issued coupons over HTTP: what a user has, and what becomes of it."""
+
+from typing import Any
+
+import msgspec
+from fastapi import APIRouter
+from pydantic import BaseModel, Field
+
+from lastro.core.clock import iso
+from lastro.core.errors import Busy
+from lastro.coupons.engine import redemption
+from lastro.coupons.errors import UnknownIssuance
+from lastro.coupons.model.issuance import Stored
+
+from .attempt import shown
+from .engine import Engine
+
+router = APIRouter()
+
+
+class Order(BaseModel):
+    """For which order."""
+
+    order_ref: str = Field(min_length=1, max_length=redemption.ORDER_REF_MAX)
+
+
+class Reservation(Order):
+    """For which order, and how long."""
+
+    seconds: int = Field(900, ge=1, le=redemption.RESERVE_SECONDS_MAX)
+
+
+def told(stored: Stored) -> dict[str, Any]:
+    """A coupon as the database has it."""
+    return {
+        **msgspec.to_builtins(shown(stored.issuance)),
+        "status": stored.status,
+        "order_ref": stored.order_ref,
+        "reserved_until": _iso(stored.reserved_until_ms),
+        "redeemed_at": _iso(stored.redeemed_ms),
+        "cancelled_at": _iso(stored.cancelled_ms),
+        "expires_at": _iso(stored.expires_ms),
+        "persistence": "stored",
+    }
+
+
+@router.get("/events/{event_id}/issuances/{user_id}")
+async def of_user(event_id: str, user_id: str, coupons: Engine) -> list[dict[str, Any]]:
+    """What a user has of an event: Redis is asked first, so that a coupon issued just now is there."""
+    issued = await coupons.issuances(event_id, user_id)
+    try:
+        stored = {row.issuance.issuance_id: told(row) for row in await redemption.of_user(coupons, event_id, user_id)}
+    except Busy:
+        if not issued:
+            raise
+        stored = {}
+    pending = {"status": "issued", "persistence": "pending"}
+    found = {
+        one.issuance_id: stored.get(one.issuance_id) or {**msgspec.to_builtins(shown(one)), **pending} for one in issued
+    }
+    if not (found | stored):
+        await coupons.event(event_id)
+        raise UnknownIssuance(issuance_id=f"of {user_id}")
+    return list((found | stored).values())
+
+
+@router.get("/issuances/{issuance_id}")
+async def find(issuance_id: str, coupons: Engine) -> dict[str, Any]:
+    """One coupon."""
+    return told(await redemption.find(coupons, issuance_id))
+
+
+@router.get("/issuances/{issuance_id}/history")
+async def history(issuance_id: str, coupons: Engine) -> list[dict[str, Any]]:
+    """All that became of it."""
+    acts = await redemption.history(coupons, issuance_id)
+    return [{"act": act, "order_ref": reference or None, "at": iso(at_ms)} for act, reference, at_ms in acts]
+
+
+@router.get("/codes/{code}")
+async def find_code(code: str, coupons: Engine) -> dict[str, Any]:
+    """The coupon of a code, however it was typed; 422 for one that was mistyped."""
+    return told(await redemption.find_code(coupons, code))
+
+
+@router.post("/issuances/{issuance_id}:reserve")
+async def reserve(issuance_id: str, body: Reservation, coupons: Engine) -> dict[str, Any]:
+    """Keep it for an order for a while."""
+    return told(await redemption.reserve(coupons, issuance_id, body.order_ref, body.seconds))
+
+
+@router.post("/issuances/{issuance_id}:redeem")
+async def redeem(issuance_id: str, body: Order, coupons: Engine) -> dict[str, Any]:
+    """Use it for an order; again for the same order is the same."""
+    return told(await redemption.redeem(coupons, issuance_id, body.order_ref))
+
+
+@router.post("/issuances/{issuance_id}:release")
+async def release(issuance_id: str, body: Order, coupons: Engine) -> dict[str, Any]:
+    """Give back what this order reserved or redeemed; a late redeem of that order is refused."""
+    return told(await redemption.release(coupons, issuance_id, body.order_ref))
+
+
+@router.post("/issuances/{issuance_id}:cancel")
+async def cancel(issuance_id: str, coupons: Engine) -> dict[str, Any]:
+    """Take it out of use; its unit goes back into stock, once, while the event is open."""
+    return told(await redemption.cancel(coupons, issuance_id))
+
+
+def _iso(ms: int | None) -> str | None:
+    return iso(ms) if ms else None

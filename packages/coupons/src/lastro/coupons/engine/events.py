@@ -1,0 +1,207 @@
+"""The life of an event: create, schedule, open, pause, resize, close, settle; who may; the waiting room."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, cast
+from uuid import uuid4
+
+from lastro.core.errors import Invalid, LastroError
+from lastro.core.keys import Key
+from lastro.coupons import errors, keys, scripts
+from lastro.coupons.model import tickets
+from lastro.coupons.model.event import BEFORE, EVENT_ID, PER_USER_MAX, TOTAL_MAX, Event, Plan, Stored
+
+from . import Coupons
+from .outbox import GROUP, outbox
+from .stored import WAITS, fields_of
+
+ELIGIBLE_MAX = 10_000  # users in one call
+POLL_MS_MIN = 1_000
+POLL_MS_MAX = 30_000
+
+
+async def create(coupons: Coupons, plan: Plan, *, opened: bool = False) -> Event:
+    """Create an event, once: a draft, or open within its window. Raises EventExists, TooManyEvents, NotOffered."""
+    _checked(plan)
+    waits = await waits_for(coupons, plan)
+    named = await scripts.register(
+        coupons.hub.write, live=keys.LIVE, event_id=plan.event_id, events_max=coupons.settings.events_max
+    )
+    if named == "full":
+        raise errors.TooManyEvents(events_max=coupons.settings.events_max)
+    state = "open" if opened else "draft"
+    await scripts.create(
+        coupons.hub.write,
+        meta=keys.meta(plan.event_id),
+        stock=keys.stock(plan.event_id),
+        events=keys.events(plan.event_id),
+        group=GROUP,
+        total=plan.total,
+        plan=fields_of(plan, coupon_id=str(uuid4()), state=state, waits=waits),
+    )
+    event = await coupons.event(plan.event_id)
+    if replace(event.plan, starts_ms=plan.starts_ms, ends_ms=plan.ends_ms) != plan:
+        raise errors.EventExists(event_id=plan.event_id)
+    return event
+
+
+async def schedule(coupons: Coupons, event_id: str, starts_ms: int, ends_ms: int) -> Event:
+    """Give coupons from ``starts_ms`` until before ``ends_ms`` (0: no end)."""
+    if ends_ms and ends_ms <= starts_ms:
+        raise Invalid(field="ends_at", reason="not after starts_at")
+    return await _become(coupons, event_id, "open", str(starts_ms), str(ends_ms))
+
+
+async def open_event(coupons: Coupons, event_id: str) -> Event:
+    """Give coupons from now on, whatever its start was; also after a pause."""
+    return await _become(coupons, event_id, "open", "now")
+
+
+async def pause(coupons: Coupons, event_id: str) -> Event:
+    """Give none until it is opened again."""
+    return await _become(coupons, event_id, "paused")
+
+
+async def close(coupons: Coupons, event_id: str) -> Event:
+    """Give none any more."""
+    return await _become(coupons, event_id, "closed")
+
+
+async def resize(coupons: Coupons, event_id: str, delta: int, op_id: str) -> Event:
+    """So many coupons more, or fewer, once per ``op_id``. Raises TooSmall when fewer are left."""
+    if not -TOTAL_MAX <= delta <= TOTAL_MAX:
+        raise Invalid(field="delta", reason=f"at most {TOTAL_MAX}")
+    word = await scripts.resize(
+        coupons.hub.write,
+        meta=keys.meta(event_id),
+        stock=keys.stock(event_id),
+        events=keys.events(event_id),
+        once=keys.once(event_id, op_id),
+        delta=delta,
+        life_ms=coupons.settings.remember_seconds * 1000,
+    )
+    event = await coupons.event(event_id)
+    if word == "unknown":
+        raise errors.Recovering(event_id=event_id)
+    if word == "short":
+        raise errors.TooSmall(event_id=event_id, stock=event.stock, by=-delta)
+    return event
+
+
+async def settle(coupons: Coupons, event_id: str) -> Event:
+    """Archive a closed event: all it gave is in the database, and Redis forgets it after the retention."""
+    await coupons.event(event_id)
+    queue = outbox(coupons.hub, event_id)
+    told = await queue.members.measure()
+    if told.lag or told.pending or told.delayed or told.dead:
+        left = told.lag + told.pending + told.delayed
+        state = f"closed with {left} coupons on their way into the database and {told.dead} dead letters"
+        raise errors.WrongState(event_id=event_id, state=state, to="settled")
+    word = await scripts.settle(
+        coupons.hub.write,
+        meta=keys.meta(event_id),
+        others=[make(event_id) for make in _OTHERS],
+        life_ms=coupons.settings.retention_seconds * 1000,
+    )
+    event = await coupons.event(event_id)
+    if word == "open":
+        raise errors.WrongState(event_id=event_id, state=event.state, to="settled")
+    await coupons.hub.write.hdel(keys.LIVE, event_id)
+    await queue.forget()
+    return event
+
+
+async def allow(coupons: Coupons, event_id: str, users: Sequence[str]) -> int:
+    """Name users that may have a coupon; how many were not named before."""
+    await coupons.event(event_id)
+    added = 0
+    for at in range(0, len(users), ELIGIBLE_MAX):
+        added += int(await coupons.hub.write.sadd(keys.eligible(event_id), *users[at : at + ELIGIBLE_MAX]))
+    return added
+
+
+async def join(coupons: Coupons, event_id: str, user_id: str) -> tickets.Place:
+    """A place in the waiting room, the same for the same user; at its turn a ticket. Raises SoldOut, RoomFull."""
+    left, before, rate, now_ms = await scripts.join(
+        coupons.hub.write,
+        room=keys.room(event_id),
+        stock=keys.stock(event_id),
+        meta=keys.meta(event_id),
+        user_id=user_id,
+        room_max=coupons.settings.room_max,
+    )
+    if left < 0:
+        await coupons.event(event_id)
+        raise errors.Recovering(event_id=event_id)
+    if left == 0:
+        raise errors.SoldOut(event_id=event_id)
+    if before == -1:
+        raise errors.RoomFull(event_id=event_id)
+    if before > 0:
+        wait_ms = min(POLL_MS_MAX, max(POLL_MS_MIN, before * 1000 // rate))
+        return tickets.Place(position=before, stock=left, poll_after_ms=wait_ms)
+    until_ms = now_ms + coupons.settings.ticket_seconds * 1000
+    ticket = tickets.sign(coupons.settings.signing, event_id, user_id, until_ms)
+    return tickets.Place(position=0, stock=left, poll_after_ms=0, ticket=ticket)
+
+
+_OTHERS = (keys.stock, keys.participants, keys.events, keys.returned, keys.eligible, keys.room)
+
+
+def every_key(event_id: str) -> list[Key]:
+    """All keys of an event."""
+    return [keys.meta(event_id), *(make(event_id) for make in _OTHERS)]
+
+
+async def _become(coupons: Coupons, event_id: str, state: Stored, starts_ms: str = "", ends_ms: str = "") -> Event:
+    word = await scripts.change_state(
+        coupons.hub.write,
+        meta=keys.meta(event_id),
+        events=keys.events(event_id),
+        state=state,
+        starts_ms=starts_ms,
+        ends_ms=ends_ms,
+        before=BEFORE[state],
+    )
+    answer = word.decode() if isinstance(word, bytes) else word
+    if answer == "unknown":
+        raise errors.UnknownEvent(event_id=event_id)
+    if answer != "ok":
+        raise errors.WrongState(event_id=event_id, state=answer, to=state)
+    return await coupons.event(event_id)
+
+
+def _checked(plan: Plan) -> None:
+    if not EVENT_ID.fullmatch(plan.event_id):
+        raise Invalid(field="event_id", reason="1 to 64 letters, digits, points, dashes")
+    if not 0 <= plan.total <= TOTAL_MAX:
+        raise Invalid(field="total", reason=f"0 to {TOTAL_MAX}")
+    if not 1 <= plan.per_user_limit <= PER_USER_MAX:
+        raise Invalid(field="per_user_limit", reason=f"1 to {PER_USER_MAX}")
+    if plan.ends_ms and plan.ends_ms <= plan.starts_ms:
+        raise Invalid(field="ends_at", reason="not after starts_at")
+    if not 0 <= plan.room_per_second <= TOTAL_MAX:
+        raise Invalid(field="room_per_second", reason=f"0 to {TOTAL_MAX}")
+
+
+async def waits_for(coupons: Coupons, plan: Plan) -> str:
+    """What an attempt has to wait for beyond the reply of the server."""
+    if plan.durability != "fsync":
+        return WAITS[plan.durability]
+    try:
+        config: dict[str, Any] = cast("dict[str, Any]", await coupons.hub.read.config_get("append*"))
+        told = {_text(name): _text(value) for name, value in config.items()}
+        known: Any = await coupons.hub.read.execute_command("COMMAND INFO", "WAITAOF")
+    except LastroError as error:
+        raise errors.NotOffered(durability="fsync", reason=str(error)) from error
+    if told.get("appendonly") != "yes":
+        raise errors.NotOffered(durability="fsync", reason="it keeps no append-only file")
+    if told.get("appendfsync") == "always":
+        return ""
+    if not any(known.values() if isinstance(known, dict) else known):
+        raise errors.NotOffered(durability="fsync", reason="appendfsync is not always, and it knows no WAITAOF")
+    return "aof"
+
+
+def _text(value: Any) -> str:
+    return value.decode() if isinstance(value, bytes) else str(value)

@@ -1,0 +1,173 @@
+"""Attempts of many requests in few script calls, over one connection per server.
+
+While one write is on its way the next one fills. What an event promises beyond the server's own setting, a replica's
+or a disk's copy, is waited for on the same connection, after the script and before anybody is told.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from redis.exceptions import MovedError, NoScriptError, ResponseError
+
+from lastro.core.errors import Busy, Unreachable
+from lastro.core.redis import Hub, Line
+from lastro.core.redis.clients import Command
+from lastro.core.redis.failures import ours
+from lastro.coupons import keys, scripts
+from lastro.coupons.errors import NotDurable
+from lastro.coupons.metrics import ATTEMPTS_AT_ONCE, NOT_DURABLE
+
+CALL_MAX = 128  # attempts in one call: 0.6 ms of the server's time when all of them win
+WRITE_MAX = 512  # attempts in one write
+KEPT = {"issued", "again"}
+
+
+class Told(NamedTuple):
+    """What the script said of one attempt."""
+
+    word: str
+    about: str
+    generation: int
+
+
+Waiting = tuple[str, Sequence[str | bytes], "asyncio.Future[Told]"]
+
+
+@dataclass(eq=False)
+class Issuer:
+    """Sends attempts."""
+
+    hub: Hub
+    waiting_max: int
+    replica_timeout_ms: int
+    _lanes: dict[str, list[Waiting]] = field(default_factory=dict)
+    _senders: dict[str, "asyncio.Task[None]"] = field(default_factory=dict)
+    _lines: dict[str, Line] = field(default_factory=dict)
+
+    def submit(self, event_id: str, attempt: Sequence[str | bytes]) -> "asyncio.Future[Told]":
+        """A future of what the script says. Raises Busy when too many wait."""
+        place = self.hub.place(keys.stock(event_id)) if self.hub.capabilities.cluster else ""
+        waiting = self._lanes.setdefault(place, [])
+        if len(waiting) >= self.waiting_max:
+            raise Busy
+        future: asyncio.Future[Told] = asyncio.get_running_loop().create_future()
+        waiting.append((event_id, attempt, future))
+        if place not in self._senders:
+            self._senders[place] = asyncio.create_task(self._send_all(place))
+        return future
+
+    async def aclose(self) -> None:
+        """Send what waits, and close the connections."""
+        while self._senders:
+            await asyncio.gather(*self._senders.values())
+        for line in self._lines.values():
+            await self.hub.close_line(line)
+        self._lines.clear()
+
+    async def _send_all(self, place: str) -> None:
+        chunk: list[Waiting] = []
+        try:
+            while waiting := self._lanes[place]:
+                chunk, self._lanes[place] = waiting[:WRITE_MAX], waiting[WRITE_MAX:]
+                ATTEMPTS_AT_ONCE.of().observe(len(chunk))
+                try:
+                    await self._send(place, chunk)
+                except Exception as error:  # noqa: BLE001  # it is the callers' to handle: each gets it, and none waits
+                    _fail(chunk, error)
+        finally:
+            for _, _, future in [*chunk, *self._lanes.pop(place)]:
+                future.cancel()  # only when this task was cancelled: all others are done
+            del self._senders[place]
+
+    async def _send(self, place: str, chunk: list[Waiting]) -> None:
+        line = self._lines.get(place)
+        if line is None:
+            block_seconds = self.hub.timeout_seconds + self.replica_timeout_ms / 1000
+            line = self._lines[place] = self.hub.own_line(place, block_seconds=block_seconds)
+        calls = _calls(chunk)
+        bodies = [_body(event_id, waiting) for event_id, waiting in calls]
+        source = scripts.issue.source
+        shebang = self.hub.capabilities.shebang
+        sha, text = (source.sha, source.text) if shebang else (source.sha_6, source.text_6)
+        replies = await line.send([("EVALSHA", sha, *body) for body in bodies])
+        lost = [at for at, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
+        if lost:
+            again = await line.send([("EVAL", text, *bodies[at]) for at in lost])
+            for at, reply in zip(lost, again, strict=True):
+                replies[at] = reply
+        short = await self._wait(line, replies)
+        for (_, waiting), reply in zip(calls, replies, strict=True):
+            if isinstance(reply, ResponseError):
+                await self._refused(place, waiting, reply)
+            else:
+                _settle(waiting, reply, short.get(bytes(reply[0])))
+
+    async def _wait(self, line: Line, replies: Sequence[Any]) -> dict[bytes, NotDurable]:
+        """For each kind of copy that was promised: None if it exists."""
+        kinds = {reply[0] for reply in replies if not isinstance(reply, ResponseError) and reply[0] and reply[1]}
+        short: dict[bytes, NotDurable] = {}
+        for kind in kinds:
+            ms = self.replica_timeout_ms
+            command: Command = ("WAIT", 1, ms) if kind == b"replica" else ("WAITAOF", 1, 0, ms)
+            (told,) = await line.send([command])
+            copies = told if kind == b"replica" else told[0] if isinstance(told, list) else 0
+            if isinstance(told, ResponseError) or copies < 1:
+                NOT_DURABLE.of().inc()
+                short[kind] = NotDurable(reason=f"no {'replica' if kind == b'replica' else 'disk'} in {ms} ms")
+        return short
+
+    async def _refused(self, place: str, waiting: Sequence[Waiting], reply: ResponseError) -> None:
+        if isinstance(reply, MovedError):
+            await self.hub.moved(reply)
+            await self.hub.close_line(self._lines.pop(place))
+            _fail(waiting, Unreachable(reason=str(reply)))
+            return
+        known = ours(reply)
+        _fail(waiting, known if isinstance(known, Busy) else scripts.issue.fault(str(reply)))
+
+
+def _calls(chunk: list[Waiting]) -> list[tuple[str, list[Waiting]]]:
+    """By event, each at most CALL_MAX."""
+    by_event: dict[str, list[Waiting]] = {}
+    for item in chunk:
+        by_event.setdefault(item[0], []).append(item)
+    return [
+        (event_id, waiting[at : at + CALL_MAX])
+        for event_id, waiting in by_event.items()
+        for at in range(0, len(waiting), CALL_MAX)
+    ]
+
+
+def _body(event_id: str, waiting: Sequence[Waiting]) -> list[Any]:
+    attempts = [part for _, attempt, _ in waiting for part in attempt]
+    return scripts.issue.body(
+        {
+            "participants": keys.participants(event_id),
+            "stock": keys.stock(event_id),
+            "meta": keys.meta(event_id),
+            "events": keys.events(event_id),
+            "eligible": keys.eligible(event_id),
+            "attempts": attempts,
+        }
+    )
+
+
+def _settle(waiting: Sequence[Waiting], reply: list[Any], short: NotDurable | None) -> None:
+    generation = reply[2]
+    for at, (_, _, future) in enumerate(waiting, 2):
+        if future.done():
+            continue  # its caller has gone; the effect stands, as after any lost answer
+        word = reply[2 * at].decode()
+        if short is not None and word in KEPT:
+            future.set_exception(short)
+        else:
+            about = reply[2 * at + 1]
+            future.set_result(Told(word, about.decode() if isinstance(about, bytes) else str(about), generation))
+
+
+def _fail(waiting: Sequence[Waiting], error: Exception) -> None:
+    for _, _, future in waiting:
+        if not future.done():
+            future.set_exception(error)

@@ -1,0 +1,76 @@
+"""Dead letters of the outboxes: list, show, replay, discard. The database keeps a note of each."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+
+from lastro.core.streams.letters import PAGE_MAX, DeadLetter
+
+from . import Coupons
+from .database.schema import dead_letters
+from .outbox import outbox
+
+
+async def letters(coupons: Coupons, event_id: str, *, count: int = PAGE_MAX, after: str = "") -> list[DeadLetter]:
+    """The oldest of an event, after that one."""
+    return await outbox(coupons.hub, event_id).letters(count=count, after=after.encode())
+
+
+async def replay(coupons: Coupons, event_id: str, ids: Sequence[str]) -> int:
+    """Back into the outbox, each in one step; how many were there."""
+    done = await outbox(coupons.hub, event_id).replay([id_.encode() for id_ in ids])
+    await _mark(coupons, event_id, ids, "replayed")
+    return done
+
+
+async def discard(coupons: Coupons, event_id: str, ids: Sequence[str]) -> int:
+    """Delete them for good; how many were there."""
+    done = await outbox(coupons.hub, event_id).drop([id_.encode() for id_ in ids])
+    await _mark(coupons, event_id, ids, "discarded")
+    return done
+
+
+async def note(coupons: Coupons, event_id: str) -> None:
+    """Those the database does not know yet, into it."""
+    found = await letters(coupons, event_id)
+    if not found:
+        return
+    rows: list[dict[str, Any]] = [
+        {
+            "event_id": event_id,
+            "letter_id": letter.id.decode(),
+            "reason": letter.reason,
+            "error": letter.error.replace("\0", " "),
+            "payload": payload(letter),
+            "deliveries": letter.deliveries,
+            "first_ms": letter.first_ms,
+            "last_ms": letter.last_ms,
+            "state": "waiting",
+        }
+        for letter in found
+    ]
+
+    def act(connection: sa.Connection) -> None:
+        dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+        connection.execute(dialect.insert(dead_letters).on_conflict_do_nothing(), rows)
+
+    await coupons.database.run(act)
+
+
+def payload(letter: DeadLetter) -> str:
+    """Its fields as JSON; bytes that are no text are escaped."""
+    return json.dumps(
+        {
+            name.decode(errors="backslashreplace"): value.decode(errors="backslashreplace")
+            for name, value in letter.fields.items()
+        }
+    )
+
+
+async def _mark(coupons: Coupons, event_id: str, ids: Sequence[str], state: str) -> None:
+    its = (dead_letters.c.event_id == event_id) & dead_letters.c.letter_id.in_(ids)
+    change = sa.update(dead_letters).where(its).values(state=state)
+    await coupons.database.run(lambda connection: connection.execute(change).rowcount)

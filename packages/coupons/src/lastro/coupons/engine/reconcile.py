@@ -1,0 +1,248 @@
+"""Whether Redis and the database say the same of an event; what would make them, and doing it.
+
+Safe while the event runs: what is on its way into the database is no finding, what is found is looked at again, and
+every repair is idempotent. Who won is never decided here: a winner known to either side is a winner.
+"""
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias
+
+import sqlalchemy as sa
+
+from lastro.core.clock import now_ms
+from lastro.coupons import keys, scripts
+from lastro.coupons.model.event import Event
+from lastro.coupons.model.issuance import Issuance, Stored
+
+from . import Coupons
+from .database.rows import insert, stored_of, upsert_event
+from .database.schema import issuances, runs
+from .outbox import GROUP, entries, outbox
+
+Kind: TypeAlias = Literal["missing in database", "missing in redis", "not returned", "stock", "differs", "too many"]
+PAGE_MAX = 500
+REPAIRED: tuple[Kind, ...] = ("missing in database", "missing in redis", "not returned", "stock")
+RECONCILED = "reconciled"
+"""The stream id of a row that reconciliation wrote."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something that does not add up."""
+
+    kind: Kind
+    about: str
+    issuance: Issuance | None = None
+
+    def __str__(self) -> str:
+        """For people."""
+        return f"{self.kind}: {self.about}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """What a reconciliation of one event found and did."""
+
+    event_id: str
+    findings: list[Finding] = field(default_factory=list)
+    actions: int = 0
+    applied: bool = False
+
+
+async def reconcile(coupons: Coupons, event_id: str, *, apply: bool = False) -> Report:
+    """Look, and with ``apply`` repair; the run is noted in the database. Raises UnknownEvent, DatabaseAway."""
+    started = now_ms()
+    findings = await look(coupons, event_id)
+    actions = await _repair(coupons, event_id, findings) if apply else 0
+    told = json.dumps([str(finding) for finding in findings[:PAGE_MAX]])
+
+    def note(connection: sa.Connection) -> None:
+        row = {"event_id": event_id, "started_ms": started, "ended_ms": now_ms(), "applied": apply}
+        connection.execute(sa.insert(runs).values(**row, actions=actions, findings=told))
+
+    await coupons.database.run(note)
+    return Report(event_id=event_id, findings=findings, actions=actions, applied=apply)
+
+
+async def look(coupons: Coupons, event_id: str) -> list[Finding]:
+    """What does not add up, and did not a moment later either."""
+    event = await coupons.event(event_id)
+    won = await winners(coupons, event_id)
+    rows = {row.issuance.issuance_id: row for row in await stored(coupons, event_id)}
+    return [
+        *await _missing_in_database(coupons, event_id, [one for one in won.values() if one.issuance_id not in rows]),
+        *await _missing_in_redis(coupons, event_id, [row for id_, row in rows.items() if id_ not in won]),
+        *_differing(won, rows),
+        *await _not_returned(coupons, event, rows.values()),
+        *await _stock(coupons, event_id, len(rows)),
+    ]
+
+
+async def winners(coupons: Coupons, event_id: str) -> dict[str, Issuance]:
+    """By issuance id, all that Redis has."""
+    found: dict[str, Issuance] = {}
+    async for winner, record in coupons.hub.read.hscan_iter(keys.participants(event_id), count=PAGE_MAX):
+        one = Issuance.read(event_id, winner.decode(), record.decode())
+        found[one.issuance_id] = one
+    return found
+
+
+async def stored(coupons: Coupons, event_id: str, ids: Sequence[str] | None = None) -> list[Stored]:
+    """All that the database has, or of these."""
+    query = sa.select(issuances).where(issuances.c.event_id == event_id)
+    if ids is not None:
+        query = query.where(issuances.c.issuance_id.in_(ids))
+    return await coupons.database.run(lambda connection: [stored_of(row) for row in connection.execute(query)])
+
+
+async def _missing_in_database(coupons: Coupons, event_id: str, missing: Sequence[Issuance]) -> list[Finding]:
+    """But for what the worker still has before it."""
+    if not missing:
+        return []
+    coming = await _coming(coupons, event_id)
+    left = {one.issuance_id: one for one in missing if one.issuance_id not in coming}
+    for page in _pages(list(left)):  # the worker went on between our looks
+        for row in await stored(coupons, event_id, page):
+            del left[row.issuance.issuance_id]
+    return [Finding("missing in database", _about(one), one) for one in left.values()]
+
+
+async def _coming(coupons: Coupons, event_id: str) -> set[str]:
+    """Issuances whose entries are not acknowledged: not read yet, in a worker's hand, or waiting for their next try."""
+    queue = outbox(coupons.hub, event_id)
+    told = await queue.members.measure()
+    if not (told.lag or told.pending or told.delayed or told.dead):
+        return set()
+    pending: Any = await coupons.hub.read.xpending(queue.stream, GROUP)
+    groups: Any = await coupons.hub.read.xinfo_groups(queue.stream)
+    last = next(group["last-delivered-id"] for group in groups if group["name"] in {GROUP, GROUP.encode()})
+    start = pending["min"] if pending["pending"] else b"(" + last
+    found = {_issuance_id(fields) async for _, fields in entries(queue, start)}
+    for letter in await queue.letters():
+        found.add(_issuance_id(letter.fields))
+    return found
+
+
+def _issuance_id(fields: dict[bytes, bytes]) -> str:
+    return fields.get(b"record", b"|").decode(errors="replace").split("|")[1]
+
+
+async def _missing_in_redis(coupons: Coupons, event_id: str, missing: Sequence[Stored]) -> list[Finding]:
+    found = []
+    for page in _pages(missing):
+        names = [row.issuance.winner for row in page]
+        records: list[Any] = await coupons.hub.read.hmget(keys.participants(event_id), names)
+        for row, record in zip(page, records, strict=True):
+            if record is None:
+                found.append(Finding("missing in redis", _about(row.issuance), row.issuance))
+            elif Issuance.read(event_id, row.issuance.winner, record.decode()) != row.issuance:
+                found.append(Finding("differs", f"{_about(row.issuance)}; Redis gave {record.decode()}"))
+    return found
+
+
+def _differing(won: dict[str, Issuance], rows: dict[str, Stored]) -> list[Finding]:
+    both = won.keys() & rows.keys()
+    return [
+        Finding("differs", f"{_about(won[id_])}; the database says {_about(rows[id_].issuance)}")
+        for id_ in both
+        if won[id_] != rows[id_].issuance
+    ]
+
+
+async def _not_returned(coupons: Coupons, event: Event, rows: Iterable[Stored]) -> list[Finding]:
+    """A cancelled coupon whose unit did not go back: somebody died between the two."""
+    if not event.plan.returns_stock or event.state not in {"open", "sold_out", "paused", "scheduled"}:
+        return []
+    cancelled = [row for row in rows if row.status == "cancelled"]
+    found = []
+    for page in _pages(cancelled):
+        ids = [row.issuance.issuance_id for row in page]
+        back: list[Any] = await coupons.hub.read.hmget(keys.returned(event.plan.event_id), ids)
+        found += [
+            Finding("not returned", _about(row.issuance), row.issuance)
+            for row, at in zip(page, back, strict=True)
+            if at is None
+        ]
+    return found
+
+
+async def _stock(coupons: Coupons, event_id: str, rows: int) -> list[Finding]:
+    event = await coupons.event(event_id)  # one moment: stock, winners and returns of one script
+    found = []
+    if event.stored != "recovering" and not event.adds_up:
+        right = event.total - event.issued + event.returned
+        found.append(Finding("stock", f"{event.stock} in stock; {event.issued} winners leave {right}"))
+    if max(rows, event.issued) > event.total + event.returned:
+        found.append(Finding("too many", f"{max(rows, event.issued)} issued of {event.total + event.returned}"))
+    return found
+
+
+async def _repair(coupons: Coupons, event_id: str, findings: Sequence[Finding]) -> int:
+    """What can be repaired without deciding who won; how many acts changed something."""
+    of: dict[Kind, list[Issuance]] = {kind: [] for kind in REPAIRED}
+    for finding in findings:
+        if finding.issuance is not None:
+            of[finding.kind].append(finding.issuance)
+    done = await write_rows(coupons, event_id, of["missing in database"])
+    done += await restore(coupons, event_id, of["missing in redis"])
+    for one in of["not returned"]:
+        word = await scripts.give_back(
+            coupons.hub.write,
+            meta=keys.meta(event_id),
+            stock=keys.stock(event_id),
+            returned=keys.returned(event_id),
+            issuance_id=one.issuance_id,
+        )
+        done += word == "ok"
+    if of["missing in redis"] or any(finding.kind == "stock" for finding in findings):
+        done += bool(await restock(coupons, event_id))
+    return done
+
+
+async def write_rows(coupons: Coupons, event_id: str, many: Sequence[Issuance]) -> int:
+    """Into the database; how many were not there."""
+    event = await coupons.event(event_id)
+    done = 0
+    for page in _pages(many):
+
+        def act(connection: sa.Connection, page: Sequence[Issuance] = page) -> int:
+            upsert_event(connection, event)
+            return insert(connection, event, [(one, RECONCILED) for one in page])
+
+        done += await coupons.database.run(act)
+    return done
+
+
+async def restore(coupons: Coupons, event_id: str, many: Sequence[Issuance]) -> int:
+    """Into Redis; how many were not there. The stock is another act."""
+    done = 0
+    for page in _pages(many):
+        done += await scripts.restore(
+            coupons.hub.write,
+            participants=keys.participants(event_id),
+            meta=keys.meta(event_id),
+            seq=max(one.seq for one in page),
+            winners=[part for one in page for part in (one.winner, one.record)],
+        )
+    return done
+
+
+async def restock(coupons: Coupons, event_id: str) -> int:
+    """Make the stock what the winners leave; by how much it changed."""
+    return await scripts.restock(
+        coupons.hub.write,
+        stock=keys.stock(event_id),
+        meta=keys.meta(event_id),
+        participants=keys.participants(event_id),
+        returned=keys.returned(event_id),
+    )
+
+
+def _pages(many: Sequence[Any]) -> Iterable[Any]:
+    return (many[at : at + PAGE_MAX] for at in range(0, len(many), PAGE_MAX))
+
+
+def _about(one: Issuance) -> str:
+    return f"{one.event_id} {one.seq} {one.issuance_id} of {one.user_id}"

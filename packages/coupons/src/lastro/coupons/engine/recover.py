@@ -1,0 +1,111 @@
+"""After a disaster: Redis from the database, the database from Redis, and a fence between two servers.
+
+While an event is recovered nobody gets a coupon of it, and nobody hears "sold out". Its new epoch marks all it gives
+from then on; its winners are those that either side knows.
+"""
+
+from typing import Any
+
+import sqlalchemy as sa
+
+from lastro.coupons import errors, keys, scripts
+from lastro.coupons.model.event import Event, Plan
+from lastro.coupons.model.issuance import Issuance
+
+from . import Coupons
+from .database.schema import coupons as table
+from .events import waits_for
+from .outbox import GROUP, entries, outbox
+from .reconcile import PAGE_MAX, restore, stored, winners, write_rows
+from .stored import fields_of
+
+
+async def recover(coupons: Coupons, event_id: str) -> Event:
+    """Make Redis know every winner that the database knows, whatever Redis has lost, and give coupons again.
+
+    After a failover, a restore from a backup, or the loss of everything. Raises UnknownEvent when neither side has it.
+    """
+    row = await coupons.database.run(
+        lambda connection: connection.execute(sa.select(table).where(table.c.event_id == event_id)).mappings().first()
+    )
+    try:
+        known = await coupons.event(event_id)
+    except errors.UnknownEvent:
+        if row is None:
+            raise
+        known = None
+    await scripts.register(coupons.hub.write, live=keys.LIVE, event_id=event_id, events_max=coupons.settings.events_max)
+    rows = await stored(coupons, event_id)
+    epoch = await scripts.begin_recovery(
+        coupons.hub.write,
+        meta=keys.meta(event_id),
+        stock=keys.stock(event_id),
+        events=keys.events(event_id),
+        group=GROUP,
+        epoch=max([0, *([row["epoch"]] if row else []), *(one.issuance.epoch for one in rows)]),
+        plan=await _plan(coupons, row, known),
+    )
+    await restore(coupons, event_id, [one.issuance for one in rows])
+    returned = [one for one in rows if one.status == "cancelled"]
+    if returned and (row is None or row["returns_stock"]):
+        await _restore_returns(coupons, event_id, [one.issuance.issuance_id for one in returned])
+    word = await scripts.end_recovery(
+        coupons.hub.write,
+        meta=keys.meta(event_id),
+        stock=keys.stock(event_id),
+        participants=keys.participants(event_id),
+        returned=keys.returned(event_id),
+        events=keys.events(event_id),
+        epoch=epoch,
+    )
+    if word == "other":
+        raise errors.Recovering(event_id=event_id)
+    return await coupons.event(event_id)
+
+
+async def rebuild(coupons: Coupons, event_id: str) -> int:
+    """Write into the database what the event's stream and participants tell; how many rows it did not have."""
+    found = await winners(coupons, event_id)
+    async for _, fields in entries(outbox(coupons.hub, event_id)):
+        if b"winner" in fields:
+            one = Issuance.read(event_id, fields[b"winner"].decode(), fields[b"record"].decode())
+            found[one.issuance_id] = one
+    return await write_rows(coupons, event_id, sorted(found.values(), key=lambda one: one.seq))
+
+
+async def _restore_returns(coupons: Coupons, event_id: str, ids: list[str]) -> None:
+    """A cancelled coupon's unit was returned, or is to be: the database cannot tell, and stock is the safer to give."""
+    for at in range(0, len(ids), PAGE_MAX):
+        page: dict[str | bytes, Any] = dict.fromkeys(ids[at : at + PAGE_MAX], "0")
+        await coupons.hub.write.hset(keys.returned(event_id), mapping=page)  # type: ignore[arg-type]  # text keys
+
+
+async def _plan(coupons: Coupons, row: Any, known: Event | None) -> list[str | int]:
+    """What meta is made of when Redis has lost it."""
+    if row is None:
+        assert known is not None
+        return ["state", known.stored]
+    plan = Plan(
+        event_id=row["event_id"],
+        name=row["name"],
+        total=row["planned_quantity"],
+        per_user_limit=row["per_user_limit"],
+        starts_ms=row["starts_ms"],
+        ends_ms=row["ends_ms"] or 0,
+        valid_until_ms=row["valid_until_ms"] or 0,
+        durability=row["durability"],
+        returns_stock=row["returns_stock"],
+        eligible_only=row["eligible_only"],
+        room_per_second=row["room_per_second"],
+    )
+    waits = await waits_for(coupons, plan)
+    counted = {
+        "total": row["total_quantity"],
+        "created_ms": row["created_ms"],
+        "version": row["version"],
+        "epoch": row["epoch"],
+        "seq": 0,
+        "gen": row["version"],
+    }
+    fields = fields_of(plan, coupon_id=row["coupon_id"], state=row["state"], waits=waits)
+    return [*fields, *(part for pair in counted.items() for part in pair)]

@@ -1,0 +1,227 @@
+"""What becomes of a coupon: reserve, redeem, release, cancel, expire.
+
+The database decides, each time in one conditional UPDATE in a transaction with its audit line. Every act may be asked
+twice: an order reference names who it is for, and an order that gave its coupon back never gets it again.
+"""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import sqlalchemy as sa
+
+from lastro.core.clock import now_ms
+from lastro.core.errors import Invalid
+from lastro.coupons import errors, keys, scripts
+from lastro.coupons.model.codes import read_code
+from lastro.coupons.model.issuance import Stored
+
+from . import Coupons
+from .database.rows import stored_of
+from .database.schema import audit, issuances
+from .outbox import outbox
+
+RESERVE_SECONDS_MAX = 86_400
+EXPIRE_MAX = 1_000  # in one transaction
+ORDER_REF_MAX = 128
+Answer = TypeVar("Answer")
+
+
+async def find(coupons: Coupons, issuance_id: str) -> Stored:
+    """One coupon. Raises UnknownIssuance; Pending when it may be on its way into the database."""
+    return await _run(coupons, issuance_id, lambda connection: _row(connection, issuance_id))
+
+
+async def find_code(coupons: Coupons, code: str) -> Stored:
+    """The coupon of a code as somebody typed it. Raises Invalid for a mistyped one."""
+    try:
+        written = read_code(code)
+    except ValueError as error:
+        raise Invalid(field="code", reason=str(error)) from None
+
+    def read(connection: sa.Connection) -> Stored:
+        row = connection.execute(sa.select(issuances).where(issuances.c.code == written)).first()
+        if row is None:
+            raise errors.UnknownIssuance(issuance_id=written)
+        return stored_of(row)
+
+    return await _run(coupons, written, read)
+
+
+async def of_user(coupons: Coupons, event_id: str, user_id: str) -> list[Stored]:
+    """What the database has of a user's coupons of an event."""
+    query = sa.select(issuances).where(issuances.c.event_id == event_id, issuances.c.user_id == user_id)
+    return await coupons.database.run(
+        lambda connection: [stored_of(row) for row in connection.execute(query.order_by(issuances.c.ordinal))]
+    )
+
+
+async def reserve(coupons: Coupons, issuance_id: str, order_ref: str, seconds: int) -> Stored:
+    """Keep it for an order, until it is redeemed or so long. Raises Taken, OrderReleased."""
+    if not 0 < seconds <= RESERVE_SECONDS_MAX:
+        raise Invalid(field="seconds", reason=f"1 to {RESERVE_SECONDS_MAX}")
+
+    def act(connection: sa.Connection) -> Stored:
+        _row(connection, issuance_id, lock=True)
+        _not_released(connection, issuance_id, order_ref)
+        now = now_ms()
+        done = _update(
+            connection,
+            sa.or_(_free(now), _is(issuances, "reserved", order_ref)),
+            issuance_id,
+            status="reserved",
+            order_ref=order_ref,
+            reserved_until_ms=now + seconds * 1000,
+        )
+        return _told(connection, issuance_id, "reserved", order_ref, done=done)
+
+    return await _run(coupons, issuance_id, act, order_ref)
+
+
+async def redeem(coupons: Coupons, issuance_id: str, order_ref: str) -> Stored:
+    """Use it for an order; again for the same order is the same. Raises Taken, OrderReleased."""
+
+    def act(connection: sa.Connection) -> Stored:
+        now = now_ms()
+        found = _row(connection, issuance_id, lock=True)
+        if found.status == "redeemed" and found.order_ref == order_ref:
+            return found
+        _not_released(connection, issuance_id, order_ref)
+        done = _update(
+            connection,
+            sa.or_(_free(now), _is(issuances, "reserved", order_ref)),
+            issuance_id,
+            status="redeemed",
+            order_ref=order_ref,
+            reserved_until_ms=None,
+            redeemed_ms=now,
+        )
+        return _told(connection, issuance_id, "redeemed", order_ref, done=done)
+
+    return await _run(coupons, issuance_id, act, order_ref)
+
+
+async def release(coupons: Coupons, issuance_id: str, order_ref: str) -> Stored:
+    """Give back what this order reserved or redeemed: the order came to nothing. A late redeem of it is refused."""
+
+    def act(connection: sa.Connection) -> Stored:
+        _row(connection, issuance_id, lock=True)
+        its = issuances.c.status.in_(("reserved", "redeemed")) & (issuances.c.order_ref == order_ref)
+        _update(connection, its, issuance_id, status="issued", order_ref=None, reserved_until_ms=None, redeemed_ms=None)
+        if not _was_released(connection, issuance_id, order_ref):
+            _note(connection, issuance_id, "released", order_ref)
+        return _row(connection, issuance_id)
+
+    return await _run(coupons, issuance_id, act, order_ref)
+
+
+async def cancel(coupons: Coupons, issuance_id: str) -> Stored:
+    """Take it out of use; its unit goes back into stock, once, while the event is open. Raises Taken."""
+
+    def act(connection: sa.Connection) -> Stored:
+        now = now_ms()
+        found = _row(connection, issuance_id, lock=True)
+        if found.status == "cancelled":
+            return found
+        done = _update(connection, _free(now), issuance_id, status="cancelled", cancelled_ms=now, order_ref=None)
+        return _told(connection, issuance_id, "cancelled", "", done=done)
+
+    found = await _run(coupons, issuance_id, act)
+    event_id = found.issuance.event_id
+    await scripts.give_back(
+        coupons.hub.write,
+        meta=keys.meta(event_id),
+        stock=keys.stock(event_id),
+        returned=keys.returned(event_id),
+        issuance_id=issuance_id,
+    )
+    return found
+
+
+async def expire(coupons: Coupons) -> int:
+    """Mark what nobody used in time, at most EXPIRE_MAX of them; how many. Redeeming looks at the time itself."""
+
+    def act(connection: sa.Connection) -> int:
+        now = now_ms()
+        due = sa.select(issuances.c.issuance_id).where(issuances.c.status == "issued", issuances.c.expires_ms <= now)
+        over = sa.update(issuances).where(issuances.c.issuance_id.in_(due.limit(EXPIRE_MAX)))
+        ids = list(connection.execute(over.values(status="expired").returning(issuances.c.issuance_id)).scalars())
+        for issuance_id in ids:
+            _note(connection, issuance_id, "expired", "")
+        return len(ids)
+
+    return await coupons.database.run(act)
+
+
+async def history(coupons: Coupons, issuance_id: str) -> list[tuple[str, str, int]]:
+    """Act, order and time of all that became of it, oldest first."""
+    query = sa.select(audit.c.act, audit.c.reference, audit.c.at_ms).where(audit.c.issuance_id == issuance_id)
+    return await coupons.database.run(
+        lambda connection: [(act, ref, at) for act, ref, at in connection.execute(query.order_by(audit.c.number))]
+    )
+
+
+async def _run(
+    coupons: Coupons, issuance_id: str, act: Callable[[sa.Connection], Answer], order_ref: str | None = None
+) -> Answer:
+    if order_ref is not None and not (0 < len(order_ref) <= ORDER_REF_MAX and order_ref.isprintable()):
+        raise Invalid(field="order_ref", reason=f"1 to {ORDER_REF_MAX} characters")
+    try:
+        return await coupons.database.run(act)
+    except errors.UnknownIssuance:
+        for event_id in await coupons.live():
+            told = await outbox(coupons.hub, event_id).members.measure()
+            if told.lag or told.pending or told.delayed:
+                raise errors.Pending from None
+        raise
+
+
+def _row(connection: sa.Connection, issuance_id: str, *, lock: bool = False) -> Stored:
+    """With ``lock``, no other act on it until this transaction ends."""
+    query = sa.select(issuances).where(issuances.c.issuance_id == issuance_id)
+    row = connection.execute(query.with_for_update() if lock else query).first()
+    if row is None:
+        raise errors.UnknownIssuance(issuance_id=issuance_id)
+    return stored_of(row)
+
+
+def _free(now: int) -> Any:
+    """Nobody's: issued, or its reservation is over; and not past its time."""
+    over = (issuances.c.status == "reserved") & (issuances.c.reserved_until_ms <= now)
+    in_time = issuances.c.expires_ms.is_(None) | (issuances.c.expires_ms > now)
+    return ((issuances.c.status == "issued") | over) & in_time
+
+
+def _is(table: sa.Table, status: str, order_ref: str) -> Any:
+    return (table.c.status == status) & (table.c.order_ref == order_ref)
+
+
+def _update(connection: sa.Connection, where: Any, issuance_id: str, **values: Any) -> bool:
+    told = connection.execute(
+        sa.update(issuances).where(issuances.c.issuance_id == issuance_id, where).values(**values)
+    )
+    return told.rowcount == 1
+
+
+def _told(connection: sa.Connection, issuance_id: str, act: str, reference: str, *, done: bool) -> Stored:
+    """The coupon as it is, with its audit line; or Taken."""
+    found = _row(connection, issuance_id)
+    if not done:
+        by = f" by order {found.order_ref}" if found.order_ref else ""
+        late = found.status == "issued"  # it is free, and yet it was not to be had: its time is over
+        raise errors.Taken(issuance_id=issuance_id, status="expired" if late else found.status, by=by)
+    _note(connection, issuance_id, act, reference)
+    return found
+
+
+def _note(connection: sa.Connection, issuance_id: str, act: str, reference: str) -> None:
+    connection.execute(sa.insert(audit).values(issuance_id=issuance_id, act=act, reference=reference, at_ms=now_ms()))
+
+
+def _was_released(connection: sa.Connection, issuance_id: str, order_ref: str) -> bool:
+    its = (audit.c.issuance_id == issuance_id) & (audit.c.act == "released") & (audit.c.reference == order_ref)
+    return connection.execute(sa.select(audit.c.number).where(its)).first() is not None
+
+
+def _not_released(connection: sa.Connection, issuance_id: str, order_ref: str) -> None:
+    if _was_released(connection, issuance_id, order_ref):
+        raise errors.OrderReleased(order_ref=order_ref, issuance_id=issuance_id)

@@ -1,0 +1,1 @@
+"""What coupons talks about. Pure: no Redis, no clock, no I/O."""

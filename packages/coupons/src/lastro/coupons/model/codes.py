@@ -1,0 +1,49 @@
+"""Coupon codes: Crockford's base 32, unguessable, with a check character that tells a typing mistake.
+
+``7ZQK-4M2P-XW9D-H`` is 60 bits of an HMAC over the issuance id and one check character (the number modulo 37).
+"""
+
+import hmac
+import os
+import time
+
+ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+CHECK = ALPHABET + "*~$=U"
+DIGITS = 12
+_READ = {**{letter: at for at, letter in enumerate(ALPHABET)}, "O": 0, "I": 1, "L": 1}
+_PAIRS = [a + b for a in ALPHABET for b in ALPHABET]
+
+
+def code_of(secret: bytes, issuance_id: str) -> str:
+    """The code of an issuance: who does not have the secret cannot tell one from another."""
+    number = int.from_bytes(hmac.digest(secret, issuance_id.encode(), "sha256")[:8]) >> 4
+    pairs = [_PAIRS[(number >> shift) & 1023] for shift in (50, 40, 30, 20, 10, 0)]
+    return f"{pairs[0]}{pairs[1]}-{pairs[2]}{pairs[3]}-{pairs[4]}{pairs[5]}-{CHECK[number % 37]}"
+
+
+def read_code(text: str) -> str:
+    """As we write it, however it was typed: small letters, O for 0, I or L for 1. ValueError says what is wrong."""
+    plain = text.strip().upper().replace("-", "").replace(" ", "")
+    if len(plain) != DIGITS + 1:
+        raise ValueError(f"a code has {DIGITS + 1} characters, not {len(plain)}")
+    digits, check = plain[:DIGITS], plain[DIGITS]
+    number = 0
+    for letter in digits:
+        if letter not in _READ:
+            raise ValueError(f"no code has a {letter!r}")
+        number = number * 32 + _READ[letter]
+    if check in "OIL":
+        check = CHECK[_READ[check]]
+    if CHECK[number % 37] != check:
+        raise ValueError("the check character is another: look for a typing mistake")
+    written = "".join(ALPHABET[_READ[letter]] for letter in digits)
+    return f"{written[:4]}-{written[4:8]}-{written[8:]}-{check}"
+
+
+def new_id() -> str:
+    """A UUID of version 7: ids of later issuances are greater, so that the index of a database grows at its end."""
+    number = (time.time_ns() // 1_000_000) << 80 | int.from_bytes(os.urandom(10))
+    number = number & ~(0xF000 << 64) | 0x7000 << 64
+    number = number & ~(0xC000 << 48) | 0x8000 << 48
+    text = f"{number:032x}"
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"

@@ -1,0 +1,27 @@
+-- Change how many coupons an event has, by a difference, once.
+--   KEYS[1] meta     hash
+--   KEYS[2] stock    string
+--   KEYS[3] events   stream; one entry
+--   KEYS[4] once     string, the answer; lives ARGV[2]
+--   ARGV[1] delta    may be negative
+--   ARGV[2] life_ms
+--   returns the first that applies:
+--     "ok"       it has so many more, now or since the first call of this id
+--     "unknown"  there is no such event, or it is being recovered
+--     "short"    fewer are left than it should lose; nothing changed
+-- @include "once.lua"
+-- @include "parts/change.lua"
+local meta, stock, events, once, delta, life_ms = KEYS[1], KEYS[2], KEYS[3], KEYS[4], tonumber(ARGV[1]), ARGV[2]
+if once_told(once) then
+  return "ok"
+end
+local left = redis.call("GET", stock)
+if not left then
+  return "unknown"
+elseif tonumber(left) + delta < 0 then
+  return "short"
+end
+redis.call("INCRBY", stock, delta)
+redis.call("HINCRBY", meta, "total", delta)
+changed(meta, events)
+return once_store(once, "ok", life_ms)

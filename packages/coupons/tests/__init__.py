@@ -1,0 +1,1 @@
+"""The tests of coupons share what their conftest has."""

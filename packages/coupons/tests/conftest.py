@@ -1,0 +1,91 @@
+"""An engine on each server, with a database of its own."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TypeAlias
+
+import pytest
+from pydantic import SecretStr
+
+from lastro.core.redis import Hub
+from lastro.core.settings import Settings
+from lastro.core.testing import wait_for
+from lastro.core.testing.postgres import Database
+from lastro.core.worker import Run
+from lastro.coupons.engine import Coupons, events
+from lastro.coupons.engine.database import migrate
+from lastro.coupons.engine.outbox import outbox
+from lastro.coupons.engine.persist import Persister
+from lastro.coupons.model.event import Plan
+from lastro.coupons.settings import CouponsSettings
+
+Opened: TypeAlias = Callable[..., Awaitable[str]]
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> CouponsSettings:
+    return CouponsSettings(database_url=SecretStr(f"sqlite:///{tmp_path}/coupons.sqlite"))
+
+
+@pytest.fixture
+async def coupons(hub: Hub, settings: CouponsSettings) -> AsyncIterator[Coupons]:
+    engine = Coupons(hub, settings)
+    await asyncio.to_thread(migrate.upgrade, engine.database)
+    yield engine
+    await engine.aclose()
+
+
+@pytest.fixture
+async def on_postgres(hub: Hub, postgres: Database) -> AsyncIterator[Coupons]:
+    engine = Coupons(hub, CouponsSettings(database_url=SecretStr(postgres.url)))
+    await asyncio.to_thread(migrate.upgrade, engine.database)
+    yield engine
+    await engine.aclose()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+async def here(
+    request: pytest.FixtureRequest, hub: Hub, settings: CouponsSettings, postgres: Database
+) -> AsyncIterator[Coupons]:
+    """On each kind of database."""
+    postgresql = CouponsSettings(database_url=SecretStr(postgres.url))
+    engine = Coupons(hub, postgresql if request.param == "postgresql" else settings)
+    await asyncio.to_thread(migrate.upgrade, engine.database)
+    yield engine
+    await engine.aclose()
+
+
+async def opened(coupons: Coupons, event_id: str = "e", total: int = 2, **plan: object) -> str:
+    """An event that gives coupons."""
+    await events.create(coupons, Plan(event_id=event_id, total=total, **plan), opened=True)  # type: ignore[arg-type]
+    return event_id
+
+
+@asynccontextmanager
+async def persisting(coupons: Coupons) -> AsyncIterator[Run]:
+    """A worker that writes what is issued, until the end of the block."""
+    run = Run(hub=coupons.hub, settings=Settings(grace_seconds=2))
+    working = asyncio.create_task(Persister(coupons, run).persist())
+    try:
+        yield run
+    finally:
+        run.stopping.set()
+        await working
+
+
+async def drained(coupons: Coupons, event_id: str = "e", within_seconds: float = 10) -> None:
+    """Until all that was issued is in the database, or dead."""
+
+    async def done() -> bool:
+        told = await outbox(coupons.hub, event_id).members.measure()
+        return not (told.lag or told.pending or told.delayed)
+
+    await wait_for(done, "the outbox to be empty", within_seconds)
+
+
+async def persisted(coupons: Coupons, event_id: str = "e") -> None:
+    """Write all that was issued so far."""
+    async with persisting(coupons):
+        await drained(coupons, event_id)

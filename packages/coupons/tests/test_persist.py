@@ -1,0 +1,123 @@
+"""From the outbox into the database, on SQLite and on PostgreSQL."""
+
+import asyncio
+
+import pytest
+import sqlalchemy as sa
+
+from lastro.core.testing import wait_for
+from lastro.core.testing.postgres import Database
+from lastro.coupons import keys
+from lastro.coupons.engine import Coupons, letters
+from lastro.coupons.engine.database import migrate, schema
+from lastro.coupons.engine.outbox import outbox
+from lastro.coupons.engine.reconcile import stored
+from lastro.coupons.metrics import COLLISIONS, DATABASE_DOWN
+
+from .conftest import drained, opened, persisted, persisting
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_every_winner_is_in_the_database_as_it_was_told(here: Coupons) -> None:
+    await opened(here, total=30)
+    given = await asyncio.gather(*(here.issue("e", f"user{n}") for n in range(30)))
+    await persisted(here)
+    rows = await stored(here, "e")
+    assert {row.issuance.issuance_id: row.issuance for row in rows} == {
+        one.issuance.issuance_id: one.issuance for one in given
+    }
+    assert {row.status for row in rows} == {"issued"}
+
+
+async def test_a_batch_that_was_written_and_not_acknowledged_is_written_once(here: Coupons) -> None:
+    """A worker dies between commit and acknowledgement: its successor gets the same entries."""
+    await opened(here, total=3)
+    await here.issue("e", "ana")
+    await persisted(here)
+    await here.hub.write.execute_command("XGROUP SETID", keys.events("e"), "persist", "0")
+    await persisted(here)
+    assert len(await stored(here, "e")) == 1
+
+
+async def test_what_cannot_be_stored_becomes_a_dead_letter_alone_and_can_be_replayed(here: Coupons) -> None:
+    """Poison in the middle of a batch: its neighbours are stored, it is listed with its reason."""
+    await opened(here, total=9)
+    await here.issue("e", "ana")
+    await here.hub.write.xadd(keys.events("e"), {"winner": "zoe", "record": "7|no-id|CODE|99999999999999999999|1||"})
+    await here.hub.write.xadd(keys.events("e"), {"winner": "zoe", "record": "not a record"})
+    await here.issue("e", "bia")
+    async with persisting(here):
+        await wait_for(lambda: _dead(here, 2), "two dead letters")
+        await drained(here)
+    assert {row.issuance.user_id for row in await stored(here, "e")} == {"ana", "bia"}
+    await letters.note(here, "e")
+    first, second = await letters.letters(here, "e")
+    assert {first.reason, second.reason} == {"invalid"}
+    assert await letters.replay(here, "e", [first.id.decode()]) == 1
+    assert await letters.discard(here, "e", [second.id.decode()]) == 1
+    states = await here.database.run(lambda c: list(c.execute(sa.select(schema.dead_letters.c.state)).scalars()))
+    assert sorted(states) == ["discarded", "replayed"]
+    async with persisting(here):
+        await wait_for(lambda: _dead(here, 1), "the replayed one to be dead again")
+
+
+async def test_two_winners_with_one_number_are_an_alarm(here: Coupons) -> None:
+    """A collision on anything but the same winner is never passed over: two servers gave coupons of one event."""
+    await opened(here, total=9)
+    given = (await here.issue("e", "ana")).issuance
+    await persisted(here)
+    before = COLLISIONS.of()._value.get()
+    await here.hub.write.xadd(
+        keys.events("e"), {"winner": "eva", "record": f"{given.seq}|other-id|OTHER|{given.issued_ms}|1||"}
+    )
+    async with persisting(here):
+        await wait_for(lambda: _dead(here, 1), "a dead letter")
+    assert COLLISIONS.of()._value.get() == before + 1
+    assert [row.issuance for row in await stored(here, "e")] == [given]
+
+
+async def test_while_the_database_is_away_users_notice_nothing_and_no_letter_dies(
+    on_postgres: Coupons, postgres: Database
+) -> None:
+    await opened(on_postgres, total=200)
+    async with persisting(on_postgres):
+        await on_postgres.issue("e", "before")
+        await drained(on_postgres)
+        postgres.server.kill()
+        for n in range(100):
+            assert (await on_postgres.issue("e", f"user{n}")).new
+        await wait_for(lambda: DATABASE_DOWN.of()._value.get() == 1, "the breaker to open")
+        postgres.server.start()
+        await drained(on_postgres, within_seconds=10)
+    assert len(await stored(on_postgres, "e")) == 101
+    assert not await letters.letters(on_postgres, "e")
+
+
+async def test_two_workers_share_an_event(coupons: Coupons) -> None:
+    await opened(coupons, total=500)
+    async with persisting(coupons), persisting(coupons):
+        await asyncio.gather(*(coupons.issue("e", f"user{n}") for n in range(500)))
+        await drained(coupons)
+    rows = await stored(coupons, "e")
+    assert sorted(row.issuance.seq for row in rows) == list(range(1, 501))
+
+
+async def _dead(coupons: Coupons, count: int) -> bool:
+    return (await outbox(coupons.hub, "e").members.measure()).dead == count
+
+
+async def test_the_tables_go_up_and_down(here: Coupons) -> None:
+    def tables(connection: sa.Connection) -> set[str]:
+        return set(sa.inspect(connection).get_table_names())
+
+    def columns(connection: sa.Connection) -> set[tuple[str, str]]:
+        found = sa.inspect(connection)
+        return {(t, c["name"]) for t in schema.METADATA.tables for c in found.get_columns(t)}
+
+    assert await asyncio.to_thread(migrate.upgrade, here.database) == "0001"
+    declared = {(table.name, column.name) for table in schema.METADATA.tables.values() for column in table.columns}
+    assert await here.database.run(columns) == declared
+    assert await asyncio.to_thread(migrate.downgrade, here.database) == "base"
+    assert await here.database.run(tables) == {"alembic_version"}
+    assert await asyncio.to_thread(migrate.upgrade, here.database) == "0001"

@@ -1,0 +1,141 @@
+"""Redis against the database, both ways; and one made from the other."""
+
+import asyncio
+from functools import partial
+
+import pytest
+import sqlalchemy as sa
+
+from lastro.coupons import keys
+from lastro.coupons.engine import Coupons, redemption
+from lastro.coupons.engine.database import schema
+from lastro.coupons.engine.reconcile import reconcile, stored
+from lastro.coupons.engine.recover import rebuild, recover
+
+from .conftest import opened, persisted, persisting
+
+pytestmark = pytest.mark.anyio
+
+
+async def kinds(coupons: Coupons) -> list[str]:
+    return [finding.kind for finding in (await reconcile(coupons, "e")).findings]
+
+
+async def given_to(coupons: Coupons, *users: str, total: int = 5) -> list[str]:
+    """An event whose issuances are all in the database."""
+    await opened(coupons, total=total)
+    ids = [(await coupons.issue("e", user)).issuance.issuance_id for user in users]
+    await persisted(coupons)
+    return ids
+
+
+async def repaired(coupons: Coupons) -> bool:
+    """After a repair there is nothing left to do (I11), and it adds up."""
+    first = await reconcile(coupons, "e", apply=True)
+    second = await reconcile(coupons, "e", apply=True)
+    return first.actions > 0 and second.actions == 0 and not second.findings and (await coupons.event("e")).adds_up
+
+
+async def test_what_adds_up_has_no_findings(here: Coupons) -> None:
+    await given_to(here, "ana", "bia")
+    assert await kinds(here) == []
+
+
+async def test_what_is_on_its_way_into_the_database_is_no_finding(here: Coupons) -> None:
+    await given_to(here, "ana")
+    await here.issue("e", "bia")
+    assert await kinds(here) == []
+
+
+async def test_a_winner_that_the_database_lost_is_written_again(here: Coupons) -> None:
+    ids = await given_to(here, "ana", "bia")
+    await here.database.run(lambda c: c.execute(sa.delete(schema.issuances).where(schema.issuances.c.user_id == "ana")))
+    assert await kinds(here) == ["missing in database"]
+    assert await repaired(here)
+    assert {row.issuance.issuance_id for row in await stored(here, "e")} == set(ids)
+
+
+async def test_a_winner_that_redis_lost_is_a_winner_again_with_the_same_coupon(here: Coupons) -> None:
+    (id_,) = await given_to(here, "ana")
+    await here.hub.write.hdel(keys.participants("e"), "ana")
+    assert await kinds(here) == ["missing in redis", "stock"]
+    assert await repaired(here)
+    assert (await here.issue("e", "ana")).issuance.issuance_id == id_
+
+
+async def test_stock_that_drifted_is_what_the_winners_leave(here: Coupons) -> None:
+    await given_to(here, "ana")
+    await here.hub.write.incrby(keys.stock("e"), 3)
+    assert await kinds(here) == ["stock"]
+    assert await repaired(here)
+    assert (await here.event("e")).stock == 4
+
+
+async def test_a_cancelled_unit_that_did_not_go_back_goes_back(here: Coupons) -> None:
+    """Somebody died between the database and Redis."""
+    (id_,) = await given_to(here, "ana")
+    change = sa.update(schema.issuances).values(status="cancelled")
+    await here.database.run(lambda c: c.execute(change))
+    assert await kinds(here) == ["not returned"]
+    assert await repaired(here)
+    assert (await here.event("e")).stock == 5
+    assert (await redemption.cancel(here, id_)).status == "cancelled"
+    assert (await here.event("e")).stock == 5
+
+
+async def test_two_sides_that_differ_are_told_and_left_to_a_person(here: Coupons) -> None:
+    await given_to(here, "ana")
+    await here.database.run(lambda c: c.execute(sa.update(schema.issuances).values(seq=77)))
+    assert await kinds(here) == ["differs"]
+    report = await reconcile(here, "e", apply=True)
+    assert (report.actions, len(report.findings)) == (0, 1)
+
+
+async def test_reconciling_while_the_event_runs_finds_nothing_and_does_nothing(here: Coupons) -> None:
+    await opened(here, total=600)
+
+    async def crowd() -> None:
+        for at in range(0, 600, 50):
+            await asyncio.gather(*(here.issue("e", f"user{n}") for n in range(at, at + 50)))
+
+    async with persisting(here):
+        running = asyncio.create_task(crowd())
+        while not running.done():
+            report = await reconcile(here, "e", apply=True)
+            assert (report.findings, report.actions) == ([], 0)
+        await running
+
+
+async def test_redis_is_rebuilt_from_the_database_to_the_same_answers(here: Coupons) -> None:
+    """Everything is gone; the winners get the same coupons, and the rest of the stock is given in a new epoch."""
+    ids = await given_to(here, "ana", "bia", total=3)
+    await here.hub.write.flushall()
+    event = await recover(here, "e")
+    assert (event.state, event.stock, event.epoch, event.adds_up) == ("open", 1, 2, True)
+    assert [(await here.issue("e", user)).issuance.issuance_id for user in ("ana", "bia")] == ids
+    third = (await here.issue("e", "caio")).issuance
+    assert (third.seq, third.epoch) == (3, 2)
+    await persisted(here)
+    assert await kinds(here) == []
+
+
+async def test_the_database_is_rebuilt_from_the_stream(here: Coupons) -> None:
+    ids = await given_to(here, "ana", "bia")
+    before = await stored(here, "e")
+    for table in (schema.issuances, schema.coupons):
+        await here.database.run(partial(sa.Connection.execute, statement=sa.delete(table)))
+    assert await rebuild(here, "e") == 2
+    assert await stored(here, "e") == before
+    assert len(ids) == 2
+    assert await kinds(here) == []
+
+
+async def test_after_a_failover_the_winners_of_both_sides_are_winners_and_none_is_issued_twice(here: Coupons) -> None:
+    """The promoted replica did not have the last winner, but the database does."""
+    ids = await given_to(here, "ana", "bia", total=2)
+    await here.hub.write.hdel(keys.participants("e"), "bia")
+    await here.hub.write.hset(keys.meta("e"), "seq", 1)
+    await here.hub.write.set(keys.stock("e"), 1)
+    event = await recover(here, "e")
+    assert (event.stock, event.seq, event.epoch) == (0, 2, 2)
+    assert (await here.issue("e", "bia")).issuance.issuance_id == ids[1]

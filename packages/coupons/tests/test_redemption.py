@@ -1,0 +1,145 @@
+"""What becomes of a coupon: reserve, redeem, release, cancel, expire."""
+
+import asyncio
+
+import pytest
+
+from lastro.core.clock import now_ms
+from lastro.core.errors import Invalid
+from lastro.core.testing import wait_for
+from lastro.coupons import errors
+from lastro.coupons.engine import Coupons, events, redemption
+from lastro.coupons.engine.figures import figures
+from lastro.coupons.engine.upkeep import tend
+
+from .conftest import opened, persisted
+
+pytestmark = pytest.mark.anyio
+
+
+async def issued(coupons: Coupons, user_id: str = "ana", **plan: object) -> str:
+    """A coupon that is in the database; its id."""
+    await opened(coupons, **plan)  # type: ignore[arg-type]  # parts of a plan
+    given = await coupons.issue("e", user_id)
+    await persisted(coupons)
+    return given.issuance.issuance_id
+
+
+async def test_redeeming_for_an_order_happens_once_and_again_is_the_same(here: Coupons) -> None:
+    id_ = await issued(here)
+    first, again = [await redemption.redeem(here, id_, "order-1") for _ in range(2)]
+    assert (first.status, first) == ("redeemed", again)
+    with pytest.raises(errors.Taken):
+        await redemption.redeem(here, id_, "order-2")
+    assert [act for act, _, _ in await redemption.history(here, id_)] == ["redeemed"]
+
+
+async def test_of_two_orders_at_once_one_gets_the_coupon(here: Coupons) -> None:
+    id_ = await issued(here)
+    acts = [redemption.redeem(here, id_, f"order-{n}") for n in range(8)]
+    answers = await asyncio.gather(*acts, return_exceptions=True)
+    assert sorted(type(answer).__name__ for answer in answers) == ["Stored", *["Taken"] * 7]
+
+
+async def test_an_order_that_dies_gives_its_coupon_back_and_never_gets_it_again(here: Coupons) -> None:
+    """Idempotent by ids: released twice is released; the late redeem of a dead order is refused."""
+    id_ = await issued(here)
+    await redemption.redeem(here, id_, "order-1")
+    for _ in range(2):
+        assert (await redemption.release(here, id_, "order-1")).status == "issued"
+    with pytest.raises(errors.OrderReleased):
+        await redemption.redeem(here, id_, "order-1")
+    assert (await redemption.redeem(here, id_, "order-2")).order_ref == "order-2"
+    assert (await redemption.release(here, id_, "order-1")).order_ref == "order-2"
+
+
+async def test_a_release_that_overtakes_its_redeem_wins(here: Coupons) -> None:
+    id_ = await issued(here)
+    await redemption.release(here, id_, "order-1")
+    with pytest.raises(errors.OrderReleased):
+        await redemption.redeem(here, id_, "order-1")
+
+
+async def test_a_reservation_keeps_a_coupon_for_its_order_and_ends_by_itself(here: Coupons) -> None:
+    id_ = await issued(here)
+    await redemption.reserve(here, id_, "order-1", 1)
+    with pytest.raises(errors.Taken):
+        await redemption.redeem(here, id_, "order-2")
+
+    async def free() -> bool:
+        return (await redemption.find(here, id_)).status == "issued"
+
+    await wait_for(free, "the end of the reservation")
+    assert (await redemption.redeem(here, id_, "order-2")).status == "redeemed"
+
+
+async def test_a_cancelled_coupon_goes_back_into_stock_once(here: Coupons) -> None:
+    id_ = await issued(here, total=1)
+    for _ in range(2):
+        assert (await redemption.cancel(here, id_)).status == "cancelled"
+    event = await here.event("e")
+    assert (event.stock, event.returned, event.adds_up) == (1, 1, True)
+    assert (await here.issue("e", "bia")).new
+    with pytest.raises(errors.Taken):
+        await redemption.redeem(here, id_, "order-1")
+
+
+@pytest.mark.parametrize("over", [True, False])
+async def test_after_the_event_or_without_the_policy_a_cancelled_coupon_stays_gone(
+    coupons: Coupons,
+    *,
+    over: bool,
+) -> None:
+    id_ = await issued(coupons, total=1, returns_stock=over)
+    if over:
+        await events.close(coupons, "e")
+    await redemption.cancel(coupons, id_)
+    assert (await coupons.event("e")).stock == 0
+
+
+async def test_a_coupon_past_its_time_is_refused_and_then_marked(here: Coupons) -> None:
+    id_ = await issued(here, valid_until_ms=now_ms() - 1)
+    with pytest.raises(errors.Taken, match="expired"):
+        await redemption.redeem(here, id_, "order-1")
+    await tend(here)
+    assert (await redemption.find(here, id_)).status == "expired"
+
+
+async def test_a_coupon_is_found_by_its_code_however_it_was_typed(here: Coupons) -> None:
+    id_ = await issued(here)
+    code = (await redemption.find(here, id_)).issuance.code
+    sloppy = code.replace("-", "").lower().replace("0", "o").replace("1", "l")
+    assert (await redemption.find_code(here, sloppy)).issuance.issuance_id == id_
+    wrong = ("A" if code[0] != "A" else "B") + code[1:]
+    with pytest.raises(Invalid):
+        await redemption.find_code(here, wrong)
+
+
+async def test_a_coupon_on_its_way_into_the_database_is_pending_and_another_is_unknown(coupons: Coupons) -> None:
+    await opened(coupons)
+    given = await coupons.issue("e", "ana")
+    with pytest.raises(errors.Pending):
+        await redemption.redeem(coupons, given.issuance.issuance_id, "order-1")
+    await persisted(coupons)
+    with pytest.raises(errors.UnknownIssuance):
+        await redemption.redeem(coupons, "nothing", "order-1")
+
+
+async def test_a_settled_event_is_in_the_database_and_redis_forgets_it(coupons: Coupons) -> None:
+    await issued(coupons)
+    with pytest.raises(errors.WrongState):
+        await events.settle(coupons, "e")
+    await events.close(coupons, "e")
+    await persisted(coupons)
+    assert (await events.settle(coupons, "e")).state == "settled"
+    assert not await coupons.live()
+    for key in events.every_key("e"):
+        assert await coupons.hub.read.ttl(key) != -1
+
+
+async def test_figures_say_how_an_event_goes(here: Coupons) -> None:
+    await redemption.redeem(here, await issued(here, total=3), "order-1")
+    await here.issue("e", "bia")
+    told = await figures(here, "e")
+    assert (told.total, told.stock, told.issued, told.on_their_way) == (3, 1, 2, 1)
+    assert told.by_status == {"redeemed": 1}
