@@ -62,6 +62,9 @@ class PaymentsSettings(Environment):
     )
     fee_default: Decimal = Field(Decimal("0.05"), ge=0, description="share the default keeps (final: 0.07)")
     fee_fallback: Decimal = Field(Decimal("0.15"), ge=0, description="share the fallback keeps (final: 0.10)")
+    charges_stream: str = Field(
+        "", description="stream of what other domains ask to have paid; payments:charges unless set, in payments' slot"
+    )
     final_max: int = Field(
         1_000_000, gt=0, description="entries kept for other domains to follow; a follower further behind asks anew"
     )
