@@ -246,3 +246,14 @@ def _pages(many: Sequence[Any]) -> Iterable[Any]:
 
 def _about(one: Issuance) -> str:
     return f"{one.event_id} {one.seq} {one.issuance_id} of {one.user_id}"
+
+
+async def check(coupons: Coupons) -> list[str]:
+    """What does not add up in any event that is not settled; dead letters too, since somebody has to look at them."""
+    found: list[str] = []
+    for event_id in await coupons.live():
+        found += [str(finding) for finding in await look(coupons, event_id)]
+        dead = (await outbox(coupons.hub, event_id).members.measure()).dead
+        if dead:
+            found.append(f"{event_id}: {dead} dead letters (lastro coupons dead list {event_id})")
+    return found
