@@ -1,7 +1,6 @@
 """Coupons over HTTP: what each answer means, and that the path in front answers as the documented route."""
 
 import json
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -24,22 +23,6 @@ from .conftest import opened, persisted
 
 pytestmark = pytest.mark.anyio
 ATTEMPTS = "/coupons/events/{}/issuances"
-
-
-@pytest.fixture
-def app(coupons: Coupons, server: local.Server, monkeypatch: pytest.MonkeyPatch) -> FastAPI:
-    monkeypatch.setenv("LASTRO_COUPONS_DATABASE_URL", coupons.settings.database)
-    monkeypatch.setenv("LASTRO_COUPONS_USER_BURST", "4")
-    monkeypatch.setenv("LASTRO_COUPONS_USER_PER_SECOND", "1")
-    return create_app(
-        installed("lastro.routers", "coupons"), Settings(redis_url=SecretStr(server.url), body_bytes_max=1_000)
-    )
-
-
-@pytest.fixture
-async def client(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
-    async with served(app) as web:
-        yield web
 
 
 async def attempt(client: httpx.AsyncClient, user: str, event: str = "e", **given: Any) -> httpx.Response:

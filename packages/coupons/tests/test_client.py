@@ -19,12 +19,10 @@ from lastro.coupons.simulator.client import Client, Manners
 from lastro.coupons.simulator.world import world
 
 from .conftest import opened
-from .test_api import app, client
 
 if TYPE_CHECKING:
     from playwright.async_api import Browser, Page
 
-__all__ = ["app", "client"]
 pytestmark = pytest.mark.anyio
 Answer = tuple[int, dict[str, Any], dict[str, str]]
 HASTY = Manners(tries_max=4, base_seconds=0.01, answer_seconds=0.2)

@@ -42,11 +42,11 @@ async def keep(run: Run) -> None:
         await coupons.aclose()
 
 
-async def check(hub: Hub) -> list[str]:
+async def check(hub: Hub, told: reconcile.Told = reconcile.quietly) -> list[str]:
     """What of the coupons does not add up, for ``lastro check``."""
     coupons = Coupons(hub, CouponsSettings.read())
     try:
         await asyncio.to_thread(migrate.upgrade, coupons.database)
-        return await reconcile.check(coupons)
+        return await reconcile.check(coupons, told)
     finally:
         await coupons.aclose()
