@@ -1,11 +1,14 @@
 """One suite, four kinds of queue; and what a URL may say."""
 
 import asyncio
+from typing import Any
 
 import pytest
 
 from lastro.core.errors import Misconfigured
+from lastro.core.keys import Key
 from lastro.core.queue import Backoff, Bound, Queue, open_queue
+from lastro.core.queue.lists import ListQueue
 from lastro.core.redis import Hub
 from lastro.core.testing.queues import QueueCases
 
@@ -83,3 +86,24 @@ async def test_a_message_that_cannot_be_written_down_is_its_publishers_error_and
     with pytest.raises(UnicodeEncodeError):
         await queue.publish({"n": "\ud800"})
     assert await queue.publish({"n": 1}) is not None
+
+
+async def test_what_other_programs_push_onto_a_list_is_a_message_too(hub: Hub) -> None:
+    """A body, each under an id of its own, settled and put off like any other."""
+    queue = ListQueue(hub, Key("queue:raw"))
+    bodies = [b'{"amount": 1}', b'{"amount": 1}', b"[2]", "Ü".encode(), b"\xdc\x00"]
+    client: Any = hub.write
+    await client.lpush(queue.key, *bodies)
+    await queue.publish({"own": 1})
+    assert (await queue.measure()).lag == 6
+    consumer = queue.consumer("one", block_seconds=0.1)
+    found = await consumer.read(10, block_seconds=0)
+    assert [each.fields for each in found] == [*({b"body": body} for body in bodies), {b"own": b"1"}]
+    assert len({each.id for each in found}) == 6
+    assert await consumer.retry(found[0], delay_seconds=0)
+    assert await consumer.acknowledge(found[1:]) == 5
+    await consumer.turn(0)
+    (again,) = await consumer.read(10, block_seconds=0)
+    assert (again.id, again.fields, again.deliveries) == (found[0].id, found[0].fields, 2)
+    await consumer.acknowledge([again])
+    await consumer.aclose()

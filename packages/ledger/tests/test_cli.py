@@ -7,6 +7,7 @@ import pytest
 from redis import Redis
 
 from lastro.core.local import Server
+from lastro.ledger.model.ids import named_id
 
 Lastro = Callable[..., list[str]]
 
@@ -22,7 +23,8 @@ def lastro(server: Server, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captu
         monkeypatch.setattr("sys.argv", ["lastro", "ledger", *words])
         with pytest.raises(SystemExit) as ended:
             main()
-        return [str(ended.value.code or 0), *capsys.readouterr().out.splitlines()]
+        told = capsys.readouterr()
+        return [str(ended.value.code or 0), *told.out.splitlines(), *told.err.splitlines()]
 
     with Redis.from_url(server.url) as client:
         client.flushall()
@@ -45,7 +47,26 @@ def test_a_story_at_the_terminal(lastro: Lastro) -> None:
     assert json.loads(lastro("account", "balances", "2")[-1])["credits_posted"] == "20"
     assert json.loads(lastro("transfer", "show", "8")[1])["pending_id"] == "7"
     assert [len(lastro("query", what)) for what in ("accounts", "transfers")] == [3, 3]
-    assert lastro("check") == ["0", "every balance is the sum of its transfers"]
+    assert lastro("check") == ["0", "every balance, index and history is what its transfers make"]
+
+
+@pytest.mark.parametrize(
+    ("words", "field"),
+    [
+        (("account", "create", "abc", "--ledger", "1", "--code", "1"), "account_id"),
+        (("transfer", "create", "1", "2", "1.5", "--ledger", "1", "--code", "1"), "amount"),
+        (("transfer", "post", "12", "--id", "zz"), "id"),
+        (("account", "create", "1", "--ledger", "1", "--code", "70000"), "code"),
+    ],
+)
+def test_a_number_that_is_none_is_told_by_its_field(lastro: Lastro, words: tuple[str, ...], field: str) -> None:
+    told = lastro(*words)
+    assert (told[0], told[1].startswith(f"{field}: must be")) == ("1", True), told
+
+
+def test_a_posted_account_is_shown_by_its_name(lastro: Lastro) -> None:
+    assert lastro("account", "create", "pix:99990001", "--ledger", "986", "--code", "101")[0] == "0"
+    assert json.loads(lastro("account", "show", "pix:99990001")[1])["id"] == str(named_id("pix:99990001"))
 
 
 @pytest.mark.parametrize(("workload", "batch"), [("mixed", "50"), ("transfer", "1")])

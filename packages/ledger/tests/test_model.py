@@ -4,6 +4,7 @@ The model is written from the order of validation, not from the scripts: a secon
 balance and filter, with numbers around 2^53, 2^64 and 2^128, where doubles and words end.
 """
 
+import random
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
 from typing import Any
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 from lastro.core.redis import Hub
 from lastro.ledger.engine import Ledger
 from lastro.ledger.engine.check import check
+from lastro.ledger.engine.pages import everything
 from lastro.ledger.model.codes import AccountCode as A
 from lastro.ledger.model.codes import AccountFlag as AF  # noqa: N817  # tables of flags want short names
 from lastro.ledger.model.codes import TransferCode as T
@@ -389,3 +391,61 @@ async def compare(ledger: Ledger, model: Model) -> None:
                 name: value for name, value in asdict(rows[-1]).items() if name != "timestamp"
             }
     assert await check(ledger) == []
+
+
+@pytest.mark.parametrize("strange_percent", [0, 1, 30])
+@pytest.mark.parametrize("server", ["embedded"], indirect=True)
+async def test_batches_of_two_thousand_have_the_answers_of_the_model(hub: Hub, strange_percent: int) -> None:
+    """Most events are plain and go a straight path of their own, between others that do not."""
+    ledger, model, newest = Ledger(hub, LedgerSettings(batch_max=8189)), Model(), 0
+    chance = random.Random(strange_percent)
+    numbers = [*range(1 << 100, (1 << 100) + 300), 1, 2, 3]
+    opening = [Account(id=n, ledger=1, code=1, flags=AF.HISTORY if n % 50 == 0 else 0) for n in numbers]
+    batches: list[tuple[Any, Any]] = [(TF, _large_batch(chance, numbers, strange_percent)) for _ in range(4)]
+    for kind, events in [(AF, opening), *batches]:
+        told = await (ledger.create_accounts(events) if kind is AF else ledger.create_transfers(events))
+        fresh = [n for n, outcome in enumerate(told) if outcome.status != "exists"]
+        first = told[fresh[0]].timestamp - fresh[0]
+        assert {told[n].timestamp - n for n in fresh} == {first}, "slots follow each other"
+        assert first > newest, "slots rise"
+        newest = first + len(events) - 1
+        assert [(outcome.result, outcome.timestamp) for outcome in told] == model.request(events, first, kind)
+    by_time = sorted(model.transfers.values(), key=lambda each: each.timestamp)
+    assert [each async for each in everything(ledger.query_transfers)] == by_time
+    assert await ledger.lookup_accounts(numbers) == [model.accounts[number] for number in numbers]
+    for number in chance.sample(numbers, 20):
+        mine = [each for each in by_time if number in {each.debit_account_id, each.credit_account_id}]
+        assert await ledger.get_account_transfers(AccountFilter(account_id=number)) == mine
+    assert await check(ledger) == []
+
+
+def _large_batch(chance: random.Random, numbers: list[int], strange_percent: int) -> list[Transfer]:
+    events: list[Transfer] = []
+    for _ in range(2_000):
+        debit, credit = chance.sample(numbers, 2)
+        amount = chance.choice([1, 10, 1 << 40]) if chance.random() < 0.99 else min(chance.choice(EDGES), U128_MAX)
+        number = (1 << 120) + chance.getrandbits(100)
+        event = Transfer(id=number, debit_account_id=debit, credit_account_id=credit, amount=amount, ledger=1, code=1)
+        if chance.random() * 100 < strange_percent:
+            pending = [each.id for each in events if each.flags & TF.PENDING] or [0]
+            event = replace(
+                event,
+                **chance.choice(
+                    [
+                        {"flags": int(TF.PENDING)},
+                        {"flags": int(TF.LINKED)},
+                        {"flags": int(TF.POST_PENDING_TRANSFER), "pending_id": chance.choice(pending), "code": 0},
+                        {"flags": int(TF.BALANCING_DEBIT)},
+                        {"id": chance.choice(events).id if events else 5},
+                        {"id": chance.randint(1, 1 << 48)},
+                        {"debit_account_id": 777},
+                        {"credit_account_id": debit},
+                        {"ledger": 2},
+                        {"code": 0},
+                        {"timestamp": 5},
+                        {"user_data_128": 9},
+                    ]
+                ),
+            )
+        events.append(event)
+    return events

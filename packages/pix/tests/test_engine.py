@@ -5,6 +5,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from lastro.core.errors import Invalid
 from lastro.pix.engine import accounts, orders, statements
 from lastro.pix.engine.letters import letters
 from lastro.pix.errors import (
@@ -15,6 +16,7 @@ from lastro.pix.errors import (
     SameIdOtherPayment,
     TooManyPayments,
 )
+from lastro.pix.model.payment import Answer
 
 pytestmark = pytest.mark.anyio
 
@@ -249,3 +251,20 @@ async def test_a_statement_lists_what_moved_newest_last(desk: Any) -> None:
         (second.end_to_end_id, -2_000),
     ]
     assert [movement.cents for movement in await statements.movements(desk.pix, PAYEE, count=1)] == [2_000]
+
+
+async def test_an_answer_costs_a_fifth_of_a_payments_token(desk: Any) -> None:
+    """Here 1 token, one back each second; what is refused enters no stream."""
+    slow = type(desk.pix)(
+        desk.pix.hub, desk.pix.settings.model_copy(update={"tokens": 1, "tokens_per_second": 1}), desk.pix.keys
+    )
+    given = Answer(end_to_end_id=desk.order().end_to_end_id, payee=PAYEE, status="ACSP")
+    await orders.answer(slow, [given] * 5)
+    with pytest.raises(TooManyPayments) as refused:
+        await orders.answer(slow, [given] * 5)
+    assert refused.value.about["retry_after_seconds"] == 1
+    assert await slow.read.xlen(slow.keys.answers) == 5
+    other = msgspec.structs.replace(given, payee=PAYER)
+    await orders.answer(slow, [other])
+    with pytest.raises(Invalid, match="one receiver"):
+        await orders.answer(slow, [given, other])

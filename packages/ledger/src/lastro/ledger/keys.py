@@ -57,6 +57,21 @@ def account(ledger: str, account_id: int) -> bytes:
     return keyspace(ledger).encode() + b"account:" + _name(account_id)
 
 
+def index(account_key: bytes, side: str, segment: int) -> bytes:
+    """String; places of an account's debits, or of its credits."""
+    return account_key + f":transfers:{side}:{segment}".encode()
+
+
+def history(account_key: bytes) -> bytes:
+    """Hash; an account's balances after each of its transfers."""
+    return account_key + b":balance_history"
+
+
+def log(ledger: str, kind: str, segment: int) -> Key:
+    """String; records by timestamp, of ``accounts`` or ``transfers``."""
+    return Key(f"{keyspace(ledger)}log:{kind}:{segment}")
+
+
 def transfer(ledger: str, transfer_id: int) -> bytes:
     """String; where a transfer is in the log and what became of it."""
     return keyspace(ledger).encode() + b"transfer:" + _name(transfer_id)

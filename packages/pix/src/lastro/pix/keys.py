@@ -20,8 +20,6 @@ PERMANENT = (
     "{*}:dead",
     "{*}:deadlines",
     "{*}:latency",
-    "{*}:hands",
-    "{*}:in_hand:*",
     "{*}:minutes",
     "{*}:movements",
     "{*}:normal",
@@ -167,12 +165,3 @@ class Keys:
     def dead(self) -> Key:
         """Stream, entries nobody could process, with reason; bounded."""
         return self._own("dead")
-
-    @property
-    def hands(self) -> Key:
-        """List mode: zset, consumer → ms of its last sign of life."""
-        return self._own("hands")
-
-    def in_hand(self, consumer: str) -> Key:
-        """List mode: list, what one consumer took and has not counted; goes when it has."""
-        return self._own(f"in_hand:{consumer}")

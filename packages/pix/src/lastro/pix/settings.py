@@ -88,7 +88,9 @@ class PixSettings(Environment):
     dead_max: int = Field(100_000, gt=0, description="dead letters kept; the oldest beyond it go")
     body_bytes_max: int = Field(8_192, gt=0, description="a longer message goes to the dead letters, cut off")
     lag_max: int = Field(1_000_000, gt=0, description="with so many payments waiting, further ones are answered 503")
-    tokens: int = Field(3_750, gt=0, description="a participant's full token bucket: one a payment")
+    tokens: int = Field(
+        3_750, gt=0, description="a participant's full token bucket: one a payment, a fifth of one an answer"
+    )
     tokens_per_second: int = Field(750, gt=0, description="tokens that come back each second")
     readers_max: int = Field(6, gt=0, description="readers pulling from one outbox; a further one is answered 429")
     pull_max: int = Field(10, gt=0, le=500, description="messages in one pull")

@@ -5,7 +5,7 @@ import re
 from collections.abc import AsyncIterator
 from typing import Annotated
 
-from fastapi import APIRouter, Header
+from fastapi import APIRouter, Header, Request
 from fastapi.responses import StreamingResponse
 
 from lastro.core.errors import Invalid
@@ -20,7 +20,7 @@ POSITION = re.compile(r"^(\$|\d{1,20}(-\d{1,20})?)$")
 
 @router.get("/changes")
 async def changes(
-    ledger: Engine, after: str = "$", last_event_id: Annotated[str | None, Header()] = None
+    request: Request, ledger: Engine, after: str = "$", last_event_id: Annotated[str | None, Header()] = None
 ) -> StreamingResponse:
     """Every change after a position ("0" from the oldest kept, "$" from now on), as it happens.
 
@@ -29,11 +29,13 @@ async def changes(
     position = last_event_id or after
     if not POSITION.match(position):
         raise Invalid(field="after", reason='must be a position of the stream, "0" or "$"')
-    return StreamingResponse(_events(ledger, position), media_type="text/event-stream")
+    return StreamingResponse(_events(ledger, position, request), media_type="text/event-stream")
 
 
-async def _events(ledger: Ledger, after: str) -> AsyncIterator[str]:
+async def _events(ledger: Ledger, after: str, request: Request) -> AsyncIterator[str]:
     async for change in ledger.changes(after):
+        if request.app.state.stopping.is_set():
+            return
         if change is None:
             yield ": still here\n\n"
         else:

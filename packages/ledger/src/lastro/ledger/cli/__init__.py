@@ -1,6 +1,6 @@
 """Ledger from a terminal: text in, engine, text out."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from typer import Argument, Exit, Option, Typer, echo
 
@@ -14,7 +14,7 @@ app.add_typer(transfers.app, name="transfer")
 
 @app.command()
 def query(
-    what: Annotated[str, Argument(help="accounts or transfers")] = "transfers",
+    what: Annotated[Literal["accounts", "transfers"], Argument(help="accounts or transfers")] = "transfers",
     *,
     ledger: int = 0,
     code: int = 0,
@@ -67,15 +67,16 @@ def tail(after: Annotated[str, Option(help='a position, "0" from the oldest kept
 
 @app.command()
 def check() -> None:
-    """Recompute everything from the transfers; names the first account that differs, and then ends with 1."""
-    from lastro.ledger.engine import check as checking
+    """Recompute everything from the transfers; names the accounts that differ, and then ends with 1."""
+    from .bar import bar, recompute
 
-    findings = run(checking.check)
+    with bar("transfers replayed") as told:
+        findings = run(lambda engine: recompute(engine, told))
     for finding in findings:
         echo(finding, err=True)
     if findings:
         raise Exit(1)
-    echo("every balance is the sum of its transfers")
+    echo("every balance, index and history is what its transfers make")
 
 
 @app.command()
@@ -90,10 +91,12 @@ def stress(
     url: Annotated[str | None, Option(help="any Redis-compatible server; else LASTRO_REDIS_URL")] = None,
 ) -> None:
     """Load with a check at the end: throughput, latency, server CPU per transfer, and whether it all adds up."""
+    from .bar import bar
     from .stress import Plan, stress_ledger
 
     plan = Plan(accounts=accounts, workers=workers, seconds=seconds, batch=batch, workload=workload, hot_percent=hot)
-    report = run(lambda engine: stress_ledger(engine, plan, echo), url=url)
+    with bar("seconds of load") as told:
+        report = run(lambda engine: stress_ledger(engine, plan, told), url=url)
     for line in report.lines():
         echo(line)
     if report.findings:

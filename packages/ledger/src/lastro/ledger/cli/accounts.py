@@ -7,10 +7,10 @@ from typer import Argument, Option, Typer
 from lastro.ledger.model.codes import AccountFilterFlag
 from lastro.ledger.model.records import Account, AccountFilter
 
-from .run import run, show, tell
+from .run import number, run, show, tell
 
 app = Typer(no_args_is_help=True, help="Create and read accounts.")
-Id = Annotated[str, Argument(help="decimal, up to 128 bits")]
+Id = Annotated[str, Argument(help="decimal, up to 128 bits, or a name: pix:99990001")]
 
 
 @app.command()
@@ -22,14 +22,14 @@ def create(
     flags: Annotated[int, Option(help="bits, see TigerBeetle's account flags")] = 0,
 ) -> None:
     """Create an account, once."""
-    account = Account(id=int(account_id), ledger=ledger, code=code, flags=flags)
+    account = Account(id=number("account_id", account_id), ledger=ledger, code=code, flags=flags)
     tell(run(lambda engine: engine.create_account(account)))
 
 
 @app.command("show")
 def show_account(account_id: Id) -> None:
     """One account with its balances."""
-    show([run(lambda engine: engine.account(int(account_id)))])
+    show([run(lambda engine: engine.account(number("account_id", account_id)))])
 
 
 @app.command()
@@ -53,4 +53,4 @@ def balances(
 def _filter(account_id: str, limit: int, *, newest_first: bool) -> AccountFilter:
     sides = AccountFilterFlag.DEBITS | AccountFilterFlag.CREDITS
     flags = sides | (AccountFilterFlag.REVERSED if newest_first else 0)
-    return AccountFilter(account_id=int(account_id), limit=limit, flags=int(flags))
+    return AccountFilter(account_id=number("account_id", account_id), limit=limit, flags=int(flags))

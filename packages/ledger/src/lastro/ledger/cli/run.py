@@ -10,7 +10,8 @@ from typer import Exit, echo
 from lastro.core.redis import connect, connect_url
 from lastro.core.settings import Settings
 from lastro.ledger.engine import Ledger
-from lastro.ledger.model.json import outcome_json, to_json
+from lastro.ledger.model.ids import named_id
+from lastro.ledger.model.json import outcome_json, to_json, whole
 from lastro.ledger.model.records import Account, Balance, Outcome, Transfer
 from lastro.ledger.settings import LedgerSettings
 
@@ -26,6 +27,11 @@ def run(act: Callable[[Ledger], Awaitable[Answer]], *, url: str | None = None) -
             return await act(Ledger(hub, LedgerSettings.read()))
 
     return asyncio.run(connected())
+
+
+def number(field: str, text: str) -> int:
+    """An id from its digits, or from a name that posting gave it, such as ``pix:99990001``. Raises Invalid."""
+    return named_id(text) if ":" in text else whole(field, text)
 
 
 def show(records: Sequence[Account | Transfer | Balance]) -> None:

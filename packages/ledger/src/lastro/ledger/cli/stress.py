@@ -5,6 +5,7 @@ import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 from lastro.core.errors import Invalid
 from lastro.ledger.engine import Ledger
@@ -15,7 +16,9 @@ from lastro.ledger.model.records import Account, Transfer
 
 WORKLOADS = ("transfer", "two-phase", "lookup", "mixed")
 HOT_ACCOUNTS = 10
-REPORT_EVERY_SECONDS = 1.0
+REPORT_EVERY_SECONDS = 0.1
+Told: TypeAlias = Callable[[float, float], None]
+"""Hears how many seconds are over, and of how many."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,14 +69,14 @@ class Report:
 PERCENTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "max": 1.0}
 
 
-async def stress_ledger(ledger: Ledger, plan: Plan, say: Callable[[str], None]) -> Report:
+async def stress_ledger(ledger: Ledger, plan: Plan, told: Told) -> Report:
     """Make the accounts, keep the workers busy for the time, then recompute every balance."""
     accounts = [new_id() for _ in range(plan.accounts)]
     await ledger.create_accounts([Account(id=each, ledger=1, code=1) for each in accounts])
     report, before, started = Report(), await _cpu_seconds(ledger), time.perf_counter()
     until = started + plan.seconds
     async with asyncio.TaskGroup() as group:
-        group.create_task(_progress(report, plan, started, say))
+        group.create_task(_progress(plan, started, told))
         for _ in range(plan.workers):
             group.create_task(_work(ledger, plan, accounts, report, until))
     report.seconds = time.perf_counter() - started
@@ -128,12 +131,11 @@ def _transfer(plan: Plan, accounts: list[int], flags: int) -> Transfer:
     )
 
 
-async def _progress(report: Report, plan: Plan, started: float, say: Callable[[str], None]) -> None:
+async def _progress(plan: Plan, started: float, told: Told) -> None:
     while (gone := time.perf_counter() - started) < plan.seconds:
+        told(round(gone, 1), plan.seconds)
         await asyncio.sleep(min(REPORT_EVERY_SECONDS, plan.seconds - gone))
-        gone = time.perf_counter() - started
-        done = min(20, int(20 * gone / plan.seconds))
-        say(f"[{'#' * done}{'.' * (20 - done)}] {gone:5.1f} s  {report.events:>10,} events")
+    told(plan.seconds, plan.seconds)
 
 
 async def _cpu_seconds(ledger: Ledger) -> float:

@@ -1,131 +1,219 @@
-"""Recompute everything from the transfers, and say what differs."""
+"""Recompute everything from the log of transfers, and say what differs: balances, indexes, histories.
 
-from collections import defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass, field, replace
-from typing import TypeVar
+Also while traffic runs: accounts are read together with the number of transfers that made them, and compared there.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from zlib import crc32
 
 from lastro.ledger import keys
-from lastro.ledger.model.codes import AccountFlag, TransferFlag
-from lastro.ledger.model.records import LIMIT_MAX, Account, QueryFilter, Transfer
+from lastro.ledger.model.codes import AccountFlag
+from lastro.ledger.model.stored import (
+    ACCOUNT_BYTES,
+    INDEX_SEGMENT,
+    LOG_SEGMENT,
+    PLACE_BYTES,
+    StoredAccount,
+    accounts_stored,
+    transfers_stored,
+)
 
 from . import Ledger
+from .replay import RECORD_BYTES, Id, Index, Replay, Rows, Sums
 
-Stored = TypeVar("Stored", Account, Transfer)
+PAGE = 500
+SEGMENTS = 16
+FINDINGS_MAX = 100
+TRIES = 5
+"""Reservations expire without a transfer: an account that differs is looked at again before it is a finding."""
 EXPIRED = b"\x04"
 """The status of a transfer: the seventh byte of what its key holds."""
-SETTLING = TransferFlag.POST_PENDING_TRANSFER | TransferFlag.VOID_PENDING_TRANSFER
+
+
+async def check(ledger: Ledger, told: Callable[[int, int], None] = lambda _done, _total: None) -> list[str]:
+    """What does not add up: nothing, or sentences that name the first transfer, or the accounts, that are wrong.
+
+    ``told`` hears how many transfers were looked at, and how many there are.
+    """
+    return await _Check(ledger, told).run()
 
 
 @dataclass(slots=True)
-class Sums:
-    """The balances of an account as its transfers make them."""
+class _Check:
+    ledger: Ledger
+    told: Callable[[int, int], None]
+    replay: Replay = field(default_factory=Replay)
+    findings: list[str] = field(default_factory=list)
+    posted: list[int] = field(default_factory=lambda: [0, 0])
+    places: set[int] = field(default_factory=set)
 
-    debits_pending: int = 0
-    debits_posted: int = 0
-    credits_pending: int = 0
-    credits_posted: int = 0
-    closed: bool = False
+    @property
+    def client(self) -> Any:
+        return self.ledger.hub.read
 
-    def differs(self, account: Account) -> str | None:
-        """The first balance that is not as stored."""
-        for name in ("debits_pending", "debits_posted", "credits_pending", "credits_posted"):
-            stored, computed = getattr(account, name), getattr(self, name)
-            if stored != computed:
-                return f"{name} is {stored}, its transfers make {computed}"
-        closed = bool(account.flags & AccountFlag.CLOSED)
-        if self.closed and not closed:
-            return "is open, its transfers closed it"
-        return None
+    @property
+    def name(self) -> str:
+        return self.ledger.name or self.ledger.settings.name
 
-
-@dataclass(slots=True)
-class Replay:
-    """The transfers so far, taken one by one."""
-
-    sums: dict[int, Sums] = field(default_factory=lambda: defaultdict(Sums))
-    pending: dict[int, Transfer] = field(default_factory=dict)
-    newest: int = 0
-    count: int = 0
-
-    def take(self, transfer: Transfer) -> str | None:
-        """Apply the next transfer; what is wrong with it, if anything."""
-        if transfer.timestamp <= self.newest:
-            return f"transfer {transfer.id} has timestamp {transfer.timestamp}, after {self.newest}"
-        self.newest = transfer.timestamp
-        self.count += 1
-        if transfer.flags & SETTLING:
-            held = self.pending.pop(transfer.pending_id, None)
-            if held is None:
-                return f"transfer {transfer.id} settles {transfer.pending_id}, which is not pending"
-            posted = transfer.amount if transfer.flags & TransferFlag.POST_PENDING_TRANSFER else 0
-            self.release(held, posted)
-            return None
-        debit, credit = self.sums[transfer.debit_account_id], self.sums[transfer.credit_account_id]
-        if transfer.flags & TransferFlag.PENDING:
-            self.pending[transfer.id] = transfer
-            debit.debits_pending += transfer.amount
-            credit.credits_pending += transfer.amount
-            debit.closed |= bool(transfer.flags & TransferFlag.CLOSING_DEBIT)
-            credit.closed |= bool(transfer.flags & TransferFlag.CLOSING_CREDIT)
-        else:
-            debit.debits_posted += transfer.amount
-            credit.credits_posted += transfer.amount
-        return None
-
-    def release(self, held: Transfer, posted: int = 0) -> None:
-        """Take a reservation away; without a posting what it closed is open again."""
-        debit, credit = self.sums[held.debit_account_id], self.sums[held.credit_account_id]
-        debit.debits_pending -= held.amount
-        credit.credits_pending -= held.amount
-        debit.debits_posted += posted
-        credit.credits_posted += posted
-        if held.flags & TransferFlag.CLOSING_DEBIT:
-            debit.closed = False
-        if held.flags & TransferFlag.CLOSING_CREDIT:
-            credit.closed = False
-
-
-async def check(ledger: Ledger) -> list[str]:
-    """What does not add up: nothing, or a sentence about the first account or transfer that differs, and the sums."""
-    replay, findings = Replay(), list[str]()
-    async for transfer in everything(ledger.query_transfers):
-        if wrong := replay.take(transfer):
+    async def run(self) -> list[str]:
+        state = await self.client.get(keys.state(self.name))
+        if state is None:
+            return []
+        accounts = await self._accounts(accounts_stored(state))
+        self.replay.history = frozenset(await self._keeping_history(accounts))
+        if wrong := await self._advance(transfers_stored(state)):
             return [wrong]
-    for held in await _expired(ledger, list(replay.pending.values())):
-        replay.release(held)
-    posted_debits = posted_credits = accounts = 0
-    async for account in everything(ledger.query_accounts):
-        accounts += 1
-        posted_debits += account.debits_posted
-        posted_credits += account.credits_posted
-        if not findings and (wrong := replay.sums[account.id].differs(account)):
-            findings.append(f"account {account.id}: {wrong}")
-    if posted_debits != posted_credits:
-        findings.append(f"posted debits are {posted_debits}, posted credits {posted_credits}")
-    if unknown := len(replay.sums) - accounts:
-        findings.append(f"{unknown} accounts have transfers and are not there")
-    return findings
+        await self._expire()
+        for start in range(0, len(accounts), PAGE):
+            await self._page(accounts[start : start + PAGE])
+        if len(self.places) == 1 and self.posted[0] != self.posted[1]:
+            self.findings.append(f"posted debits are {self.posted[0]}, posted credits {self.posted[1]}")
+        strangers = list(self.replay.sums.keys() - set(accounts))
+        unknown = [each for each, value in zip(strangers, await self._values(strangers), strict=True) if value is None]
+        if unknown:
+            self.findings.append(f"{len(unknown)} accounts have transfers and are not there")
+        return self.findings
+
+    async def _accounts(self, count: int) -> list[Id]:
+        """All ids, in the order of their creation."""
+        found: list[Id] = []
+        for segment in range(0, count, LOG_SEGMENT):
+            log = await self.client.get(keys.log(self.name, "accounts", segment // LOG_SEGMENT)) or b""
+            mine = min(LOG_SEGMENT, count - segment) * ACCOUNT_BYTES
+            found += [log[at : at + 16] for at in range(0, mine, ACCOUNT_BYTES)]
+        return found
+
+    async def _keeping_history(self, accounts: Sequence[Id]) -> list[Id]:
+        values = await self._values(accounts)
+        return [
+            each
+            for each, value in zip(accounts, values, strict=True)
+            if value is not None and StoredAccount.decode(value).flags & AccountFlag.HISTORY
+        ]
+
+    async def _values(self, accounts: Sequence[Id]) -> list[bytes | None]:
+        found: list[bytes | None] = []
+        for start in range(0, len(accounts), PAGE):
+            found += await self.client.mget([self._key(each) for each in accounts[start : start + PAGE]])
+        return found
+
+    def _key(self, account: Id) -> bytes:
+        return keys.account(self.name, int.from_bytes(account, "little"))
+
+    async def _advance(self, place: int) -> str | None:
+        """Replay the log up to a place; what is wrong with the first transfer that cannot be."""
+        while self.replay.place < place:
+            async with self.client.pipeline(transaction=False) as pipe:
+                at = self.replay.place
+                for _ in range(SEGMENTS):
+                    segment, first = divmod(at, LOG_SEGMENT)
+                    last = min(LOG_SEGMENT, first + place - at)
+                    if last <= first:
+                        break
+                    log = keys.log(self.name, "transfers", segment)
+                    pipe.getrange(log, first * RECORD_BYTES, last * RECORD_BYTES - 1)
+                    at += last - first
+                pages = await pipe.execute()
+            before = self.replay.place
+            for page in pages:
+                if wrong := self.replay.take(page):
+                    return wrong
+            if self.replay.place != at:
+                return f"the log has {self.replay.place} transfers, {place} are counted"
+            assert self.replay.place > before
+            self.told(self.replay.place, place)
+        return None
+
+    async def _expire(self) -> None:
+        """Release what was released by time; no transfer tells of that."""
+        waiting = [each for each, held in self.replay.pending.items() if held.timed]
+        for start in range(0, len(waiting), PAGE):
+            page = waiting[start : start + PAGE]
+            values = await self.client.mget([keys.transfer(self.name, int.from_bytes(each, "little")) for each in page])
+            for each, value in zip(page, values, strict=True):
+                if value and value[6:] == EXPIRED:
+                    self.replay.release(self.replay.pending.pop(each))
+
+    async def _page(self, accounts: list[Id]) -> None:
+        """Compare some accounts; what differs is looked at again, a few times."""
+        sentences: dict[Id, str] = {}
+        for attempt in range(TRIES):
+            async with self.client.pipeline(transaction=True) as pipe:
+                pipe.get(keys.state(self.name))
+                pipe.mget([self._key(each) for each in accounts])
+                state, values = await pipe.execute()
+            if wrong := await self._advance(transfers_stored(state)):
+                self.findings.append(wrong)
+                return
+            if attempt == 0:
+                self._sum_up(values)
+            sentences = await self._differences(dict(zip(accounts, values, strict=True)))
+            if not sentences:
+                return
+            await self._expire()
+            accounts = list(sentences)
+        named = [f"account {int.from_bytes(each, 'little')}: {wrong}" for each, wrong in sentences.items()]
+        self.findings += named[: max(0, FINDINGS_MAX - len(self.findings))]
+
+    def _sum_up(self, values: Sequence[bytes | None]) -> None:
+        self.places.add(self.replay.place)
+        for value in values:
+            if value is not None:
+                balances = StoredAccount.decode(value).balances
+                self.posted[0] += balances[1]
+                self.posted[1] += balances[3]
+
+    async def _differences(self, values: dict[Id, bytes | None]) -> dict[Id, str]:
+        """What is wrong with each of these accounts, as the transfers up to here make them."""
+        stored = {each: StoredAccount.decode(value) for each, value in values.items() if value is not None}
+        found = dict.fromkeys(values.keys() - stored.keys(), "is not there")
+        indexes = await self._indexes(stored)
+        for each, account in stored.items():
+            sums = self.replay.sums[each] if each in self.replay.sums else Sums()
+            wrong = sums.differs(account)
+            for side, index in (("debits", sums.debits), ("credits", sums.credits)):
+                wrong = wrong or _index_differs(side, index, indexes[each, side])
+            if not wrong and each in self.replay.history:
+                wrong = await self._rows_differ(each, sums)
+            if wrong:
+                found[each] = wrong
+        return found
+
+    async def _indexes(self, stored: dict[Id, StoredAccount]) -> dict[tuple[Id, str], bytes]:
+        """The places in both lists of these accounts."""
+        wanted: list[tuple[Id, str]] = []
+        found: dict[tuple[Id, str], bytes] = {}
+        async with self.client.pipeline(transaction=False) as pipe:
+            for each, account in stored.items():
+                for side, joined in (("debits", account.debits_joined), ("credits", account.credits_joined)):
+                    found[each, side] = b""
+                    for segment in range(0, joined, INDEX_SEGMENT):
+                        size = min(INDEX_SEGMENT, joined - segment) * PLACE_BYTES
+                        pipe.getrange(keys.index(self._key(each), side, segment // INDEX_SEGMENT), 0, size - 1)
+                        wanted.append((each, side))
+            pages = await pipe.execute() if wanted else []
+        for place, page in zip(wanted, pages, strict=True):
+            found[place] += page
+        for each, account in stored.items():
+            found[each, "debits"] += account.debits_waiting
+            found[each, "credits"] += account.credits_waiting
+        return found
+
+    async def _rows_differ(self, account: Id, sums: Sums) -> str | None:
+        """What is wrong with an account's balance history, up to here."""
+        rows = Rows()
+        async for place, row in self.client.hscan_iter(keys.history(self._key(account)), count=PAGE):
+            if int.from_bytes(place, "little") < self.replay.place:
+                rows.add(place, row)
+        if rows.count != sums.rows.count:
+            return f"its balance history has {rows.count} rows, its transfers make {sums.rows.count}"
+        same = rows.posted == sums.rows.posted if sums.timed else rows.whole == sums.rows.whole
+        return None if same else "a row of its balance history is not what its transfers make"
 
 
-async def everything(
-    query: Callable[[QueryFilter], Awaitable[list[Stored]]], *, ledger: int = 0, code: int = 0
-) -> AsyncIterator[Stored]:
-    """All that a query has, page by page."""
-    wanted = QueryFilter(ledger=ledger, code=code)
-    while page := await query(wanted):
-        for each in page:
-            yield each
-        if len(page) < LIMIT_MAX:
-            return
-        wanted = replace(wanted, timestamp_min=page[-1].timestamp + 1)
-
-
-async def _expired(ledger: Ledger, pending: list[Transfer]) -> list[Transfer]:
-    """Those of the transfers which were released by time; no transfer tells of that."""
-    name, released = ledger.name or ledger.settings.name, []
-    for start in range(0, len(pending), LIMIT_MAX):
-        page = pending[start : start + LIMIT_MAX]
-        values = await ledger.hub.read.mget([keys.transfer(name, each.id) for each in page])
-        released += [each for each, value in zip(page, values, strict=True) if value and value[6:] == EXPIRED]
-    return released
+def _index_differs(side: str, index: Index, stored: bytes) -> str | None:
+    if len(stored) != index.count * PLACE_BYTES:
+        return f"its index of {side} has {len(stored) / PLACE_BYTES:g} entries, its transfers make {index.count}"
+    return None if crc32(stored) == index.crc else f"its index of {side} is not the list of its transfers"

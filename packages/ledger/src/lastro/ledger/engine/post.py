@@ -15,7 +15,7 @@ from lastro.ledger.model.postings.pix import PIX
 from lastro.ledger.model.records import Outcome, Transfer
 
 from . import Ledger
-from .check import everything
+from .pages import everything
 
 PAGE = 100
 POSTED = {TransferCode.OK, TransferCode.EXISTS}

@@ -7,5 +7,26 @@
 --   returns per event a record (timestamp u64, code u32, 0 u32) or JSON with "result"; codes are TransferCode, 0 is created
 --     or error BADINPUT names the event and the field that makes no sense; nothing changed
 -- @include "parts/keyspace.lua"
+-- @include "parts/plain_batch.lua"
+local function decide_transfers(events, options, going_on)
 -- @include "parts/transfers.lua"
-return (create_transfers(ARGV[1], false))
+  return (create_transfers(events, false, options, going_on))
+end
+local CHUNK = 64 -- events: what they touch stays in the processor's cache between reading and writing
+local events, options, done, answers = ARGV[1], tonumber(ARGV[2] or 0), 0, {}
+local count = #events / 128
+if count % 1 == 0 and count <= 8189 and #ARGV <= 2 and (options == 0 or options == 4) then
+  while done < count do
+    local answer = plain_transfers(events, done, math.min(done + CHUNK, count), PREFIX)
+    if not answer then
+      break
+    end
+    answers[#answers + 1], done = answer, math.min(done + CHUNK, count)
+  end
+end
+if done == 0 then
+  return decide_transfers(events, options, false)
+elseif done < count then
+  answers[#answers + 1] = decide_transfers(events:sub(done * 128 + 1), 4, true) -- 4: it began without an import
+end
+return table.concat(answers)

@@ -18,6 +18,6 @@ local function decide_transfer()
       return face.answer({ 0 }, { sub(answer, 1, 8) }, nil, "transfer", true)
     end
   end
-  return (create_transfers(ARGV[1], true))
+  return (create_transfers(ARGV[1], true, tonumber(ARGV[2] or 0)))
 end
 return #ARGV[1] == 128 and #ARGV == 1 and plain_transfer(ARGV[1], PREFIX) or decide_transfer()

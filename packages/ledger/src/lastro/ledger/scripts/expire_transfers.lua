@@ -6,5 +6,5 @@
 --   flags  allow-oom
 -- @include "parts/keyspace.lua"
 -- @include "parts/transfers.lua"
-local _, released = create_transfers("", false)
+local _, released = create_transfers("", false, 0)
 return released

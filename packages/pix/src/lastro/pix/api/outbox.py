@@ -71,7 +71,7 @@ async def _pulled(request: Request, pix: Pix, backend_id: str, reader: str, wait
 async def _events(request: Request, pix: Pix, backend_id: str, after: str) -> AsyncIterator[bytes]:
     if after == "$":
         after = await outbox.last_id(pix, backend_id)
-    while not await request.is_disconnected():
+    while not (request.app.state.stopping.is_set() or await request.is_disconnected()):
         try:
             messages = await outbox.read(pix, backend_id, after, wait_seconds=EVENT_WAIT_SECONDS)
         except Busy:

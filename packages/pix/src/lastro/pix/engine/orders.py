@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import msgspec
 
 from lastro.core.errors import Invalid
+from lastro.core.keys import Key
 from lastro.pix import scripts
 from lastro.pix.errors import Behind, NoSuchPayment, PaymentRefused, SameIdOtherPayment, TooManyPayments
 from lastro.pix.model.ids import BadId, end_to_end_id, minute_of, rtr_id
@@ -18,6 +18,7 @@ from .pix import Pix
 from .retention import find_archived
 
 BULK_MAX = 500  # payments of one participant in one call
+PAYMENT_PRICE, ANSWER_PRICE = 100, 20  # hundredths of a token: a pacs.008, a pacs.002
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,22 +46,29 @@ async def submit(pix: Pix, payments: Sequence[Payment]) -> list[Record | None]:
     known = {record.id: record for record in await read_records(pix, [payment.end_to_end_id for payment in payments])}
     fresh = [payment for payment in payments if not _repeats(known, payment)]
     if fresh:
-        await _enter(pix, fresh)
+        stream = pix.keys.payments if fresh[0].priority == "HIGH" else pix.keys.normal
+        bodies = [msgspec.json.encode(payment) for payment in fresh]
+        await _enter(pix, stream, fresh[0].payer, bodies, field="payment", price=PAYMENT_PRICE)
     return [known.get(payment.end_to_end_id) for payment in payments]
 
 
-async def _enter(pix: Pix, fresh: Sequence[Payment]) -> None:
-    first, settings = fresh[0], pix.settings
+async def _enter(pix: Pix, stream: Key, sender: str, bodies: Sequence[bytes], *, field: str, price: int) -> None:
+    settings = pix.settings
     reply = await scripts.submit(
         pix.hub.write,
-        payments=pix.keys.payments if first.priority == "HIGH" else pix.keys.normal,
-        tokens=pix.keys.tokens(first.payer),
+        messages=stream,
+        tokens=pix.keys.tokens(sender),
         lag_max=settings.lag_max,
         capacity=settings.tokens,
         per_second=settings.tokens_per_second,
-        bodies=[msgspec.json.encode(payment) for payment in fresh],
+        field=field,
+        price=price,
+        bodies=bodies,
     )
-    _taken(reply, first.payer)
+    if reply[0] == b"busy":
+        raise Behind
+    if reply[0] == b"wait":
+        raise TooManyPayments(ispb=sender, retry_after_seconds=-(-int(reply[1]) // 1000))
 
 
 def _repeats(known: dict[str, Record], payment: Payment) -> bool:
@@ -72,23 +80,19 @@ def _repeats(known: dict[str, Record], payment: Payment) -> bool:
     return True
 
 
-def _taken(reply: list[Any], payer: str) -> None:
-    if reply[0] == b"busy":
-        raise Behind
-    if reply[0] == b"wait":
-        raise TooManyPayments(ispb=payer, retry_after_seconds=-(-int(reply[1]) // 1000))
-
-
 async def answer(pix: Pix, answers: Sequence[Answer]) -> None:
-    """Take receivers' answers into their stream. Raises PaymentRefused for one that breaks a rule; all or none."""
+    """Take one receiver's answers into their stream, all or none.
+
+    Raises PaymentRefused for one that breaks a rule, TooManyPayments, Behind.
+    """
     for given in answers:
         no = answer_refusal(given)
         if no.code:
             raise PaymentRefused(reason=no.reason, spi=no.code, end_to_end_id=given.end_to_end_id[:40])
-    async with pix.write.pipeline(transaction=False) as pipe:
-        for given in answers:
-            pipe.xadd(pix.keys.answers, {"answer": msgspec.json.encode(given)})
-        await pipe.execute()
+    if len({given.payee for given in answers}) != 1:
+        raise Invalid(field="payee", reason="one receiver in one call: one token bucket")
+    bodies = [msgspec.json.encode(given) for given in answers]
+    await _enter(pix, pix.keys.answers, answers[0].payee, bodies, field="answer", price=ANSWER_PRICE)
 
 
 async def status(pix: Pix, payment_id: str) -> Record:

@@ -132,11 +132,13 @@ async def fund(
 async def submit(
     redis: Client,
     *,
-    payments: Key,
+    messages: Key,
     tokens: Key,
     lag_max: int,
     capacity: int,
     per_second: int,
+    field: str,
+    price: int,
     bodies: Sequence[bytes],
 ) -> list[Any]: ...
 
@@ -172,16 +174,9 @@ async def start_reading(
 
 
 @script
-async def take_list(
-    redis: Client, *, source: Key, in_hand: Key, hands: Key, consumer: str, count: int
-) -> list[bytes]: ...
-
-
-@script
 async def count_list(
     redis: Client,
     *,
-    in_hand: Key,
     count: Key,
     cents: Key,
     amount: Key,
@@ -193,10 +188,6 @@ async def count_list(
     source: str,
     items: Sequence[Arg],
 ) -> int: ...
-
-
-@script
-async def give_back(redis: Client, *, source: Key, in_hand: Key, hands: Key, consumer: str, idle_ms: int) -> int: ...
 
 
 @script

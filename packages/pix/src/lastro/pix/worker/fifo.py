@@ -1,36 +1,28 @@
-"""List mode: take, count, and put back what silent consumers held."""
+"""List mode, on core's list queue and worker: what a consumer took lies in a list of its own until it is counted."""
 
-import os
-import socket
-import time
-from uuid import uuid4
-
-import structlog
-
-from lastro.core.errors import Busy
+from lastro.core.queue.lists import ListQueue
+from lastro.core.streams import Message
 from lastro.core.worker import Run
-from lastro.pix.engine.fifo import Hand
+from lastro.core.worker.consume import Worker
+from lastro.pix.engine.fifo import count
 from lastro.pix.engine.pix import Pix
 
-EMPTY_SECONDS = 0.02
-
-log = structlog.get_logger()
+TURNS = 4
+"""Looks for silent consumers in one idle threshold."""
 
 
 async def count_list(pix: Pix, run: Run) -> None:
-    """Until told to stop; what is in the hand then is counted first."""
-    hand = Hand(pix, f"{socket.gethostname()}_{os.getpid()}_{uuid4().hex[:6]}")
-    look_at = 0.0
-    while not run.stopping.is_set():
-        messages: list[bytes] = []
-        try:
-            messages = await hand.take()
-            if messages:
-                await hand.count(messages)
-            if time.monotonic() >= look_at:
-                look_at = time.monotonic() + pix.settings.idle_threshold_ms / 4_000
-                await hand.take_over()
-        except Busy as busy:
-            log.warning("pix.waits", reason=str(busy))
-        if not messages:
-            await run.pause(EMPTY_SECONDS)
+    """Until told to stop; what is in hand then is counted first."""
+    idle_seconds = pix.settings.idle_threshold_ms / 1000
+
+    async def handle(messages: list[Message]) -> None:
+        await count(pix, [message.fields.get(b"body", b"") for message in messages])
+
+    worker = Worker.batches(
+        ListQueue(run.hub, pix.keys.payments),
+        handle,
+        size=pix.settings.read_count,
+        lease_seconds=idle_seconds,
+        turn_seconds=min(1.0, idle_seconds / TURNS),
+    )
+    await worker.run(run)

@@ -5,6 +5,6 @@
 --   flags   allow-oom
 local finished = 0
 for _, member in ipairs(ARGV) do
-  finished = finished + redis.call("LREM", KEYS[1], 1, member)
+  finished = finished + redis.call("LREM", KEYS[1], -1, member) -- from the oldest end
 end
 return finished

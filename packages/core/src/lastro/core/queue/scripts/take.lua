@@ -1,5 +1,5 @@
 -- Take messages in hand. A first and second delivery count here; later ones when `start` is called.
---   KEYS[1] queue      list of packed messages, oldest right
+--   KEYS[1] queue      list of packed messages, or of what other programs push; oldest right
 --   KEYS[2] taken      list, what this consumer has in hand
 --   KEYS[3] consumers  sorted set, name by end of its lease in ms
 --   ARGV[1] consumer
@@ -9,12 +9,14 @@
 --   returns {{member, id, handed out so far, first_ms, deliveries before, {fields}}...}
 --   flags   allow-oom
 -- @include "clock.lua"
+-- @include "opened.lua"
 local queue, taken, consumers, count_max = KEYS[1], KEYS[2], KEYS[3], tonumber(ARGV[3])
-redis.call("ZADD", consumers, clock_ms() + ARGV[2], ARGV[1])
+local now_ms = clock_ms()
+redis.call("ZADD", consumers, now_ms + ARGV[2], ARGV[1])
 local found = {}
 
 local function look(member)
-  local packed = cmsgpack.unpack(member)
+  local packed = opened(member, now_ms)
   local handed_out = tonumber(packed[2])
   if handed_out < 2 then
     packed[2] = tostring(handed_out + 1)

@@ -7,11 +7,13 @@
 --   returns {lag, pending, delayed, dead, age of the oldest in the list in ms, {names of consumers}}
 --   flags   allow-oom
 -- @include "clock.lua"
+-- @include "opened.lua"
 local queue, delayed, dead = KEYS[1], KEYS[2], KEYS[3]
 local pending = 0
 for at = 5, #KEYS do
   pending = pending + redis.call("LLEN", KEYS[at])
 end
 local oldest = redis.call("LINDEX", queue, -1)
-local age_ms = oldest and math.max(0, clock_ms() - tonumber(cmsgpack.unpack(oldest)[3])) or 0
+local now_ms = clock_ms()
+local age_ms = oldest and math.max(0, now_ms - tonumber(opened(oldest, now_ms)[3])) or 0
 return { redis.call("LLEN", queue), pending, redis.call("ZCARD", delayed), redis.call("XLEN", dead), age_ms, redis.call("ZRANGE", KEYS[4], 0, -1) }

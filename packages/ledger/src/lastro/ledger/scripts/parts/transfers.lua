@@ -4,17 +4,22 @@
 -- @include "parts/commit.lua"
 -- @include "parts/faces.lua"
 
-local function create_transfers(data, single)
+-- `going_on`: these are the rest of a request, records whose slots follow the last ones given.
+local function create_transfers(data, single, options, going_on)
   local as_json, fault, notes = false, nil, nil
-  if #data % 128 ~= 0 or #data > EVENTS_MAX * 128 or (byte(data, 120) or 0) > 1 or single and #data ~= 128 or ARGV[3] then
+  if not going_on and (#data % 128 ~= 0 or #data > EVENTS_MAX * 128 or (byte(data, 120) or 0) > 1
+    or single and #data ~= 128 or ARGV[3]) then
     data, as_json, fault, notes = json_face().read_events(data, "transfer", single)
     if fault then
       return redis.error_reply(fault)
     end
   end
-  local count, options = #data / 128, tonumber(ARGV[2] or 0)
+  local count = #data / 128
 -- @include "parts/transfer_prefetch.lua"
 -- @include "parts/state.lua"
+  if going_on then
+    slot_low, slot_high = last_low, last_high
+  end
   local after = options % 2 == 1 and {} or nil
   local plain = floor(options / 2) % 2 == 0 -- not in a chain, nor among imports
 -- @include "parts/transfer_store.lua"

@@ -2,83 +2,16 @@
 
 import os
 import signal
-import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import IO
 
 import httpx
 
 from lastro.core.local import adopt
-from lastro.core.testing import free_port
+from lastro.core.testing.engine import READY_SECONDS, running, start, until
 
 BACK_SECONDS = 1.0
-READY_SECONDS = 20.0
-
-
-def until(what: Callable[[], object], seconds: float, said: str) -> None:
-    """Look until it is so; a plain loop, because these tests watch processes and have no event loop."""
-    deadline = time.monotonic() + seconds
-    while not what():
-        assert time.monotonic() < deadline, said
-        time.sleep(0.01)
-
-
-def parts_of(pid: int) -> dict[str, int]:
-    """Name → pid of the processes that the engine runs."""
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    found = {}
-    for child in children:
-        with suppress(FileNotFoundError):
-            found[Path(f"/proc/{child}/comm").read_text().strip()] = int(child)
-    return found
-
-
-class Engine:
-    """A running ``lastro up``."""
-
-    def __init__(self, folder: Path, *words: str, **variables: str) -> None:
-        self.folder = folder
-        self.port = free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
-        self.log = folder / "up.log"
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(("LASTRO_", "REDIS_"))}
-        environment = {**kept, "LASTRO_DATA_DIR": str(folder), "LASTRO_HTTP_PORT": str(self.port), **variables}
-        with self.log.open("ab") as log:
-            self.process = start("up", *words, environment=environment, log=log)
-
-    def ready(self) -> bool:
-        with suppress(httpx.HTTPError):
-            return httpx.get(f"{self.url}/readyz", timeout=1).status_code == 200
-        assert self.process.poll() is None, self.log.read_text()
-        return False
-
-    def parts(self) -> dict[str, int]:
-        return parts_of(self.process.pid)
-
-
-def start(*words: str, environment: dict[str, str], log: IO[bytes]) -> "subprocess.Popen[bytes]":
-    return subprocess.Popen(
-        [str(Path(sys.executable).parent / "lastro"), *words],
-        env=environment, stdout=log, stderr=log, start_new_session=True,
-    )  # fmt: skip
-
-
-@contextmanager
-def running(*words: str, **variables: str) -> Iterator[Engine]:
-    with TemporaryDirectory(prefix="lastro-") as folder:
-        engine = Engine(Path(folder), *words, **variables)
-        try:
-            until(engine.ready, READY_SECONDS, "the engine did not come up")
-            yield engine
-        finally:
-            if engine.process.poll() is None:
-                engine.process.terminate()
-            engine.process.wait(30)
 
 
 def test_every_process_that_is_killed_is_back_within_a_second_and_all_adds_up() -> None:

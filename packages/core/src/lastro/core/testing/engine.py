@@ -1,0 +1,84 @@
+"""A whole engine as a process of its own, for tests that see it from outside."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import IO
+
+import httpx
+
+from lastro.core.testing import free_port
+
+READY_SECONDS = 20.0
+STOP_SECONDS = 30.0
+LOOK_SECONDS = 0.01
+
+
+def until(what: Callable[[], object], seconds: float, said: str) -> None:
+    """Look until it is so; a plain loop, for tests that watch processes and have no event loop."""
+    deadline = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < deadline, said
+        time.sleep(LOOK_SECONDS)
+
+
+def parts_of(pid: int) -> dict[str, int]:
+    """Name → pid of the processes that the engine runs."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    found = {}
+    for child in children:
+        with suppress(FileNotFoundError):
+            found[Path(f"/proc/{child}/comm").read_text().strip()] = int(child)
+    return found
+
+
+class Engine:
+    """A running ``lastro up``."""
+
+    def __init__(self, folder: Path, *words: str, **variables: str) -> None:
+        self.folder = folder
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.log = folder / "up.log"
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("LASTRO_", "REDIS_"))}
+        environment = {**kept, "LASTRO_DATA_DIR": str(folder), "LASTRO_HTTP_PORT": str(self.port), **variables}
+        with self.log.open("ab") as log:
+            self.process = start("up", *words, environment=environment, log=log)
+
+    def ready(self) -> bool:
+        """It answers; fails with what the engine said when it ended."""
+        with suppress(httpx.HTTPError):
+            return httpx.get(f"{self.url}/readyz", timeout=1).is_success
+        assert self.process.poll() is None, self.log.read_text()
+        return False
+
+    def parts(self) -> dict[str, int]:
+        """Name → pid of its processes."""
+        return parts_of(self.process.pid)
+
+
+def start(*words: str, environment: dict[str, str], log: IO[bytes]) -> "subprocess.Popen[bytes]":
+    """Start a ``lastro`` command."""
+    return subprocess.Popen(  # noqa: S603  # our own
+        [str(Path(sys.executable).parent / "lastro"), *words],
+        env=environment, stdout=log, stderr=log, start_new_session=True,
+    )  # fmt: skip
+
+
+@contextmanager
+def running(*words: str, **variables: str) -> Iterator[Engine]:
+    """``lastro up`` with these words and variables, ready; stopped at the end."""
+    with TemporaryDirectory(prefix="lastro-") as folder:
+        engine = Engine(Path(folder), *words, **variables)
+        try:
+            until(engine.ready, READY_SECONDS, "the engine did not come up")
+            yield engine
+        finally:
+            if engine.process.poll() is None:
+                engine.process.terminate()
+            engine.process.wait(STOP_SECONDS)

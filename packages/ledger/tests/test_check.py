@@ -1,0 +1,105 @@
+"""`lastro ledger check` finds each kind of planted corruption, names the account, and is right while traffic runs."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from lastro.core.redis import Hub
+from lastro.ledger import keys
+from lastro.ledger.engine import Ledger
+from lastro.ledger.engine.check import check
+from lastro.ledger.model.codes import AccountFlag, TransferFlag
+from lastro.ledger.model.ids import new_id
+from lastro.ledger.model.records import Account, Transfer
+from lastro.ledger.settings import LedgerSettings
+
+pytestmark = pytest.mark.anyio
+
+Plant = Callable[[Any], Awaitable[object]]
+
+
+def paying(debit: int = 1, credit: int = 2, **changes: Any) -> Transfer:
+    return Transfer(
+        **{"id": new_id(), "debit_account_id": debit, "credit_account_id": credit, "amount": 7, "ledger": 1, "code": 1}
+        | changes
+    )
+
+
+@pytest.fixture
+async def ledger(hub: Hub) -> Ledger:
+    """Twenty transfers from 1 to 2, which keeps its history, and a few back."""
+    made = Ledger(hub, LedgerSettings())
+    await made.create_accounts(
+        [Account(id=n, ledger=1, code=1, flags=AccountFlag.HISTORY if n == 2 else 0) for n in (1, 2, 3)]
+    )
+    pending = paying(flags=TransferFlag.PENDING)
+    await made.create_transfers([*(paying() for _ in range(20)), pending, paying(2, 1), paying(2, 3)])
+    await made.create_transfer(made.posting(pending.id, new_id(), 3))
+    return made
+
+
+def account(number: int) -> bytes:
+    return keys.account("main", number)
+
+
+async def lose_a_row(redis: Any) -> None:
+    places = await redis.hkeys(keys.history(account(2)))
+    await redis.hdel(keys.history(account(2)), places[3])
+
+
+async def change_a_row(redis: Any) -> None:
+    (place, row), *_rest = (await redis.hgetall(keys.history(account(2)))).items()
+    await redis.hset(keys.history(account(2)), place, bytes([row[0] ^ 1]) + row[1:])
+
+
+async def lose_waiting_entries(redis: Any) -> None:
+    """Forty-two bytes at most wait in the account: cut the last six off."""
+    value = await redis.get(account(1))
+    await redis.set(account(1), bytes([value[0] - 6]) + value[1 : value[0] - 5] + value[value[0] + 1 :])
+
+
+LOG = keys.log("main", "transfers", 0).encode()
+DEBITS, CREDITS = keys.index(account(1), "debits", 0), keys.index(account(2), "credits", 0)
+PLANTED: list[tuple[Plant, str]] = [
+    (lambda redis: redis.setrange(DEBITS, 6, b"\x09"), "account 1: its index of debits is not the list of its"),
+    (lambda redis: redis.set(CREDITS, b"123456"), "account 2: its index of credits has"),
+    (lambda redis: redis.delete(CREDITS), "account 2: its index of credits has"),
+    (lose_waiting_entries, "account 1: its index of debits has 21 entries, its transfers make 22"),
+    (lose_a_row, "account 2: its balance history has 23 rows, its transfers make 24"),
+    (change_a_row, "account 2: a row of its balance history is not what its transfers make"),
+    (lambda redis: redis.delete(account(3)), "account 3: is not there"),
+    (lambda redis: redis.setrange(LOG, 48, b"\x08"), "account 1: debits_posted is 143, its transfers make 144"),
+    (lambda redis: redis.setrange(LOG, 5 * 128 + 120, bytes(8)), "has timestamp 0, after"),
+]
+
+
+@pytest.mark.parametrize(("plant", "says"), PLANTED)
+async def test_each_planted_corruption_is_found_and_named(ledger: Ledger, plant: Plant, says: str) -> None:
+    assert await check(ledger) == []
+    await plant(ledger.hub.write)
+    findings = await check(ledger)
+    assert any(says in finding for finding in findings), findings
+
+
+async def test_a_check_under_traffic_finds_nothing(ledger: Ledger) -> None:
+    """Accounts are compared at the transfer that they were read after."""
+    stop = asyncio.Event()
+
+    async def traffic() -> None:
+        while not stop.is_set():
+            held = paying(flags=TransferFlag.PENDING, timeout=1)
+            await ledger.create_transfers([*(paying(2, 3) for _ in range(50)), held])
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(traffic())
+        for _ in range(5):
+            assert await check(ledger) == []
+        stop.set()
+
+
+async def test_its_progress_is_told(ledger: Ledger) -> None:
+    told: list[tuple[int, int]] = []
+    await check(ledger, lambda done, total: told.append((done, total)))
+    assert told == [(24, 24)]

@@ -1,0 +1,111 @@
+"""What Pix settles and what the processors charge stands in the ledger, whoever was killed on the way."""
+
+import json
+import os
+import secrets
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from uuid import uuid4
+
+import httpx
+import pytest
+
+from lastro.core.testing import free_port
+from lastro.core.testing.engine import Engine, running, until
+from lastro.ledger.model.ids import named_id
+from lastro.pix.model.ids import make_end_to_end_id
+
+PAYER, PAYEE = "99990001", "99990002"
+WAIT_SECONDS = 20.0
+
+
+@pytest.fixture(scope="module")
+def engine() -> Iterator[Engine]:
+    """The engine, and two processors that charge."""
+    ports = free_port(), free_port()
+    urls = {
+        f"LASTRO_PAYMENTS_PROCESSOR_{name}_URL": f"http://127.0.0.1:{port}"
+        for name, port in zip(("DEFAULT", "FALLBACK"), ports, strict=True)
+    }
+    lastro = str(Path(sys.executable).parent / "lastro")
+    processors = [subprocess.Popen([lastro, "payments", "processor", "--port", str(port)]) for port in ports]
+    with running(**urls) as found:
+        yield found
+    for processor in processors:
+        processor.terminate()
+        processor.wait(20)
+
+
+def account(engine: Engine, name: str) -> dict[str, int]:
+    """An account of the ledger by the name that posting gives it; zeros while there is none."""
+    answer = httpx.get(f"{engine.url}/ledger/accounts/{named_id(name)}")
+    sides = ("debits_pending", "debits_posted", "credits_pending", "credits_posted")
+    return {side: int(answer.json()[side]) if answer.is_success else 0 for side in sides}
+
+
+def check(engine: Engine) -> dict[str, list[str]]:
+    """What ``lastro check`` finds while everything runs."""
+    lastro = str(Path(sys.executable).parent / "lastro")
+    environment = {**os.environ, "LASTRO_DATA_DIR": str(engine.folder)}
+    told = subprocess.run([lastro, "check", "--json"], env=environment, capture_output=True, text=True, check=False)
+    found: dict[str, list[str]] = json.loads(told.stdout)
+    return found
+
+
+def paid(engine: Engine, centavos: int) -> str:
+    """A Pix that the payer sent and the receiver was asked about."""
+    name = make_end_to_end_id(PAYER, datetime.now(UTC), secrets.token_hex(8)[:11])
+    body = {"end_to_end_id": name, "payer": PAYER, "payee": PAYEE, "amount": f"{centavos // 100}.{centavos % 100:02}"}
+    assert httpx.post(f"{engine.url}/pix/payments", json=body).status_code == 202
+    return name
+
+
+def answered(engine: Engine, name: str, status: str, reason: str = "") -> None:
+    """What the receiver says."""
+    body = {"end_to_end_id": name, "payee": PAYEE, "status": status, "reason": reason}
+    assert httpx.post(f"{engine.url}/pix/answers", json=body).status_code == 202
+
+
+def test_a_pix_is_held_in_the_books_then_posted_or_released(engine: Engine) -> None:
+    for bank, cents in ((PAYER, 100_000), (PAYEE, 0)):
+        given = httpx.post(
+            f"{engine.url}/pix/participants/{bank}/funding", json={"id": "opening", "amount_cents": cents}
+        )
+        assert given.is_success, given.text
+    kept, refused = paid(engine, 1_250), paid(engine, 700)
+    until(lambda: account(engine, f"pix:{PAYER}")["debits_pending"] == 1_950, WAIT_SECONDS, "nothing is held")
+    answered(engine, kept, "ACSP")
+    answered(engine, refused, "RJCT", "AC03")
+    until(lambda: account(engine, f"pix:{PAYER}")["debits_pending"] == 0, WAIT_SECONDS, "something is held still")
+    assert account(engine, f"pix:{PAYER}")["debits_posted"] == 1_250
+    assert account(engine, f"pix:{PAYEE}")["credits_posted"] == 1_250
+    assert not any(check(engine).values())
+
+
+def test_a_payment_and_the_processors_fee_are_in_the_books(engine: Engine) -> None:
+    for cents in (1_000, 2_000, 3_000):
+        body = f'{{"correlationId": "{uuid4()}", "amount": {cents // 100}.00}}'
+        headers = {"content-type": "application/json"}
+        assert httpx.post(f"{engine.url}/payments", content=body, headers=headers).status_code == 201
+    until(lambda: account(engine, "pay:received")["credits_posted"] == 6_000, WAIT_SECONDS, "it is not posted")
+    until(lambda: account(engine, "pay:fees")["debits_posted"] == 300, WAIT_SECONDS, "the fee is not posted")
+    assert not any(check(engine).values())
+
+
+def test_what_was_moved_while_the_poster_was_killed_again_and_again_is_posted_once(engine: Engine) -> None:
+    before = account(engine, f"pix:{PAYEE}")["credits_posted"]
+    names = []
+    for at in range(100):
+        names.append(paid(engine, 10))
+        if at % 20 == 0:
+            with suppress(KeyError):  # it is just being started again
+                os.kill(engine.parts()["ledger.work"], signal.SIGKILL)
+    for name in names:
+        answered(engine, name, "ACSP")
+    until(lambda: account(engine, f"pix:{PAYEE}")["credits_posted"] == before + 1_000, WAIT_SECONDS, "not all posted")
+    assert not any(check(engine).values())
