@@ -4,7 +4,7 @@ What is wrong is named by its EndToEndId where one is concerned, by its particip
 """
 
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -70,25 +70,34 @@ Told = tuple[str, str, str]  # backend, id, what: the place of a message
 Said = dict[Told, list[int]]
 
 
-async def reconcile(pix: Pix) -> Report:
-    """Look at everything. Under traffic only what is wrong in two looks is a finding; sums wait for a quiet one."""
-    report = await _look(pix)
+async def reconcile(pix: Pix, told: Callable[[int, int], None] = lambda _done, _total: None) -> Report:
+    """Look at everything. Under traffic only what is wrong in two looks is a finding; sums wait for a quiet one.
+
+    ``told`` hears how many records were read, and at most how many there are.
+    """
+    report = await _look(pix, told)
     before = report.findings
     for _ in range(TRIES - 1):
         if report.sums_checked and not before:
             break
-        report = await _look(pix)
+        report = await _look(pix, told)
         found, report.findings = report.findings, sorted(set(before) & set(report.findings))
         before = found
     return report
 
 
-async def _look(pix: Pix) -> Report:
+async def _look(pix: Pix, told: Callable[[int, int], None]) -> Report:
     before = await _stamp(pix)
     report, sums = Report(), _Sums()
     now = await pix.now_ms()
-    lines = [record async for record in _records(pix)]
+    lines: list[Record] = []
+    at_most = int(await pix.read.hget(pix.keys.counters, "accepted") or 0)
+    async for record in _records(pix):
+        lines.append(record)
+        if len(lines) % PAGE == 0:
+            told(len(lines), max(at_most, len(lines)))
     report.records = len(lines)
+    told(report.records, report.records)
     said = await _messages(pix)
     report.messages = sum(map(len, said.values()))
     fresh_ms = now - pix.settings.retention_ms + 1_000
