@@ -43,7 +43,7 @@ async def retain(run: Run) -> None:
 
 
 async def check(hub: Hub, told: Callable[[int, int], None] = lambda _done, _total: None) -> list[str]:
-    """What of the ledger does not add up: the face for a check over all domains; ``told`` hears of every page."""
+    """What of the ledger does not add up: the face for a check over all domains."""
     return await recompute(Ledger(hub, LedgerSettings.read()), told)
 
 
