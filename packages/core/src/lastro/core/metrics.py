@@ -62,7 +62,7 @@ class Metric(Generic[Instrument]):
         return child
 
     def tally(self, **labels: str) -> "Tally":
-        """For a hot path, the child for these label values: a counter's sum, a gauge's last value, a histogram's all."""
+        """For a hot path, the child for these label values: a counter's sum, a gauge's last, a histogram's all."""
         child: Any = self.of(**labels)
         match self.kind:
             case "counter":
