@@ -14,7 +14,7 @@ from lastro.coupons.errors import DatabaseAway
 
 from . import Database
 
-HEAD = "0001"
+HEAD = "0002"
 ONE_AT_A_TIME = 0x4C617374  # "Last": the advisory lock that migrating processes take
 
 
