@@ -64,7 +64,6 @@ def test_the_rest_starts_serves_and_adds_up_without(house: Path, without: str, t
         engine.terminate()
         said = engine.stdout.read()
         assert engine.wait(30) == 0, said
-    passes(house, "packages/core/tests/test_cli.py")
 
 
 @pytest.mark.slow

@@ -8,6 +8,7 @@ import pytest
 from lastro.core.redis import Hub
 from lastro.core.testing import wait_for
 from lastro.payments.engine import Payments
+from lastro.payments.engine.panel import panel
 from lastro.payments.errors import NotDead, UnknownPayment
 from lastro.payments.model import Claim, Health, Totals
 from lastro.payments.settings import PaymentsSettings
@@ -99,6 +100,17 @@ async def test_a_buried_payment_waits_for_an_operator_with_its_reason(payments: 
         await payments.retry(str(uuid4()))
 
 
+async def test_a_panel_shows_what_waits_flies_was_charged_and_died(payments: Payments) -> None:
+    await payments.commit(await claimed(payments, 500))
+    await payments.bury(await claimed(payments), "400")
+    await claimed(payments)
+    await payments.accept(str(uuid4()), 5)
+    await payments.publish_health("fallback", Health(failing=True, delay_ms=100))
+    told = await panel(payments.hub)
+    assert (told.done, told.cents, told.backlog, told.dead) == (1, 500, 2, 1)
+    assert told.problems == ("the fallback processor says that it fails", "1 dead payments: lastro payments dead")
+
+
 async def test_without_a_lease_nothing_is_claimed(hub: Hub) -> None:
     payments = Payments(hub, PaymentsSettings())
     await payments.accept(str(uuid4()), 1)
@@ -121,8 +133,9 @@ async def test_what_a_dead_owner_had_in_flight_is_taken_over_as_unknown_at_its_p
 
 async def test_one_process_of_all_may_ask_for_health_in_an_interval(payments: Payments) -> None:
     other = Payments(payments.hub, payments.settings)
-    assert [await engine.may_poll("default") for engine in (payments, other, payments)] == [True, False, False]
-    assert await other.may_poll("fallback")
+    assert await payments.take_poll("default") == 0
+    assert all([4_000 < await engine.take_poll("default") <= 5_100 for engine in (payments, other, payments)])
+    assert await other.take_poll("fallback") == 0
     await payments.publish_health("default", Health(failing=True, delay_ms=100))
     assert (await other.health())["default"] == Health(failing=True, delay_ms=100)
 

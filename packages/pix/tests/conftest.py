@@ -16,8 +16,9 @@ from lastro.core.redis import Hub
 from lastro.core.settings import Settings
 from lastro.core.worker import Run
 from lastro.pix.engine import accounts, orders
+from lastro.pix.engine.findings import Finding
 from lastro.pix.engine.pix import Pix
-from lastro.pix.engine.reconcile import Finding, reconcile
+from lastro.pix.engine.reconcile import reconcile
 from lastro.pix.model.ids import make_end_to_end_id, make_rtr_id
 from lastro.pix.model.payment import Answer, Payment, Return
 from lastro.pix.model.record import Record

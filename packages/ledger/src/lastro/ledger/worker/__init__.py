@@ -1,6 +1,6 @@
 """The ledger's background work: what is over is released, what nobody needs any more is dropped."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import structlog
 
@@ -42,9 +42,9 @@ async def retain(run: Run) -> None:
             log.warning("retain.postponed", reason=str(busy))
 
 
-async def check(hub: Hub) -> list[str]:
+async def check(hub: Hub, told: Callable[[int, int], None] = lambda _done, _total: None) -> list[str]:
     """What of the ledger does not add up: the face for a check over all domains."""
-    return await recompute(Ledger(hub, LedgerSettings.read()))
+    return await recompute(Ledger(hub, LedgerSettings.read()), told)
 
 
 async def totals(hub: Hub) -> Mapping[str, Mapping[str, tuple[int, int]]]:

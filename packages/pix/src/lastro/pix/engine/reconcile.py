@@ -6,7 +6,7 @@ What is wrong is named by its EndToEndId where one is concerned, by its particip
 from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
@@ -16,32 +16,13 @@ from lastro.core.money import decimal
 from lastro.pix.model.record import Record
 
 from .accounts import accounts
+from .deadlines import read_records
+from .findings import Finding, Kind
 from .pix import Pix
+from .responses import Responses, Told
 
 PAGE = 1_000
 TRIES = 3
-Kind = Literal[
-    "missing_response",
-    "extra_response",
-    "wrong_amount",
-    "orphan_hold",
-    "stuck_pending",
-    "skewed_counter",
-    "wrong_balance",
-    "over_returned",
-]
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class Finding:
-    """One thing that does not add up, and where."""
-
-    kind: Kind
-    id: str
-    detail: str
-
-    def __str__(self) -> str:
-        return f"{self.kind} {self.id}: {self.detail}"
 
 
 @dataclass(slots=True)
@@ -66,44 +47,60 @@ class _Sums:
     returned: Counter[str] = field(default_factory=Counter)
 
 
-Told = tuple[str, str, str]  # backend, id, what: the place of a message
-Said = dict[Told, list[int]]
+async def reconcile(pix: Pix, told: Told = lambda _done, _total: None) -> Report:
+    """Look at everything. Under traffic only what is wrong in two looks is a finding; sums wait for a quiet one.
 
-
-async def reconcile(pix: Pix) -> Report:
-    """Look at everything. Under traffic only what is wrong in two looks is a finding; sums wait for a quiet one."""
-    report = await _look(pix)
+    ``told`` hears how many records and messages were looked at, and how many there are.
+    """
+    report = await _look(pix, told)
     before = report.findings
     for _ in range(TRIES - 1):
         if report.sums_checked and not before:
             break
-        report = await _look(pix)
+        report = await _look(pix, told)
         found, report.findings = report.findings, sorted(set(before) & set(report.findings))
         before = found
     return report
 
 
-async def _look(pix: Pix) -> Report:
+async def _look(pix: Pix, told: Told) -> Report:
     before = await _stamp(pix)
-    report, sums = Report(), _Sums()
-    now = await pix.now_ms()
-    lines = [record async for record in _records(pix)]
-    report.records = len(lines)
-    said = await _messages(pix)
-    report.messages = sum(map(len, said.values()))
-    fresh_ms = now - pix.settings.retention_ms + 1_000
-    expected = _expected(pix, lines, sums)
-    final_ms = {record.id: record.final_ms or record.received_ms for record in lines}
-    report.findings += _compare(expected, said, fresh_ms, final_ms)
-    report.findings += await _holds(pix, lines)
+    report, sums, held = Report(), _Sums(), list[str]()
+    responses = Responses(pix, await pix.now_ms())
+    total = await _size(pix)
+    async for record in _records(pix):
+        report.records += 1
+        if record.letter == "A":
+            held.append(record.id)
+        if not record.archived:
+            _add(sums, record)
+        responses.expect(record)
+        if report.records % PAGE == 0:
+            told(report.records, max(total, report.records))
+    await responses.hear()
+    report.messages = responses.messages
+    told(total, total)
+    quiet = before == await _stamp(pix)
+    report.findings += await responses.findings(lambda: _records(pix), quiet=quiet)
+    report.findings += await _holds(pix, held)
     report.findings += await _stuck(pix)
-    report.findings += await _returns(pix, lines, sums)
+    report.findings += await _returns(pix, sums)
     differences = [*await _balances(pix, sums), *await _counters(pix, sums)]
     report.sums_checked = before == await _stamp(pix)
     if report.sums_checked:
         report.findings += differences
     report.findings.sort()
     return report
+
+
+async def _size(pix: Pix) -> int:
+    """Records and messages there are."""
+    async with pix.read.pipeline(transaction=False) as pipe:
+        for minute in await pix.read.zrange(pix.keys.minutes, 0, -1):
+            pipe.hlen(pix.keys.records(minute.decode()))
+        for outbox in await pix.read.smembers(pix.keys.backends):
+            pipe.xlen(outbox)
+        return sum(await pipe.execute()) if len(pipe) else 0
 
 
 async def _stamp(pix: Pix) -> Any:
@@ -113,42 +110,15 @@ async def _stamp(pix: Pix) -> Any:
 
 async def _records(pix: Pix) -> AsyncIterator[Record]:
     for minute in await pix.read.zrange(pix.keys.minutes, 0, -1):
-        async for name, line in pix.read.hscan_iter(pix.keys.records(minute.decode()), count=PAGE):
-            if name:
-                yield Record.parse(name.decode(), line.decode())
-
-
-async def _messages(pix: Pix) -> Said:
-    said: Said = {}
-    for outbox in await pix.read.smembers(pix.keys.backends):
-        backend = pix.keys.backend_of(outbox.decode())
-        after = "-"
-        while page := await pix.read.xrange(outbox, min=after, count=PAGE):
-            for _, fields in page:
-                place, cents = _place(backend, fields)
-                said.setdefault(place, []).append(cents)
-            after = f"({page[-1][0].decode()}"
-    return said
-
-
-def _place(backend: str, fields: dict[bytes, bytes]) -> tuple[Told, int]:
-    if b"transaction_id" in fields:
-        whole, _, part = fields[b"processed_amount"].decode().partition(".")
-        cents = int(whole or 0) * 100 + int(part.ljust(2, "0") or 0)
-        return (backend, fields[b"transaction_id"].decode(), "confirmed"), cents
-    what = fields[b"status"].decode() if fields[b"message"] == b"pacs.002" else fields[b"message"].decode()
-    return (backend, fields[b"id"].decode(), what), int(fields[b"amount_cents"])
-
-
-def _expected(pix: Pix, lines: list[Record], sums: _Sums) -> dict[Told, list[tuple[str, int]]]:
-    """Place → the id and centavos of each message that must be there."""
-    expected: dict[Told, list[tuple[str, int]]] = {}
-    for record in lines:
-        if not record.archived:
-            _add(sums, record)
-        for place in _due(record, told=pix.settings.mode == "stream"):
-            expected.setdefault(place, []).append((record.id, record.cents))
-    return expected
+        key = pix.keys.records(minute.decode())
+        line, cursor = pix.hub.line(pix.hub.place(key)), b"0"
+        while True:
+            ((cursor, page),) = await line.send([("HSCAN", key, cursor, "COUNT", PAGE)])
+            for name, text in zip(page[::2], page[1::2], strict=True):
+                if name:
+                    yield Record.parse(name.decode(), text.decode())
+            if cursor == b"0":
+                break
 
 
 def _add(sums: _Sums, record: Record) -> None:
@@ -166,61 +136,19 @@ def _add(sums: _Sums, record: Record) -> None:
         sums.cents += record.cents
 
 
-def _due(record: Record, *, told: bool) -> list[Told]:
-    if record.is_original:
-        return [(record.payee, record.id.partition("@")[0], "confirmed")] if told else []
-    if record.is_return:
-        return [(record.payer, record.id, "ACSC"), (record.payee, record.id, "pacs.004")]
-    asked = (record.payee, record.id, "pacs.008")
-    match record.letter.upper():
-        case "S":
-            return [asked, (record.payer, record.id, "ACSC"), (record.payee, record.id, "ACCC")]
-        case "A":
-            return [asked]
-        case "R" if record.by == "spi":
-            return [] if record.code == "RC09" else [(record.payer, record.id, "RJCT")]
-        case _:
-            return [asked, (record.payer, record.id, "RJCT"), (record.payee, record.id, "RJCT")]
-
-
-def _compare(
-    expected: dict[Told, list[tuple[str, int]]], said: Said, fresh_ms: int, final_ms: dict[str, int]
-) -> list[Finding]:
-    findings: list[Finding] = []
-    for place, wanted in expected.items():
-        backend, _, what = place
-        found = Counter(said.pop(place, []))
-        unmatched = []
-        for payment_id, cents in wanted:
-            if found[cents] > 0:
-                found[cents] -= 1
-            else:
-                unmatched.append((payment_id, cents))
-        left = list(found.elements())
-        for payment_id, cents in unmatched:
-            if left:
-                detail = f"{what} to {backend} says {decimal(left.pop())}, the record {decimal(cents)}"
-                findings.append(Finding("wrong_amount", payment_id, detail))
-            elif final_ms[payment_id] > fresh_ms:
-                findings.append(Finding("missing_response", payment_id, f"no {what} for {backend}"))
-        for cents in left:
-            detail = f"one {what} of {decimal(cents)} too many for {backend}"
-            findings.append(Finding("extra_response", wanted[0][0], detail))
-    for (backend, payment_id, what), sizes in said.items():
-        findings.append(
-            Finding("extra_response", payment_id, f"{len(sizes)} {what} for {backend}, and no such payment")
-        )
-    return findings
-
-
-async def _holds(pix: Pix, lines: list[Record]) -> list[Finding]:
+async def _holds(pix: Pix, held: list[str]) -> list[Finding]:
     """Every hold ends: its payment is on the wheel of deadlines, which any worker sweeps."""
     members = await pix.read.zrange(pix.keys.deadlines, 0, -1)
     swept = {name for member in members for name in member.decode().split(" ")}
+    orphans = [
+        record
+        for start in range(0, len(held), PAGE)
+        for record in await read_records(pix, [name for name in held[start : start + PAGE] if name not in swept])
+    ]
     return [
         Finding("orphan_hold", record.id, "its funds are held and no deadline will free them")
-        for record in lines
-        if record.letter == "A" and record.id not in swept
+        for record in orphans
+        if record.letter == "A"  # else it came to its end meanwhile
     ]
 
 
@@ -259,8 +187,8 @@ async def _named(pix: Pix, source: Key, entry: bytes) -> str:
     return str(known.decode(errors="replace"))
 
 
-async def _returns(pix: Pix, lines: list[Record], sums: _Sums) -> list[Finding]:
-    paid = {record.id: record.cents for record in lines}
+async def _returns(pix: Pix, sums: _Sums) -> list[Finding]:
+    paid = {record.id: record.cents for record in await read_records(pix, list(sums.returned))}
     findings = []
     for original, cents in sums.returned.items():
         counted = int(await pix.read.hget(pix.keys.returned(original), "cents") or 0)
