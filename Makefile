@@ -5,7 +5,7 @@ READY := .venv/ready
 PACKAGES := core ledger pix payments coupons
 LOCK_FLAGS := --universal --generate-hashes --no-emit-index-url --no-header --no-annotate --python-version 3.11 --quiet
 
-.PHONY: help setup run demo test test-all check bench lock clean
+.PHONY: help setup run demo test test-all check bench screenshots lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -27,6 +27,8 @@ check: $(READY) ## format, lint, types, import contracts, house tests
 	@$(BIN)/pytest tests/test_house.py
 bench: $(READY) ## benchmarks beside their floors; D=core for one
 	@$(BIN)/python benchmarks $(D)
+screenshots: $(READY) ## the README's pictures, from a running engine (needs a Chromium)
+	@$(BIN)/python docs/screenshots.py
 lock: ## renew the pinned versions (needs uv: make setup)
 	$(BIN)/uv pip compile pyproject.toml --group dev --all-extras $(LOCK_FLAGS) $(addprefix --no-emit-package lastro-,$(PACKAGES)) --upgrade -o requirements.lock
 	echo uv | $(BIN)/uv pip compile - --constraint requirements.lock $(LOCK_FLAGS) -o requirements-uv.lock

@@ -6,13 +6,19 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TypeAlias
 
+import httpx
 import pytest
+from fastapi import FastAPI
 from pydantic import SecretStr
 
+from lastro.core import local
+from lastro.core.app import create_app
+from lastro.core.plugins import installed
 from lastro.core.redis import Hub
 from lastro.core.settings import Settings
 from lastro.core.testing import wait_for
 from lastro.core.testing.postgres import Database
+from lastro.core.testing.web import served
 from lastro.core.worker import Run
 from lastro.coupons.engine import Coupons, events
 from lastro.coupons.engine.database import migrate
@@ -55,6 +61,22 @@ async def here(
     await asyncio.to_thread(migrate.upgrade, engine.database)
     yield engine
     await engine.aclose()
+
+
+@pytest.fixture
+def app(coupons: Coupons, server: local.Server, monkeypatch: pytest.MonkeyPatch) -> FastAPI:
+    monkeypatch.setenv("LASTRO_COUPONS_DATABASE_URL", coupons.settings.database)
+    monkeypatch.setenv("LASTRO_COUPONS_USER_BURST", "4")
+    monkeypatch.setenv("LASTRO_COUPONS_USER_PER_SECOND", "1")
+    return create_app(
+        installed("lastro.routers", "coupons"), Settings(redis_url=SecretStr(server.url), body_bytes_max=1_000)
+    )
+
+
+@pytest.fixture
+async def client(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
+    async with served(app) as web:
+        yield web
 
 
 async def opened(coupons: Coupons, event_id: str = "e", total: int = 2, **plan: object) -> str:

@@ -86,9 +86,7 @@ async def test_a_cancelled_coupon_goes_back_into_stock_once(here: Coupons) -> No
 
 @pytest.mark.parametrize("over", [True, False])
 async def test_after_the_event_or_without_the_policy_a_cancelled_coupon_stays_gone(
-    coupons: Coupons,
-    *,
-    over: bool,
+    coupons: Coupons, *, over: bool
 ) -> None:
     id_ = await issued(coupons, total=1, returns_stock=over)
     if over:

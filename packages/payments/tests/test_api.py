@@ -1,6 +1,7 @@
 """The contract over HTTP, and the path in front that answers like the documented route, byte for byte."""
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from uuid import uuid4
 
 import httpx
@@ -129,7 +130,7 @@ async def test_the_summary_is_exact_decimal_text_with_the_fees_of_the_settings(
     for amount in (1990, 10):
         await payments.accept(str(uuid4()), amount)
     for claim in await payments.claim("default", 2):
-        await payments.commit(claim, 1_752_150_896_000)
+        await payments.commit(replace(claim, requested_at_ms=1_752_150_896_000))
     told = (await client.get("/payments-summary")).text
     assert told.startswith(
         '{"default":{"totalRequests":2,"totalAmount":20.00,"totalFee":1.00,"feePerTransaction":0.05},'

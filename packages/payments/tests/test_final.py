@@ -28,9 +28,9 @@ async def payments(hub: Hub) -> Payments:
     return engine
 
 
-async def claimed(payments: Payments, amount_cents: int = 1990) -> Claim:
+async def claimed(payments: Payments, amount_cents: int = 1990, reference: str = "") -> Claim:
     """A new payment in flight at the fallback."""
-    await payments.accept(str(uuid4()), amount_cents)
+    await payments.accept(str(uuid4()), amount_cents, reference)
     (claim,) = await payments.claim("fallback", 1)
     return claim
 
@@ -42,7 +42,7 @@ async def told(payments: Payments) -> list[dict[str, str]]:
 
 
 async def test_each_end_of_a_payment_is_told_once_with_all_its_fields(payments: Payments) -> None:
-    good, bad = await claimed(payments), await claimed(payments, 7)
+    good, bad = await claimed(payments), await claimed(payments, 7, "order 7")
     for _ in range(2):
         await payments.commit(good)
         await payments.bury(bad, "400 malformed")
@@ -55,6 +55,7 @@ async def test_each_end_of_a_payment_is_told_once_with_all_its_fields(payments: 
             "amount_cents": "1990",
             "fee_cents": "298",
             "requested_at_ms": str(good.requested_at_ms),
+            "reference": "",
             "reason": "",
         },
         common
@@ -64,6 +65,7 @@ async def test_each_end_of_a_payment_is_told_once_with_all_its_fields(payments: 
             "amount_cents": "7",
             "fee_cents": "0",
             "requested_at_ms": str(bad.requested_at_ms),
+            "reference": "order 7",
             "reason": "400 malformed",
         },
     ]

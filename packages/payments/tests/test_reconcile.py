@@ -1,5 +1,6 @@
 """``lastro check`` finds each kind of corruption, by its id."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 from uuid import uuid4
@@ -76,7 +77,7 @@ async def test_books_that_add_up_are_silent(payments: Payments) -> None:
     [
         (_book_gone, "nobody's books"),
         (_record_gone, "not among the records"),
-        (_wrong_cent, "its record says"),
+        (_wrong_cent, "its record says otherwise"),
         (_back_in_time, "but in the books"),
         (_out_of_the_queue, "not in the queue"),
         (_skewed_total, "totals of default"),
@@ -86,3 +87,26 @@ async def test_books_that_add_up_are_silent(payments: Payments) -> None:
 async def test_a_planted_corruption_is_named(payments: Payments, plant: Plant, says: str) -> None:
     await plant(payments, await done(payments))
     assert any(says in finding for finding in await reconcile(payments))
+
+
+async def test_traffic_is_never_taken_for_an_error(payments: Payments) -> None:
+    """Payments are accepted, claimed, released and committed all the while; the totals of what stands still agree."""
+    stop = asyncio.Event()
+
+    async def traffic() -> None:
+        while not stop.is_set():
+            await asyncio.gather(*(payments.accept(str(uuid4()), 1990) for _ in range(20)))
+            claims = await payments.claim("default", 20)
+            await asyncio.gather(*(payments.release(claim) for claim in claims[:5]))
+            if claims[5:]:
+                await payments.commit(*claims[5:])
+
+    busy = [asyncio.create_task(traffic()) for _ in range(3)]
+    pages: list[tuple[int, int]] = []
+    for _ in range(4):
+        assert await reconcile(payments, lambda done, total: pages.append((done, total))) == []
+        await payments.renew()
+    stop.set()
+    await asyncio.gather(*busy)
+    assert await reconcile(payments) == []
+    assert pages

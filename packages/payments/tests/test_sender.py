@@ -74,7 +74,10 @@ async def world(hub: Hub) -> AsyncIterator[World]:
     default, fallback = Book(), Book()
     async with listening(default) as default_url, listening(fallback) as fallback_url:
         settings = PaymentsSettings(
-            processor_default_url=default_url, processor_fallback_url=fallback_url, max_concurrent_requests=50
+            processor_default_url=default_url,
+            processor_fallback_url=fallback_url,
+            max_concurrent_requests=50,
+            patience_ms=100,
         )
         run = Run(hub=hub, settings=Settings(grace_seconds=2))
         yield World(default, fallback, Payments(hub, settings), run)

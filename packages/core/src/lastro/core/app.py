@@ -8,23 +8,27 @@ take from ``request.state``. Every failure is rendered here, once, as ``applicat
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from functools import partial
 from http import HTTPStatus
+from itertools import count
+from secrets import token_hex
+from time import monotonic
 from typing import Any
-from uuid import uuid4
 
 import msgspec
 import structlog
 import uvicorn
 from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
+from fastapi.telemetry import TelemetryConfig
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from lastro.core import dashboard
 from lastro.core.errors import Busy, Invalid, LastroError, TooLarge
-from lastro.core.metrics import SECONDS, counter, exposition, gauge, histogram
+from lastro.core.metrics import SECONDS, Tally, counter, exposition, gauge, histogram
 from lastro.core.plugins import plugs
 from lastro.core.redis import Hub, connect
 from lastro.core.settings import Settings
@@ -40,23 +44,41 @@ IN_FLIGHT = gauge(
 )
 SHED = counter("http_shed_total", "requests answered 503 because too many were in flight", do="add processes")
 
+UNASKED: TelemetryConfig = {"tracing": False, "metrics": False}  # we have our own, and asking costs 3 µs a request
+
 log = structlog.get_logger()
 
 
-def create_app(routers: Mapping[str, APIRouter], settings: Settings) -> FastAPI:
+class App(FastAPI):
+    """FastAPI behind our edge and the domains' fast paths, so that what they answer meets none of its layers."""
+
+    outermost: ASGIApp | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Edge, fast paths, FastAPI."""
+        scope["app"] = self
+        await (self.outermost or super().__call__)(scope, receive, send)
+
+    def behind(self, edge: Callable[[ASGIApp], ASGIApp]) -> None:
+        """Put something in front of everything so far."""
+        self.outermost = edge(self.outermost or super().__call__)
+
+
+def create_app(routers: Mapping[str, APIRouter], settings: Settings, hub: Hub | None = None) -> FastAPI:
     """The application of these domains: each under ``/<name>``, beside ``/livez``, ``/readyz`` and ``/metrics``.
 
-    A domain's root router and its fast path, where it has them (`plugins.Face`), come with it.
+    A domain's root router and its fast path, where it has them (`plugins.Face`), come with it. With ``hub`` it shares
+    that of its process, without it has its own.
     """
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
-        async with await connect(settings) as hub:
-            app.state.hub = hub
-            yield {"hub": hub}
+        async with AsyncExitStack() as last:
+            app.state.hub = hub or await last.enter_async_context(await connect(settings))
+            yield {"hub": app.state.hub}
             await dashboard.close(app)
 
-    app = FastAPI(title="Lastro", version="0.1.0", lifespan=lifespan, docs_url="/docs", redoc_url=None)
+    app = App(title="Lastro", version="0.1.0", lifespan=lifespan, docs_url="/docs", redoc_url=None, telemetry=UNASKED)
     app.state.stopping = asyncio.Event()  # streams that never end by themselves end with it
     app.add_exception_handler(LastroError, _refuse)
     app.add_exception_handler(RequestValidationError, _refuse_input)
@@ -69,8 +91,8 @@ def create_app(routers: Mapping[str, APIRouter], settings: Settings) -> FastAPI:
         if name in plugs("lastro.roots"):
             app.include_router(plugs("lastro.roots")[name].load())
         if name in plugs("lastro.fronts"):
-            app.add_middleware(_Front, front=plugs("lastro.fronts")[name].load())
-    app.add_middleware(_Edge, body_bytes_max=settings.body_bytes_max, requests_max=settings.requests_max)
+            app.behind(plugs("lastro.fronts")[name].load())
+    app.behind(partial(_Edge, body_bytes_max=settings.body_bytes_max, requests_max=settings.requests_max))
     return app
 
 
@@ -172,16 +194,6 @@ async def _crash(request: Request, error: Exception) -> Response:
     return await _refuse(request, LastroError())
 
 
-class _Front:
-    """A domain's fast path: it answers what it knows and passes on the rest."""
-
-    def __init__(self, app: ASGIApp, front: Callable[[ASGIApp], ASGIApp]) -> None:
-        self.app = front(app)
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self.app(scope, receive, send)
-
-
 class _Edge:
     """Outermost: sheds load, limits the body, gives the request its id, counts, sets the response headers."""
 
@@ -190,70 +202,96 @@ class _Edge:
         self.body_bytes_max = body_bytes_max
         self.requests_max = requests_max
         self.in_flight = 0
-        self.gauge, self.seconds, self.shed = IN_FLIGHT.of(), REQUEST_SECONDS.of(), SHED.of()
+        self.answered = [REQUESTS.tally(status=of) for of in CLASSES]
+        self.ids, self.prefix = count(1), token_hex(8).encode()  # asking for chance with every request costs more
+        self.gauge, self.seconds, self.shed = IN_FLIGHT.tally(), REQUEST_SECONDS.tally(), SHED.of()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        given = dict(scope["headers"])
-        request_id = given.get(b"x-request-id", b"")[:64] or uuid4().hex.encode()
-        started = asyncio.get_running_loop().time()
-
-        async def answer(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                REQUESTS.of(status=CLASSES[message["status"] // 100 - 1]).inc()
-                message["headers"] = [
-                    *message.get("headers", []),
-                    (b"x-request-id", request_id),
-                    (b"x-content-type-options", b"nosniff"),
-                ]
-            await send(message)
-
-        request = Request(scope, receive)
+        request_id, length = b"", b""
+        for name, value in scope["headers"]:
+            if name == b"content-length":
+                length = value
+            elif name == b"x-request-id":
+                request_id = value[:64]
+        answer = _Answer(send, request_id or b"%b%016x" % (self.prefix, next(self.ids)), self.answered)
         if self.in_flight >= self.requests_max and scope["path"] not in {"/livez", "/metrics"}:
             self.shed.inc()
-            await (await _refuse(request, Busy()))(scope, receive, answer)
+            await refusal(Busy(), scope["path"])(scope, receive, answer)
             return
-        if int(given.get(b"content-length", b"0") or 0) > self.body_bytes_max:
-            await (await _refuse(request, TooLarge(limit_bytes=self.body_bytes_max)))(scope, receive, answer)
+        if length and int(length) > self.body_bytes_max:
+            await self._too_large(scope, receive, answer)
             return
-        body = _Body(receive, self.body_bytes_max)
+        body = _Body(receive, answer, self.body_bytes_max)
+        started = monotonic()
         self.in_flight += 1
-        self.gauge.set(self.in_flight)
+        self.gauge(self.in_flight)
+        # the server runs each request in a task, so in a context, of its own: nothing is left to be unbound
+        structlog.contextvars.bind_contextvars(request_id=answer.request_id.decode("latin-1"))
         try:
-            with structlog.contextvars.bound_contextvars(request_id=request_id.decode("latin-1")):
-                await self.app(scope, body, body.unless_too_large(answer))
+            await self.app(scope, body.receive, body.send)
         except ClientDisconnect:
             if not body.too_large:
                 raise
+        except Exception as error:
+            if not answer.started:  # a fast path's: FastAPI has answered its own
+                await (await _crash(Request(scope), error))(scope, receive, answer)
+            raise
         finally:
             self.in_flight -= 1
-            self.gauge.set(self.in_flight)
-            self.seconds.observe(asyncio.get_running_loop().time() - started)
+            self.gauge(self.in_flight)
+            self.seconds(monotonic() - started)
         if body.too_large:
-            await (await _refuse(request, TooLarge(limit_bytes=self.body_bytes_max)))(scope, receive, answer)
+            await self._too_large(scope, receive, answer)
+
+    async def _too_large(self, scope: Scope, receive: Receive, answer: Send) -> None:
+        await refusal(TooLarge(limit_bytes=self.body_bytes_max), scope["path"])(scope, receive, answer)
+
+
+class _Answer:
+    """A response on its way out: gets the headers that all have, and is counted."""
+
+    __slots__ = ("answered", "request_id", "send", "started")
+
+    def __init__(self, send: Send, request_id: bytes, answered: list[Tally]) -> None:
+        self.send = send
+        self.request_id = request_id
+        self.answered = answered
+        self.started = False
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.started = True
+            self.answered[message["status"] // 100 - 1]()
+            message["headers"] = [
+                *message.get("headers", ()),
+                (b"x-request-id", self.request_id),
+                (b"x-content-type-options", b"nosniff"),
+            ]
+        await self.send(message)
 
 
 class _Body:
     """Counts a body as it comes, for clients that do not announce its length; past the limit it reads as cut off."""
 
-    def __init__(self, receive: Receive, limit: int) -> None:
-        self.receive = receive
+    __slots__ = ("answer", "incoming", "left", "too_large")
+
+    def __init__(self, incoming: Receive, answer: Send, limit: int) -> None:
+        self.incoming = incoming
+        self.answer = answer
         self.left = limit
         self.too_large = False
 
-    async def __call__(self) -> Message:
-        message = await self.receive()
+    async def receive(self) -> Message:
+        message = await self.incoming()
         self.left -= len(message.get("body", b""))
         if self.left < 0:
             self.too_large = True
             return {"type": "http.disconnect"}
         return message
 
-    def unless_too_large(self, send: Send) -> Send:
-        async def answer(message: Message) -> None:
-            if not self.too_large:
-                await send(message)
-
-        return answer
+    async def send(self, message: Message) -> None:
+        if not self.too_large:
+            await self.answer(message)

@@ -7,6 +7,7 @@ what only measures and displays.
 import re
 import time
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import NewType
 
 from lastro.core.errors import Invalid
@@ -26,8 +27,12 @@ def now_ms() -> Ms:
 
 def iso(ms: int) -> str:
     """1_700_000_000_123 → ``2023-11-14T22:13:20.123Z``."""
-    moment = datetime.fromtimestamp(ms // 1000, UTC)
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{ms % 1000:03d}Z"
+    return f"{_second(ms // 1000)}.{ms % 1000:03d}Z"
+
+
+@lru_cache(maxsize=16)  # formatting a date costs ten times the rest, and one second is asked for again and again
+def _second(second: int) -> str:
+    return f"{datetime.fromtimestamp(second, UTC):%Y-%m-%dT%H:%M:%S}"
 
 
 def parse_iso(text: str, *, field: str, up: bool = False) -> Ms:

@@ -8,10 +8,13 @@ import (``lastro up`` does) and ``exposition()`` sums over all of them.
     PUBLISHED.of(queue="pix").inc(3)
 """
 
+import asyncio
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from time import monotonic
 from typing import Any, Generic, Literal, TypeVar
+from weakref import WeakSet
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, multiprocess
 
@@ -58,6 +61,57 @@ class Metric(Generic[Instrument]):
             child = self.children[values] = self.instrument.labels(*values) if values else self.instrument
         return child
 
+    def tally(self, **labels: str) -> "Tally":
+        """For a hot path, the child for these label values: a counter's sum, a gauge's last, a histogram's all."""
+        child: Any = self.of(**labels)
+        match self.kind:
+            case "counter":
+                return Tally(lambda values: child.inc(sum(values)))
+            case "gauge":
+                return Tally(lambda values: child.set(values[-1]))
+            case "histogram":
+                return Tally(lambda values: _observed(child, values))
+
+
+class Tally:
+    """Values for one instrument, handed over once a second: for paths taken hundreds of times a second.
+
+    An instrument costs 2 to 8 µs a value there, a list a tenth of it. ``exposition`` has everything handed over first.
+    """
+
+    __slots__ = ("__weakref__", "due", "hand_over", "values")
+
+    def __init__(self, hand_over: Callable[[list[float]], None]) -> None:
+        self.hand_over = hand_over
+        self.values: list[float] = []
+        self.due = 0.0
+        TALLIES.add(self)
+
+    def __call__(self, value: float = 1) -> None:
+        """Count this one."""
+        self.values.append(value)
+        if (now := monotonic()) > self.due:
+            try:
+                asyncio.get_running_loop().call_later(TALLY_SECONDS, self.flush)
+                self.due = now + 2 * TALLY_SECONDS  # later than that, the loop that was to do it has ended
+            except RuntimeError:  # no loop: nobody is in a hurry
+                self.flush()
+
+    def flush(self) -> None:
+        """Hand over what there is."""
+        values, self.values, self.due = self.values, [], 0.0
+        if values:
+            self.hand_over(values)
+
+
+TALLY_SECONDS = 1.0
+TALLIES: "WeakSet[Tally]" = WeakSet()
+
+
+def _observed(histogram: Histogram, values: list[float]) -> None:
+    for value in values:
+        histogram.observe(value)
+
 
 def counter(name: str, meaning: str, *, do: str, **labels: Values) -> Metric[Counter]:
     """Declare a counter; ``name`` ends in ``_total``."""
@@ -86,6 +140,8 @@ def histogram(
 
 def exposition() -> bytes:
     """The text format of all metrics of this process, or of all processes that share the multi-process folder."""
+    for tally in list(TALLIES):
+        tally.flush()
     if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
         return generate_latest()
     registry = CollectorRegistry()

@@ -16,7 +16,7 @@ Face = Literal[
     "lastro.commands",  # typer.Typer, mounted as `lastro <domain>`
     "lastro.settings",  # the domain's Environment class
     "lastro.workers",  # async (Run) → None, named <domain>.<verb>
-    "lastro.checks",  # async (Hub) → findings
+    "lastro.checks",  # async (Hub, told: Callable[[done, total], None]) → findings
     "lastro.totals",  # async (Hub) → what several domains must say alike: see cli/check.py
     "lastro.simulators",  # async (Run) → None: the outside world
     "lastro.demos",  # acts.Act: what the domain's clients do in the demo

@@ -27,7 +27,7 @@ from redis.exceptions import MovedError, NoScriptError, ResponseError
 
 from lastro.core.errors import Busy, Fault, LastroError
 from lastro.core.keys import Key
-from lastro.core.metrics import BOUNDED, SIZES, counter, histogram
+from lastro.core.metrics import BOUNDED, SIZES, Tally, counter, histogram
 from lastro.core.redis import Hub
 from lastro.core.redis.clients import Client, Command
 from lastro.core.redis.failures import ours
@@ -278,6 +278,8 @@ class Batch:
     hub: Hub
     size_max: int = BATCH_MAX
     linger_ms: float = 0
+    _sizes: Tally = field(default_factory=BATCH_SIZES.tally)
+    _seconds: Tally = field(default_factory=BATCH_SECONDS.tally)
     _waiting: dict[str, list[Waiting]] = field(default_factory=dict)
     _senders: dict[str, "asyncio.Task[None]"] = field(default_factory=dict)
 
@@ -309,11 +311,11 @@ class Batch:
                 await asyncio.sleep(self.linger_ms / 1000)
             while waiting := self._waiting[where]:
                 chunk, self._waiting[where] = waiting[: self.size_max], waiting[self.size_max :]
-                BATCH_SIZES.of().observe(len(chunk))
+                self._sizes(len(chunk))
                 started = time.perf_counter()
                 try:
                     await self._send(where, chunk)
-                    BATCH_SECONDS.of().observe(time.perf_counter() - started)
+                    self._seconds(time.perf_counter() - started)
                 except Exception as error:  # noqa: BLE001  # it is the callers' to handle: each gets it, and none waits
                     for script, _, future in chunk:
                         script.note(error)

@@ -40,6 +40,7 @@ class CouponsSettings(Environment):
         "", description="addresses and networks, comma between, whose X-Forwarded-For names the client"
     )
     waiting_max: int = Field(10_000, gt=0, description="attempts one process lets wait for Redis; then 503")
+    lease_seconds: float = Field(5.0, gt=0, description="after so long a silent worker's entries go to another")
     persist_batch: int = Field(1_000, gt=0, le=5_000, description="issuances in one database transaction")
 
     @property

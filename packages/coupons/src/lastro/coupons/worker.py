@@ -1,13 +1,16 @@
 """The background work of coupons: from the outboxes into the database, and what time brings about."""
 
+import asyncio
 from random import uniform
 
 import structlog
 
 from lastro.core.errors import LastroError
+from lastro.core.redis import Hub
 from lastro.core.worker import Run
 
-from .engine import Coupons
+from .engine import Coupons, reconcile
+from .engine.database import migrate
 from .engine.persist import Persister
 from .engine.upkeep import tend
 from .settings import CouponsSettings
@@ -35,5 +38,15 @@ async def keep(run: Run) -> None:
                 await tend(coupons)
             except LastroError as error:
                 log.warning("coupons.upkeep_waits", reason=str(error))
+    finally:
+        await coupons.aclose()
+
+
+async def check(hub: Hub, told: reconcile.Told = reconcile.quietly) -> list[str]:
+    """What of the coupons does not add up, for ``lastro check``."""
+    coupons = Coupons(hub, CouponsSettings.read())
+    try:
+        await asyncio.to_thread(migrate.upgrade, coupons.database)
+        return await reconcile.check(coupons, told)
     finally:
         await coupons.aclose()

@@ -1,9 +1,9 @@
 """Payments over HTTP: the challenge's contract at the root, the rest under ``/payments``.
 
-``POST /payments`` is answered by `front`, a path in front of the documented route that shares its every byte: both call
-`accepted`.
+``POST /payments`` is answered by `front`, a path in front of the documented route that answers it byte by byte.
 """
 
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import asdict
@@ -13,6 +13,7 @@ from uuid import UUID
 
 import msgspec
 from fastapi import APIRouter, Depends, FastAPI, Query, Request, Response
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from lastro.core.app import refusal
@@ -23,16 +24,14 @@ from lastro.core.money import decimal
 from .engine import Payments
 from .errors import BadPayment
 from .model import AMOUNT_CENTS_MAX, PROCESSORS, Payment
-from .settings import PaymentsSettings
 
-UUID_LENGTH = 36
 JSON = "application/json"
 
 
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
-    """One engine per process, on the process's hub."""
-    app.state.payments = Payments(app.state.hub, PaymentsSettings.read())
+    """One engine per process, on the process's hub: where the process also sends, what is accepted is sent at once."""
+    app.state.payments = Payments.of(app.state.hub)
     yield {}
 
 
@@ -57,6 +56,7 @@ class Asked(msgspec.Struct, rename="camel"):
 
 
 _read = msgspec.json.Decoder(Asked).decode
+_uuid = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}").fullmatch
 
 
 def asked(content_type: str, body: bytes) -> tuple[str, int]:
@@ -67,25 +67,13 @@ def asked(content_type: str, body: bytes) -> tuple[str, int]:
         given = _read(body)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:  # ValidationError is one
         raise BadPayment(field="body", reason=str(error)) from None
-    try:
-        if len(given.correlation_id) != UUID_LENGTH:
-            raise ValueError
-        correlation_id = str(UUID(given.correlation_id))
-    except ValueError:
-        raise BadPayment(field="correlationId", reason="not a UUID") from None
+    correlation_id = given.correlation_id.lower()
+    if not _uuid(correlation_id):
+        raise BadPayment(field="correlationId", reason="not a UUID")
     cents = given.amount * 100
-    if not cents.is_finite() or not 0 < cents <= AMOUNT_CENTS_MAX or cents != int(cents):
+    if not cents.is_finite() or not 0 < cents <= AMOUNT_CENTS_MAX or cents != (whole := int(cents)):
         raise BadPayment(field="amount", reason="not a positive amount with at most two decimals")
-    return correlation_id, int(cents)
-
-
-async def accepted(payments: Payments, content_type: str, body: bytes, path: str) -> Response:
-    """The answer to ``POST /payments``, for the route and for the path in front of it."""
-    try:
-        await payments.accept(*asked(content_type, body))
-    except LastroError as error:
-        return refusal(error, path)
-    return Response(status_code=201)
+    return correlation_id, whole
 
 
 @router.post(
@@ -112,20 +100,36 @@ async def accepted(payments: Payments, content_type: str, body: bytes, path: str
 )
 async def accept(request: Request, payments: Engine) -> Response:
     """Take a payment, once: durable when this answers; a known id is answered the same and causes nothing."""
-    return await accepted(payments, request.headers.get("content-type", ""), await request.body(), request.url.path)
+    await payments.accept(*asked(request.headers.get("content-type", ""), await request.body()))
+    return Response(status_code=201)
 
 
 def front(app: ASGIApp) -> ASGIApp:
     """Answer ``POST /payments`` before any routing; everything else passes."""
 
     async def fast(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["method"] != "POST" or scope["path"] != "/payments":
+        if scope["type"] != "http" or scope["path"] != "/payments" or scope["method"] != "POST":
             await app(scope, receive, send)
             return
-        request = Request(scope, receive)
-        content_type = dict(scope["headers"]).get(b"content-type", b"").decode("latin-1")
-        answer = await accepted(scope["app"].state.payments, content_type, await request.body(), "/payments")
-        await answer(scope, receive, send)
+        message = await receive()
+        body = message.get("body", b"")
+        while message.get("more_body"):
+            message = await receive()
+            body += message.get("body", b"")
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        content_type = b""
+        for name, value in scope["headers"]:
+            if name == b"content-type":
+                content_type = value
+                break
+        try:
+            await scope["app"].state.payments.accept(*asked(content_type.decode("latin-1"), body))
+        except LastroError as error:
+            await refusal(error, "/payments")(scope, receive, send)
+            return
+        await send({"type": "http.response.start", "status": 201, "headers": [(b"content-length", b"0")]})
+        await send({"type": "http.response.body", "body": b""})
 
     return fast
 

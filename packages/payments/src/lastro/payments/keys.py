@@ -19,6 +19,7 @@ PERMANENT = (
     "*payments_owners",
     "*payments_health",
     "*payments_final",
+    "*payments:charges",
 )
 CLUSTER_PREFIX = "{payments}:"
 
@@ -59,13 +60,22 @@ class Keys:
         Every entry has all fields: ``correlation_id`` (a UUID, lower case: what a follower is idempotent by), ``state``
         (``done``, or ``dead``: refused for what it is; an operator's retry may make it ``done`` later, an entry of its
         own), ``processor`` (``default`` or ``fallback``), ``amount_cents``, ``fee_cents`` (what the processor keeps of
-        it, rounded half-even to cents; 0 when dead), ``requested_at_ms`` (what the processor has), ``reason`` (of a
-        dead one, else empty).
+        it, rounded half-even to cents; 0 when dead), ``requested_at_ms`` (what the processor has), ``reference``
+        (what whoever had it paid called it, or empty), ``reason`` (of a dead one, else empty).
 
         A log (``stream://payments_final?group=…&keep=yes``): an entry goes when every group has done with it, and at
         the latest when ``final_max`` newer ones exist. Then the books still have it, and ``republish`` appends it anew.
         """
         return Key(f"{self.prefix}payments_final")
+
+    @property
+    def charges(self) -> Key:
+        """Stream: what other domains ask to have paid; worked off by ``payments.take``, group ``payments``.
+
+        Fields: ``correlation_id`` (a UUID, lower case: asked again it changes nothing), ``amount_cents``, ``reference``
+        (at most 64 of letters, digits and ``_.:/-``, may be missing; it comes back in ``final``).
+        """
+        return Key(f"{self.prefix}payments:charges")
 
     @property
     def owners(self) -> Key:

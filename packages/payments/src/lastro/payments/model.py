@@ -25,6 +25,8 @@ class Payment:
     processor: Processor | None = None
     requested_at_ms: int | None = None
     attempts: int = 0
+    reference: str | None = None
+    """What whoever had it paid calls it; it travels to the stream of final payments."""
     reason: str | None = None
 
 
@@ -69,22 +71,32 @@ class Health:
 FALLBACK_ADVANTAGE_MS = 1_300
 """The default may be this much slower before the fallback is worth its fee (see `route`)."""
 
-EDGE_MS = 1_400
+EDGE_MS = 1_350
 """An answer later than this may fall between the two books of a check (reference §8.10: 1.5 s preview, 2 s final)."""
 
+PATIENCE_MS_PER_POINT = 1_000
+"""How long a payment is held for a failing default, for each per cent of its amount that the fallback keeps more."""
 
-def route(default: Health, fallback: Health, *, waited_ms: int, patience_ms: int) -> Processor | None:
-    """Where the next payment goes, or None: wait. By expected profit.
 
-    The default's fee is lower by 3 to 10 % of the amount, so it is preferred while it answers; a payment that waits too
-    long risks the drain at the end (it earns nothing) and an inconsistency (35 % of everything). Hence: the default if
-    it works and is not much slower; else the fallback if it works and its answers stay off the edge of the checks; else
-    wait, for at most ``patience_ms``, and then whichever works.
+def patience(fee_default: Decimal, fee_fallback: Decimal, max_ms: int) -> int:
+    """How many ms a payment is worth holding for the default."""
+    return max(0, min(max_ms, int((fee_fallback - fee_default) * 100 * PATIENCE_MS_PER_POINT)))
+
+
+def route(default: Health, fallback: Health, *, held_ms: int, patience_ms: int) -> Processor | None:
+    """Where the next payment goes, or None: hold it. By expected profit.
+
+    The default's fee is lower by 3 to 10 % of the amount, so it is preferred while it answers; a payment that is held
+    too long risks the drain at the end (it earns nothing), one that is answered late an inconsistency (35 % of
+    everything). Hence: the default if it works and is not much slower; a fallback off the edge of the checks at once
+    if the default works but is too slow; else hold, for ``patience_ms`` at most, and then whichever works.
     """
     if not default.failing and (fallback.failing or default.delay_ms <= fallback.delay_ms + FALLBACK_ADVANTAGE_MS):
         return "default"
-    if not fallback.failing and (fallback.delay_ms < EDGE_MS or waited_ms >= patience_ms):
+    if not default.failing and fallback.delay_ms < EDGE_MS:
         return "fallback"
-    if not default.failing and waited_ms >= patience_ms:
-        return "default"
-    return None
+    if held_ms < patience_ms:
+        return None
+    if not fallback.failing:
+        return "fallback"
+    return None if default.failing else "default"

@@ -55,9 +55,16 @@ class PaymentsSettings(Environment):
         description="time for an answer. The original's 2.0 to 3.0 s are below the processors' own delays (5 s): as "
         "limits they would only make outcomes unknown. Routing reacts to slowness at once; the request goes on",
     )
-    patience_ms: int = Field(10_000, ge=0, description="how long a payment waits for the cheaper processor")
+    patience_ms: int = Field(
+        10_000,
+        ge=0,
+        description="how long at most a payment is held for a failing default; 1 s for each per cent of fee it saves",
+    )
     fee_default: Decimal = Field(Decimal("0.05"), ge=0, description="share the default keeps (final: 0.07)")
     fee_fallback: Decimal = Field(Decimal("0.15"), ge=0, description="share the fallback keeps (final: 0.10)")
+    charges_stream: str = Field(
+        "", description="stream of what other domains ask to have paid; payments:charges unless set, in payments' slot"
+    )
     final_max: int = Field(
         1_000_000, gt=0, description="entries kept for other domains to follow; a follower further behind asks anew"
     )

@@ -9,10 +9,12 @@ upper ends, two that agree must overlap, also while traffic runs; when it does n
 import asyncio
 import json
 from collections.abc import Iterator, Mapping
+from functools import partial
 from itertools import combinations
 from typing import Annotated, Any, TypeAlias
 
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from typer import Argument, Exit, Option, Typer, echo
 
@@ -22,6 +24,8 @@ from lastro.core.settings import Settings
 
 Totals: TypeAlias = Mapping[str, Mapping[str, tuple[int, int]]]
 """Subject → name of a sum → certainly so much, and at most so much."""
+
+BAR = (TextColumn("checking {task.description:<10}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
 
 app = Typer(help="Does it add up? Records, streams, counters and books of every domain.")
 
@@ -47,12 +51,21 @@ async def reconcile(domain: str | None, settings: Settings) -> dict[str, list[An
     """What does not add up, by domain, and across them when all are asked."""
     async with await connect(settings) as hub:
         checks = {name: plug.load() for name, plug in plugs("lastro.checks").items() if domain in {None, name}}
-        found = {name: list(await check(hub)) for name, check in checks.items()}
+        found: dict[str, list[Any]] = {}
+        with Progress(*BAR, console=Console(stderr=True), transient=True) as progress:
+            for name, check in checks.items():
+                bar = progress.add_task(name, total=None)
+                found[name] = list(await check(hub, partial(_tell, progress, bar)))
+                progress.remove_task(bar)
         if domain is None:
             asked = installed("lastro.totals")
             first, second = [{name: await totals(hub) for name, totals in asked.items()} for _ in range(2)]
             found |= {"across domains": list(differences(first, second))}
         return found
+
+
+def _tell(progress: Progress, bar: TaskID, done: int, total: int) -> None:
+    progress.update(bar, completed=done, total=total)
 
 
 def show(found: Mapping[str, list[Any]]) -> None:

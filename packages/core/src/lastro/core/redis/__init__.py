@@ -6,10 +6,9 @@ deadline is the block plus a margin, and ``line(place)`` sends whole batches ove
 redis-py arrives as one of ours (`failures`).
 """
 
-import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import redis.exceptions as theirs
 from redis.asyncio import RedisCluster
@@ -19,60 +18,16 @@ from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff, NoBackoff
 
 from lastro.core import local
-from lastro.core.errors import LastroError, OutcomeUnknown, Unreachable
 from lastro.core.keys import slot
 from lastro.core.logging import mask_url
 from lastro.core.settings import Settings
 
-from .clients import Capabilities, Client, ClusterClient, Command, PlainClient, client_of, packed
-from .failures import ours
+from .clients import Capabilities, Client, ClusterClient, PlainClient, client_of
+from .line import Line as Line
 
 BLOCK_MARGIN_SECONDS = 2.0
 READ_RETRIES = 3
-
-
-@dataclass(slots=True, eq=False)
-class Line:
-    """One connection for batches: all commands packed and sent at once, all replies read in a row.
-
-    2.5 µs of client CPU a command against 18 for a pipeline (docs/decisions/0003). One batch at a time; callers queue.
-    """
-
-    connection: AbstractConnection
-    timeout_seconds: float
-    _free: asyncio.Lock = field(default_factory=asyncio.Lock)
-
-    async def send(self, commands: Sequence[Command]) -> list[Any]:
-        """The replies in order; a command the server refused has its redis-py ResponseError in place.
-
-        Raises Unreachable when nothing was sent, OutcomeUnknown when some of it may have been executed.
-        """
-        sending = b"".join([packed(command) for command in commands])
-        async with self._free:
-            sent = False
-            try:
-                async with asyncio.timeout(self.timeout_seconds):
-                    await self.connection.connect()  # type: ignore[no-untyped-call]  # theirs
-                    sent = True
-                    await self.connection.send_packed_command([sending], check_health=False)
-                    return [await self._reply() for _ in commands]
-            except BaseException as error:
-                await self.connection.disconnect(nowait=True)
-                if isinstance(error, TimeoutError):
-                    raise (_late(sent=sent, seconds=self.timeout_seconds)) from error
-                if (known := ours(error)) is not None:
-                    raise known from error
-                raise
-
-    async def _reply(self) -> Any:
-        try:
-            return await self.connection.read_response(disable_decoding=True, disconnect_on_error=False)
-        except theirs.ResponseError as refused:
-            return refused
-
-    async def aclose(self) -> None:
-        """Close the connection; the next ``send`` opens it again."""
-        await self.connection.disconnect(nowait=True)
+Kind = TypeVar("Kind")
 
 
 @dataclass(slots=True)
@@ -90,6 +45,14 @@ class Hub:
     _own_lines: set[Line] = field(default_factory=set)
     _blocking: list[Client] = field(default_factory=list)
     _make: Any = None
+    _shared: dict[type, Any] = field(default_factory=dict)
+
+    def one(self, kind: type[Kind], make: Callable[[], Kind]) -> Kind:
+        """The one of its kind on this hub, made when first asked for: what the faces of one process share."""
+        found: Kind | None = self._shared.get(kind)
+        if found is None:
+            found = self._shared[kind] = make()
+        return found
 
     def place(self, key: str) -> str:
         """The name of the server that has ``key``: what shares a place can share a batch."""
@@ -148,11 +111,6 @@ class Hub:
 
     async def __aexit__(self, *_: object) -> None:
         await self.aclose()
-
-
-def _late(*, sent: bool, seconds: float) -> LastroError:
-    reason = f"no answer in {seconds} s"
-    return OutcomeUnknown(reason=reason) if sent else Unreachable(reason=reason)
 
 
 async def connect(settings: Settings) -> Hub:

@@ -26,7 +26,7 @@ class Waiting:
         line = self._line
         if line is None:
             line = self._line = self.hub.own_line(self.hub.place(self.key), block_seconds=self.block_seconds)
-        if not line.connection.is_connected:
+        if not line.connected:
             (self._client_id,) = await line.send([("CLIENT", "ID")])
         (reply,) = await line.send([command])
         if isinstance(reply, MovedError):
@@ -39,7 +39,7 @@ class Waiting:
 
     async def interrupt(self) -> None:
         """Make a waiting ``ask`` return None now; cancelling it would leave what it was just given to its lease."""
-        if self._line is not None and self._line.connection.is_connected:
+        if self._line is not None and self._line.connected:
             await self.hub.line(self.hub.place(self.key)).send([("CLIENT", "UNBLOCK", self._client_id)])
 
     async def aclose(self) -> None:

@@ -13,6 +13,8 @@ import pytest
 if TYPE_CHECKING:
     from playwright.async_api import Browser
 
+OPTIONS = ["--no-sandbox"] if os.getuid() == 0 else []
+"""Chromium's sandbox refuses root."""
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 
 
@@ -42,7 +44,6 @@ async def browser() -> "AsyncIterator[Browser]":
     from playwright.async_api import async_playwright
 
     async with async_playwright() as playwright:
-        options = ["--no-sandbox"] if os.getuid() == 0 else []
-        running = await playwright.chromium.launch(executable_path=chromium(), args=options)
+        running = await playwright.chromium.launch(executable_path=chromium(), args=OPTIONS)
         yield running
         await running.close()

@@ -124,9 +124,9 @@ class Worker:
                 for task in background:
                     task.cancel()
         finally:
-            released = await self._quietly(self._consumer.release())
+            if released := await self._quietly(self._consumer.release()):
+                log.info("worker.released", queue=self.queue.name, consumer=self.name, messages=released)
             await self._consumer.aclose()
-            log.info("worker.released", queue=self.queue.name, consumer=self.name, messages=released)
 
     async def _steadily(self, step: Callable[[], Awaitable[float]]) -> None:
         """Step after step, each saying how long to wait; while the store is away, ever more slowly."""

@@ -93,6 +93,7 @@ class Persister:
             handle,
             size=self.coupons.settings.persist_batch,
             timeout_seconds=CALL_SECONDS,
+            lease_seconds=self.coupons.settings.lease_seconds,
         )
         await worker.run(own)
 

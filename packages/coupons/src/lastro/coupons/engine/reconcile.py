@@ -5,7 +5,7 @@ every repair is idempotent. Who won is never decided here: a winner known to eit
 """
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
@@ -22,7 +22,9 @@ from .database.schema import issuances, runs
 from .outbox import GROUP, entries, outbox
 
 Kind: TypeAlias = Literal["missing in database", "missing in redis", "not returned", "stock", "differs", "too many"]
-PAGE_MAX = 500
+PAGE_MAX = 1_000
+Told: TypeAlias = Callable[[int, int], None]
+"""Hears how many of how many were looked at."""
 REPAIRED: tuple[Kind, ...] = ("missing in database", "missing in redis", "not returned", "stock")
 RECONCILED = "reconciled"
 """The stream id of a row that reconciliation wrote."""
@@ -51,6 +53,10 @@ class Report:
     applied: bool = False
 
 
+def quietly(done: int, total: int) -> None:
+    """Nobody asked."""
+
+
 async def reconcile(coupons: Coupons, event_id: str, *, apply: bool = False) -> Report:
     """Look, and with ``apply`` repair; the run is noted in the database. Raises UnknownEvent, DatabaseAway."""
     started = now_ms()
@@ -66,27 +72,75 @@ async def reconcile(coupons: Coupons, event_id: str, *, apply: bool = False) -> 
     return Report(event_id=event_id, findings=findings, actions=actions, applied=apply)
 
 
-async def look(coupons: Coupons, event_id: str) -> list[Finding]:
-    """What does not add up, and did not a moment later either."""
+async def look(coupons: Coupons, event_id: str, told: Told = quietly) -> list[Finding]:
+    """What does not add up, and did not a moment later either. A page at a time, whatever the event's size."""
     event = await coupons.event(event_id)
-    won = await winners(coupons, event_id)
-    rows = {row.issuance.issuance_id: row for row in await stored(coupons, event_id)}
+    missing, found = await _by_redis(coupons, event_id, event.issued, told)
+    rows = await _count(coupons, event_id)
+    if rows != (await coupons.event(event_id)).issued - len(missing):  # else the database has those, and no others
+        found += await _by_database(coupons, event_id)
     return [
-        *await _missing_in_database(coupons, event_id, [one for one in won.values() if one.issuance_id not in rows]),
-        *await _missing_in_redis(coupons, event_id, [row for id_, row in rows.items() if id_ not in won]),
-        *_differing(won, rows),
-        *await _not_returned(coupons, event, rows.values()),
-        *await _stock(coupons, event_id, len(rows)),
+        *await _missing_in_database(coupons, event_id, missing),
+        *found,
+        *await _not_returned(coupons, event),
+        *await _stock(coupons, event_id, rows),
     ]
+
+
+async def _by_redis(coupons: Coupons, event_id: str, expected: int, told: Told) -> tuple[list[Issuance], list[Finding]]:
+    """Every winner of Redis: those that the database has not, and those that it has otherwise."""
+    missing: list[Issuance] = []
+    found: list[Finding] = []
+    cursor, done = 0, 0
+    while True:
+        reply: Any = await coupons.hub.read.hscan(keys.participants(event_id), cursor, count=PAGE_MAX)
+        cursor, page = reply
+        won = {one.issuance_id: one for one in (_read(event_id, *pair) for pair in page.items())}
+        rows = {row.issuance.issuance_id: row.issuance for row in await stored(coupons, event_id, list(won))}
+        missing += [one for id_, one in won.items() if id_ not in rows]
+        found += [
+            Finding("differs", f"{_about(won[id_])}; the database says {_about(row)}")
+            for id_, row in rows.items()
+            if row != won[id_]
+        ]
+        done += len(won)
+        told(done, max(done, expected))
+        if not cursor:
+            return missing, found
+
+
+async def _by_database(coupons: Coupons, event_id: str) -> list[Finding]:
+    """Every row of the database that Redis has not, or has otherwise."""
+    found: list[Finding] = []
+    after = 0
+    while True:
+        query = sa.select(issuances).where(issuances.c.event_id == event_id, issuances.c.seq > after)
+        query = query.order_by(issuances.c.seq).limit(PAGE_MAX)
+        page = await coupons.database.run(
+            lambda connection, query=query: [stored_of(row) for row in connection.execute(query)]  # type: ignore[misc]
+        )
+        if not page:
+            return found
+        after = page[-1].issuance.seq
+        found += await _missing_in_redis(coupons, event_id, page)
+
+
+async def _count(coupons: Coupons, event_id: str) -> int:
+    query = sa.select(sa.func.count()).where(issuances.c.event_id == event_id)
+    return await coupons.database.run(lambda connection: int(connection.execute(query).scalar_one()))
 
 
 async def winners(coupons: Coupons, event_id: str) -> dict[str, Issuance]:
     """By issuance id, all that Redis has."""
     found: dict[str, Issuance] = {}
     async for winner, record in coupons.hub.read.hscan_iter(keys.participants(event_id), count=PAGE_MAX):
-        one = Issuance.read(event_id, winner.decode(), record.decode())
+        one = _read(event_id, winner, record)
         found[one.issuance_id] = one
     return found
+
+
+def _read(event_id: str, winner: bytes, record: bytes) -> Issuance:
+    return Issuance.read(event_id, winner.decode(), record.decode())
 
 
 async def stored(coupons: Coupons, event_id: str, ids: Sequence[str] | None = None) -> list[Stored]:
@@ -129,42 +183,32 @@ def _issuance_id(fields: dict[bytes, bytes]) -> str:
     return fields.get(b"record", b"|").decode(errors="replace").split("|")[1]
 
 
-async def _missing_in_redis(coupons: Coupons, event_id: str, missing: Sequence[Stored]) -> list[Finding]:
+async def _missing_in_redis(coupons: Coupons, event_id: str, rows: Sequence[Stored]) -> list[Finding]:
+    """Of these; a row whose place another winner has in Redis differs."""
     found = []
-    for page in _pages(missing):
-        names = [row.issuance.winner for row in page]
-        records: list[Any] = await coupons.hub.read.hmget(keys.participants(event_id), names)
-        for row, record in zip(page, records, strict=True):
-            if record is None:
-                found.append(Finding("missing in redis", _about(row.issuance), row.issuance))
-            elif Issuance.read(event_id, row.issuance.winner, record.decode()) != row.issuance:
-                found.append(Finding("differs", f"{_about(row.issuance)}; Redis gave {record.decode()}"))
+    names = [row.issuance.winner for row in rows]
+    records: list[Any] = await coupons.hub.read.hmget(keys.participants(event_id), names)
+    for row, record in zip(rows, records, strict=True):
+        one = row.issuance
+        if record is None:
+            found.append(Finding("missing in redis", _about(one), one))
+        elif _read(event_id, one.winner.encode(), record).issuance_id != one.issuance_id:
+            found.append(Finding("differs", f"{_about(one)}; Redis gave {record.decode()}"))
     return found
 
 
-def _differing(won: dict[str, Issuance], rows: dict[str, Stored]) -> list[Finding]:
-    both = won.keys() & rows.keys()
-    return [
-        Finding("differs", f"{_about(won[id_])}; the database says {_about(rows[id_].issuance)}")
-        for id_ in both
-        if won[id_] != rows[id_].issuance
-    ]
-
-
-async def _not_returned(coupons: Coupons, event: Event, rows: Iterable[Stored]) -> list[Finding]:
+async def _not_returned(coupons: Coupons, event: Event) -> list[Finding]:
     """A cancelled coupon whose unit did not go back: somebody died between the two."""
+    event_id = event.plan.event_id
     if not event.plan.returns_stock or event.state not in {"open", "sold_out", "paused", "scheduled"}:
         return []
-    cancelled = [row for row in rows if row.status == "cancelled"]
+    query = sa.select(issuances).where(issuances.c.event_id == event_id, issuances.c.status == "cancelled")
+    cancelled = await coupons.database.run(lambda c: [stored_of(row).issuance for row in c.execute(query)])
     found = []
     for page in _pages(cancelled):
-        ids = [row.issuance.issuance_id for row in page]
-        back: list[Any] = await coupons.hub.read.hmget(keys.returned(event.plan.event_id), ids)
-        found += [
-            Finding("not returned", _about(row.issuance), row.issuance)
-            for row, at in zip(page, back, strict=True)
-            if at is None
-        ]
+        back: list[Any] = await coupons.hub.read.hmget(keys.returned(event_id), [one.issuance_id for one in page])
+        absent = [one for one, at in zip(page, back, strict=True) if at is None]
+        found += [Finding("not returned", _about(one), one) for one in absent]
     return found
 
 
@@ -246,3 +290,14 @@ def _pages(many: Sequence[Any]) -> Iterable[Any]:
 
 def _about(one: Issuance) -> str:
     return f"{one.event_id} {one.seq} {one.issuance_id} of {one.user_id}"
+
+
+async def check(coupons: Coupons, told: Told = quietly) -> list[str]:
+    """What does not add up in any event that is not settled; dead letters too, since somebody has to look at them."""
+    found: list[str] = []
+    for event_id in await coupons.live():
+        found += [str(finding) for finding in await look(coupons, event_id, told)]
+        dead = (await outbox(coupons.hub, event_id).members.measure()).dead
+        if dead:
+            found.append(f"{event_id}: {dead} dead letters (lastro coupons dead list {event_id})")
+    return found

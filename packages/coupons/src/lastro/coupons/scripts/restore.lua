@@ -2,7 +2,7 @@
 --   KEYS[1] participants  hash winner -> record
 --   KEYS[2] meta          hash; its seq is at least theirs afterwards
 --   ARGV[1] seq           the highest of theirs
---   ARGV[2..] winners     winner, record, …; at most 500 pairs
+--   ARGV[2..] winners     winner, record, …; at most 1,000 pairs
 --   returns how many were not there
 local participants, meta, seq = KEYS[1], KEYS[2], ARGV[1]
 local restored = 0

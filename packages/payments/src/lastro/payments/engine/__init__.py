@@ -4,12 +4,14 @@ The life of a payment: **queued** → **in flight** (claimed by a process for on
 will be sent) → **done** (in the books) or **dead** (refused for what it is). Reference: the rules of exactly once.
 """
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Any
+from typing import Any, Protocol
 from uuid import uuid4
 
+from lastro.core.errors import Busy
 from lastro.core.redis import Hub
 from lastro.core.scripts import Batch, insist
 from lastro.payments import scripts
@@ -21,12 +23,22 @@ from lastro.payments.settings import PaymentsSettings
 CLAIM_MAX = 100
 LEASE_MS = 3_000
 PAGE_MAX = 1_000
-REPUBLISH_MAX = 500  # five values each: unpack() in a script fails at 8,000
+REPUBLISH_MAX = 500
 WRITE_SECONDS = 1.2
 """How long an accepted payment may wait for a store that is away before its sender hears 503."""
 SETTLE_SECONDS = 60.0
 """How long the result of a charge is kept and written again; the next owner finds it out after that."""
 EVER = -1
+
+
+class Sending(Protocol):
+    """The sending half of the same process: what is accepted here may be claimed in the same step, and sent at once."""
+
+    def choose(self) -> Processor | None:
+        """Where a payment would go now; it holds that place until ``took``."""
+
+    def took(self, chosen: Processor | None, claim: Claim | None, *, lost: bool) -> None:
+        """What came of it: a claim to send; or none: it waits, or was known, or the store's answer was ``lost``."""
 
 
 @dataclass(eq=False)
@@ -36,6 +48,7 @@ class Payments:
     hub: Hub
     settings: PaymentsSettings
     owner: str = field(default_factory=lambda: uuid4().hex[:12])
+    sending: Sending | None = None
 
     def __post_init__(self) -> None:
         self.keys = Keys(self.settings.keyspace or (CLUSTER_PREFIX if self.hub.capabilities.cluster else ""))
@@ -45,19 +58,41 @@ class Payments:
             "fallback": self.settings.fee_fallback,
         }
 
-    async def accept(self, correlation_id: str, amount_cents: int) -> bool:
-        """Record and queue it, once; True when it is new. Durable when this returns. Raises Busy."""
-        answer = await insist(
-            lambda: self.batch.submit(
+    @classmethod
+    def of(cls, hub: Hub) -> "Payments":
+        """The one that all faces of this process share, with the settings of its environment."""
+        return hub.one(cls, lambda: cls(hub, PaymentsSettings.read()))
+
+    async def accept(self, correlation_id: str, amount_cents: int, reference: str = "") -> bool:
+        """Record it, once, queued or already claimed; True when it is new. Durable when this returns. Raises Busy."""
+        sending = self.sending
+        processor = sending.choose() if sending else None
+
+        def act() -> "asyncio.Future[str]":
+            return self.batch.submit(
                 scripts.accept,
                 known=self.keys.known,
                 queue=self.keys.queue,
+                in_flight=self.keys.in_flight(self.owner),
+                owners=self.keys.owners,
                 correlation_id=correlation_id,
                 amount_cents=amount_cents,
-            ),
-            within_seconds=WRITE_SECONDS,
-        )
-        return answer == "ok"
+                reference=reference,
+                owner=self.owner,
+                processor=processor or "",
+            )
+
+        answer, lost = "", True
+        try:
+            try:
+                answer = await act()
+                lost = False
+            except Busy:
+                answer = await insist(act, within_seconds=WRITE_SECONDS)
+        finally:
+            if sending:
+                sending.took(processor, _claim(correlation_id, amount_cents, processor, answer), lost=lost)
+        return answer != "again"
 
     async def claim(self, processor: Processor, count: int) -> list[Claim]:
         """Take up to ``count`` of the oldest for a processor; from here on only their outcome there matters."""
@@ -82,22 +117,23 @@ class Payments:
             for id_, amount, at, attempts in _rows(flat, 4)
         ]
 
-    async def commit(self, claim: Claim, requested_at_ms: int | None = None) -> None:
-        """Enter it into its processor's books, once; kept and written again while the store is away."""
+    async def commit(self, *claims: Claim) -> None:
+        """Enter each into its processor's books, once, at most CLAIM_MAX; kept and repeated while the store is away."""
+        items: list[str | int] = []
+        for claim in claims:
+            fee = fee_cents(claim.amount_cents, self.fees[claim.processor])
+            items += (claim.processor, claim.correlation_id, claim.amount_cents, claim.requested_at_ms, fee)
         await insist(
             lambda: self.batch.submit(
                 scripts.commit,
                 known=self.keys.known,
                 in_flight=self.keys.in_flight(self.owner),
                 by_date=self.keys.by_date,
-                totals=self.keys.totals(claim.processor),
                 final=self.keys.final,
-                processor=claim.processor,
-                correlation_id=claim.correlation_id,
-                amount_cents=claim.amount_cents,
-                requested_at_ms=claim.requested_at_ms if requested_at_ms is None else requested_at_ms,
-                fee_cents=fee_cents(claim.amount_cents, self.fees[claim.processor]),
+                totals_default=self.keys.totals("default"),
+                totals_fallback=self.keys.totals("fallback"),
                 final_max=self.settings.final_max,
+                items=items,
             ),
             within_seconds=SETTLE_SECONDS,
         )
@@ -185,14 +221,13 @@ class Payments:
                 unknown=True,
             )
             for payment in found
-            if payment.processor is not None and payment.requested_at_ms is not None
+            if payment.state == "in_flight" and payment.processor is not None and payment.requested_at_ms is not None
         ]
 
-    async def may_poll(self, processor: Processor) -> bool:
-        """True for one process of all, at most once per ``poll_seconds``: it may ask the processor for its health."""
+    async def take_poll(self, processor: Processor) -> int:
+        """0 for one process of all, once per ``poll_seconds``: it may ask the processor. Else how many ms to wait."""
         every_ms = int(self.settings.poll_seconds * 1000)
-        word = await scripts.take_poll(self.hub.write, health=self.keys.health, processor=processor, every_ms=every_ms)
-        return word == "go"
+        return await scripts.take_poll(self.hub.write, health=self.keys.health, processor=processor, every_ms=every_ms)
 
     async def publish_health(self, processor: Processor, health: Health) -> None:
         """Tell all processes what the processor said."""
@@ -241,13 +276,17 @@ class Payments:
         rank, end = int(await read.zcount(books, "-inf", f"({from_ms}")), int(await read.zcount(books, "-inf", to_ms))
         done = 0
         while rank < end:
-            page: list[Any] = await read.zrange(books, rank, min(end, rank + REPUBLISH_MAX) - 1, withscores=True)
+            page: list[Any] = await read.zrange(books, rank, min(end, rank + REPUBLISH_MAX) - 1)
             items: list[str | int] = []
-            for member, at in page:
+            for member in page:
                 processor, id_, cents = member.decode().split("|")
-                items += [id_, processor, cents, fee_cents(int(cents), self.fees[processor]), int(at)]
+                items += [id_, fee_cents(int(cents), self.fees[processor])]
             done += await scripts.republish(
-                self.hub.write, final=self.keys.final, final_max=self.settings.final_max, items=items
+                self.hub.write,
+                known=self.keys.known,
+                final=self.keys.final,
+                final_max=self.settings.final_max,
+                items=items,
             )
             rank += REPUBLISH_MAX
         return done
@@ -273,8 +312,19 @@ def _rows(flat: Sequence[Any], width: int) -> list[tuple[Any, ...]]:
     return [tuple(flat[i : i + width]) for i in range(0, len(flat), width)]
 
 
+def _claim(correlation_id: str, amount_cents: int, processor: Processor | None, answer: str) -> Claim | None:
+    if processor is None or not answer.isdecimal():
+        return None
+    return Claim(
+        correlation_id=correlation_id,
+        amount_cents=amount_cents,
+        processor=processor,
+        requested_at_ms=int(answer),
+    )
+
+
 def _payment(correlation_id: str, record: bytes) -> Payment:
-    state, cents, processor, at, attempts, note = record.decode().split("|", 5)
+    state, cents, processor, at, attempts, reference, note = record.decode().split("|", 6)
     return Payment(
         correlation_id=correlation_id,
         amount_cents=int(cents),
@@ -282,5 +332,6 @@ def _payment(correlation_id: str, record: bytes) -> Payment:
         processor=processor or None,  # type: ignore[arg-type]  # likewise
         requested_at_ms=int(at) if at else None,
         attempts=int(attempts),
+        reference=reference or None,
         reason=note if state == "dead" else None,
     )

@@ -62,13 +62,19 @@ class _Connection(asyncio.Protocol):
             self.answer.set_result(Answer(self.parser.get_status_code(), self.body))
         if not self.parser.should_keep_alive():
             self.close()
-        self.body, self.parser = b"", httptools.HttpResponseParser(self)
+        self.body = b""
 
     def request(self, packed: bytes) -> "asyncio.Future[Answer]":
         assert self.transport is not None
         self.answer = asyncio.get_running_loop().create_future()
         self.transport.write(packed)
         return self.answer
+
+    def expire(self) -> None:
+        """Time is over: whatever comes now is of no use."""
+        if self.answer is not None and not self.answer.done():
+            self.answer.set_exception(Cut())
+        self.close()
 
     def close(self) -> None:
         self.open = False
@@ -95,11 +101,12 @@ class HttpClient:
         connection = await self._connection()
         try:
             length = b"Content-Type: application/json\r\nContent-Length: %d\r\n" % len(body) if body else b""
-            async with asyncio.timeout(self.answer_seconds):
-                answer = await connection.request(method_path + self.head + headers + length + b"\r\n" + body)
-        except TimeoutError:
-            connection.close()
-            raise Cut from None
+            asked = connection.request(method_path + self.head + headers + length + b"\r\n" + body)
+            late = asyncio.get_running_loop().call_later(self.answer_seconds, connection.expire)
+            try:
+                answer = await asked
+            finally:
+                late.cancel()
         except asyncio.CancelledError:
             connection.close()
             raise

@@ -7,104 +7,31 @@ import asyncio
 import random
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 
 import structlog
 
 from lastro.core.errors import Busy
 from lastro.core.worker import Run
-from lastro.payments.metrics import ATTEMPTS, DELAY_SECONDS, FAILING, IN_FLIGHT, WAITING
-from lastro.payments.model import PROCESSORS, Claim, Health, Processor, route
+from lastro.payments.metrics import IN_FLIGHT, WAITING
+from lastro.payments.model import PROCESSORS, Claim, Health, Processor, patience, route
 
-from . import Payments
+from . import CLAIM_MAX, LEASE_MS, Payments
 from .http import HttpClient
+from .place import Place
 from .processor import Client, Held, Outcome
 
 LEASE_EVERY_SECONDS = 1.0
-TURN_SECONDS = 0.005  # what came in meanwhile is claimed together
-IDLE_SECONDS = 0.02
-HEALTH_EVERY_SECONDS = 0.25
-PROBE_SECONDS = 0.25
-STALE_SECONDS = 1.0
-SLOW_MS = 200
+TURN_SECONDS = 0.005  # while something waits: what came in meanwhile is claimed together
+COMMIT_SECONDS = 0.05  # what was taken meanwhile is entered together; a crash in between is resolved like any other
+HEALTH_EVERY_SECONDS = 0.5
 UNPIN_MARGIN_SECONDS = 2.0
 BACKOFF_SECONDS = 0.02
 BACKOFF_MAX_SECONDS = 1.0
-CONCURRENCY_MIN = 4
 IN_FLIGHT_MAX = 350  # of a processor's 800 places, over the two processes that the contract asks for
 
 log = structlog.get_logger()
-
-
-@dataclass(eq=False)
-class Place:
-    """One processor as this process sees it: its client, its last word, its latest answers, its room."""
-
-    processor: Processor
-    client: Client
-    room: int
-    health: Health = field(default_factory=Health)
-    sent_at: dict[str, float] = field(default_factory=dict)
-    """Open requests, oldest first."""
-    answered_at: float = 0.0
-    probing_until: float = 0.0
-    delay_ms_max: int = 0
-    """The largest delay seen: an answer of "not here" proves nothing before it has passed."""
-
-    def __post_init__(self) -> None:
-        self.room_max = self.room
-
-    def told(self, health: Health) -> None:
-        """Its own word, at most every 5 s; a failure that an answer showed since stands until a probe succeeds."""
-        self.health = health
-        self.delay_ms_max = max(self.delay_ms_max, health.delay_ms)
-        FAILING.of(processor=self.processor).set(health.failing)
-
-    def worked(self, seconds: float) -> None:
-        """A payment was taken: closed circuit, and the delay moves towards what was measured."""
-        measured = int(seconds * 1000)
-        self.answered_at = time.monotonic()
-        self.delay_ms_max = max(self.delay_ms_max, measured)
-        self.health = Health(failing=False, delay_ms=(self.health.delay_ms * 3 + measured) // 4)
-        self.room = min(self.room_max, self.room + 1)
-
-    def failed(self, *, full: bool) -> None:
-        """A payment was refused: halve the room when it is full, else open the circuit at once."""
-        if full:
-            self.room = max(CONCURRENCY_MIN, self.room // 2)
-        else:
-            self.health = replace(self.health, failing=True)
-            self.probing_until = time.monotonic() + PROBE_SECONDS
-
-    @property
-    def probing(self) -> bool:
-        """One payment may find out: an open circuit has rested, or what is known of an unused place has grown old."""
-        if self.in_flight:
-            return False
-        now = time.monotonic()
-        return now >= self.probing_until if self.health.failing else now - self.answered_at > STALE_SECONDS
-
-    def seen(self) -> Health:
-        """Its health as the next payment should see it: well for a probe; else as slow as its oldest open request."""
-        if self.probing:
-            return Health()
-        if not self.sent_at:
-            return self.health
-        oldest_ms = int((time.monotonic() - next(iter(self.sent_at.values()))) * 1000)
-        return replace(self.health, delay_ms=max(self.health.delay_ms, oldest_ms))
-
-    @property
-    def free(self) -> int:
-        """How many more it may be sent now."""
-        if self.probing:
-            return 1
-        return 0 if self.health.failing else self.room - self.in_flight
-
-    @property
-    def in_flight(self) -> int:
-        """Sent and not settled."""
-        return len(self.sent_at)
 
 
 class Sender:
@@ -115,17 +42,25 @@ class Sender:
         settings = payments.settings
         room = min(IN_FLIGHT_MAX, settings.num_workers * settings.max_concurrent_requests)
         urls = {"default": settings.processor_default_url, "fallback": settings.processor_fallback_url}
-        self.places = {
+        self.places: dict[Processor, Place] = {
             name: Place(
                 name, Client(HttpClient(urls[name], settings.http_connect_seconds, settings.http_answer_seconds)), room
             )
             for name in PROCESSORS
         }
-        self.waiting_since: float | None = None
+        self.patience_ms = patience(settings.fee_default, settings.fee_fallback, settings.patience_ms)
+        self.held_since: float | None = None
         self.astray = True
         """There may be payments in flight that this process does not know it has."""
+        self.leased_until = 0.0
+        self.more = asyncio.Event()
+        """Something may be waiting."""
         self.last_told: dict[Processor, Health] = {}
+        self.in_hand: set[str] = set()
         self.sending: set[asyncio.Task[None]] = set()
+        self.taken: list[Claim] = []
+        """Charged, and not entered yet."""
+        self.entering: asyncio.Task[None] | None = None
 
     async def run(self, run: Run) -> None:
         """Until told to stop; then what was sent is awaited within the grace, and the rest is the next owner's."""
@@ -133,63 +68,94 @@ class Sender:
             upkeep = [
                 self.tasks.create_task(self._forever(self._keep_lease, LEASE_EVERY_SECONDS)),
                 self.tasks.create_task(self._forever(self._learn_health, HEALTH_EVERY_SECONDS)),
+                self.tasks.create_task(self._forever(self._claim_waiting, TURN_SECONDS)),
                 *(
                     self.tasks.create_task(self._forever(partial(self._poll, place), HEALTH_EVERY_SECONDS))
                     for place in self.places.values()
                 ),
             ]
-            while not run.stopping.is_set():
-                claims = await self._claim()
-                for claim in claims:
-                    self._start(claim)
-                await run.pause(TURN_SECONDS if claims else IDLE_SECONDS)
+            self.payments.sending = self
+            await run.stopping.wait()
+            self.payments.sending = None
             if self.sending:
                 await asyncio.wait(self.sending, timeout=run.settings.grace_seconds)
             for task in [*upkeep, *self.sending]:
                 task.cancel()
+            if self.entering:
+                await asyncio.wait({self.entering}, timeout=run.settings.grace_seconds)
+            if self.entering:
+                self.entering.cancel()  # charged and not entered: the next owner finds it out
         for place in self.places.values():
             place.client.http.close()
 
-    async def _claim(self) -> list[Claim]:
+    def choose(self) -> Processor | None:
+        """Where the next payment goes, by expected profit; None when it is better to wait, or there is no room."""
+        chosen = self._route() if time.monotonic() < self.leased_until else None
+        if chosen is None or self.places[chosen].free <= 0:
+            return None
+        self.places[chosen].chosen()
+        self.places[chosen].coming += 1
+        return chosen
+
+    def took(self, chosen: Processor | None, claim: Claim | None, *, lost: bool) -> None:
+        """Send what was claimed as it was accepted; look for what may have been, when the answer was lost."""
+        if chosen is not None:
+            self.places[chosen].coming -= 1
+        if claim is not None and self.payments.sending is self:  # else it was stopped: it is the next owner's
+            self._start(claim)
+        elif claim is None:
+            self.astray = self.astray or lost
+            self.more.set()
+
+    def _route(self) -> Processor | None:
+        """The model's choice; the time that payments are held counts while the other processor would take them."""
+        default, fallback = self.places["default"], self.places["fallback"]
+        choose = partial(route, default.seen(), fallback.seen(), patience_ms=self.patience_ms)
+        down = default.health.failing
+        if down and fallback.health.failing:
+            self.held_since = None
+            return choose(held_ms=self.patience_ms)  # whichever is due to be probed
+        at_once = choose(held_ms=-1)
+        if at_once and not down:
+            self.held_since = None
+            return at_once
+        self.held_since = self.held_since or time.monotonic()
+        return choose(held_ms=int((time.monotonic() - self.held_since) * 1000))
+
+    async def _claim_waiting(self) -> None:
         """The oldest payments for the processor that the next one should go to; none when it is better to wait."""
-        waited_ms = int((time.monotonic() - self.waiting_since) * 1000) if self.waiting_since else 0
-        chosen = route(
-            self._seen("default"),
-            self._seen("fallback"),
-            waited_ms=waited_ms,
-            patience_ms=self.payments.settings.patience_ms,
-        )
-        if chosen is None:
-            self.waiting_since = self.waiting_since or time.monotonic()
-            return []
-        self.waiting_since = None
-        try:
-            if self.astray:
-                lost, self.astray = await self.payments.recall(), False
-                return lost
-            free = self.places[chosen].free
-            return await self.payments.claim(chosen, free) if free > 0 else []
-        except Busy:
-            self.astray = True  # the store may have claimed them for us and could not say so
-            return []
-
-    def _seen(self, processor: Processor) -> Health:
-        """As the place sees itself; when it is full and slow it counts as failing, since the other one may have room.
-
-        A full place that is fast has room again before the next payment would have paid the higher fee.
-        """
-        place = self.places[processor]
-        health = place.seen()
-        return replace(health, failing=True) if place.free <= 0 and health.delay_ms >= SLOW_MS else health
+        await self.more.wait()
+        if self.astray:
+            self.astray = False
+            try:
+                lost = await self.payments.recall()
+            except Busy:
+                self.astray = True
+                raise
+            for claim in lost:
+                self._start(claim)
+        chosen = self._route()
+        free = min(CLAIM_MAX, self.places[chosen].free) if chosen else 0
+        if chosen and free > 0:
+            self.more.clear()
+            self.places[chosen].chosen()
+            claims = await self.payments.claim(chosen, free)
+            for claim in claims:
+                self._start(claim)
+            if len(claims) == free:
+                self.more.set()
 
     async def _settle(self, claim: Claim) -> None:
         """Send it until its outcome is known, and write that down."""
         place = self.places[claim.processor]
-        IN_FLIGHT.of(processor=claim.processor).set(place.in_flight)
         try:
             tries, sent_at, pause = 0, time.monotonic(), BACKOFF_SECONDS
-            while True:
-                outcome, why = await self._pay(place, claim)
+            while (began := time.monotonic()) < self.leased_until:
+                outcome, why = await place.client.pay(claim)
+                place.answered(outcome, why, time.monotonic() - began)
+                if outcome == "taken":
+                    self._enter(claim)
+                    return
                 if outcome == "unknown":
                     claim, sent_at = replace(claim, unknown=True), time.monotonic()
                 elif outcome == "refused" and why == "too many" and tries < self.payments.settings.max_retries:
@@ -198,49 +164,79 @@ class Sender:
                     return
                 await asyncio.sleep(random.uniform(pause / 2, pause))
                 pause = min(BACKOFF_MAX_SECONDS, pause * 2)
+            self._lose(claim)  # somebody may have taken it over: what is still ours is recalled
+        except Busy:
+            self._lose(claim)
         finally:
             del place.sent_at[claim.correlation_id]
-            IN_FLIGHT.of(processor=claim.processor).set(place.in_flight)
 
-    async def _pay(self, place: Place, claim: Claim) -> tuple[Outcome, str]:
-        started = time.monotonic()
-        outcome, why = await place.client.pay(claim)
-        ATTEMPTS.of(processor=claim.processor, outcome=outcome).inc()
-        if outcome == "taken":
-            DELAY_SECONDS.of(processor=claim.processor).observe(time.monotonic() - started)
-            place.worked(time.monotonic() - started)
-        elif outcome == "refused":
-            place.failed(full=why == "too many")
-        return outcome, why
+    def _lose(self, claim: Claim) -> None:
+        self.in_hand.discard(claim.correlation_id)
+        self.astray = True
+        self.more.set()
 
     async def _settled(self, place: Place, claim: Claim, outcome: Outcome, why: str, sent_at: float) -> bool:
         """Write down what is certain; False when it is not, and the payment stays at this processor."""
-        if outcome == "taken" or (outcome == "known" and claim.unknown):
-            await self.payments.commit(claim)
+        if outcome == "known" and claim.unknown:
+            self._enter(claim)
             return True
         if outcome == "wrong":
             log.error("payments.buried", correlation_id=claim.correlation_id, reason=why)
             await self.payments.bury(claim, why)
+            self.in_hand.discard(claim.correlation_id)
             return True
         if outcome == "refused" and not claim.unknown:
-            await self.payments.release(claim)
+            await self._release(claim)
             return True
         # known at a first try: somebody else's id there; refused after an unknown try: did that one count? Ask.
         held = await place.client.find(claim.correlation_id)
         if isinstance(held, Held):
-            await self.payments.commit(replace(claim, amount_cents=held.amount_cents), held.requested_at_ms)
+            self._enter(replace(claim, amount_cents=held.amount_cents, requested_at_ms=held.requested_at_ms))
             return True
         if held is None and time.monotonic() - sent_at > place.delay_ms_max / 1000 + UNPIN_MARGIN_SECONDS:
-            await self.payments.release(claim)
+            await self._release(claim)
             return True
         return False
 
+    async def _release(self, claim: Claim) -> None:
+        await self.payments.release(claim)
+        self.in_hand.discard(claim.correlation_id)
+        self.more.set()
+
+    def _enter(self, claim: Claim) -> None:
+        """It was charged: into the books, with what else was charged in these milliseconds."""
+        self.taken.append(claim)
+        if self.entering is None:
+            self.entering = self.tasks.create_task(self._enter_all())
+
+    async def _enter_all(self) -> None:
+        while self.taken:
+            if len(self.taken) < CLAIM_MAX and self.payments.sending:
+                await asyncio.sleep(COMMIT_SECONDS)
+            claims, self.taken = self.taken[:CLAIM_MAX], self.taken[CLAIM_MAX:]
+            try:
+                await self.payments.commit(*claims)
+            except Busy as busy:
+                log.warning("payments.store_away", reason=str(busy))
+                self.taken = claims + self.taken
+            else:
+                self.in_hand.difference_update(claim.correlation_id for claim in claims)
+        self.entering = None
+
     async def _keep_lease(self) -> None:
         """Say that we live; take over from those who do not."""
-        for dead in await self.payments.renew():
-            for claim in await self.payments.recover(dead):
+        asked = time.monotonic()
+        dead = await self.payments.renew()
+        self.leased_until = asked + LEASE_MS / 1000
+        for owner in dead:
+            for claim in await self.payments.recover(owner):
                 self._start(claim)
-        WAITING.of().set(await self.payments.waiting())
+        waiting = await self.payments.waiting()
+        WAITING.of().set(waiting)
+        for place in self.places.values():
+            IN_FLIGHT.of(processor=place.processor).set(place.in_flight)
+        if waiting or self.astray:
+            self.more.set()
 
     async def _learn_health(self) -> None:
         """What any process's poll has brought."""
@@ -251,7 +247,10 @@ class Sender:
 
     async def _poll(self, place: Place) -> None:
         """Ask the processor itself, if it is our turn; its limiter may hold the answer for 10 s."""
-        if await self.payments.may_poll(place.processor) and (health := await place.client.health()) is not None:
+        wait_ms = await self.payments.take_poll(place.processor)
+        if wait_ms:
+            await asyncio.sleep(wait_ms / 1000)
+        elif (health := await place.client.health()) is not None:
             await self.payments.publish_health(place.processor, health)
 
     async def _forever(self, act: Callable[[], Awaitable[None]], every_seconds: float) -> None:
@@ -262,14 +261,15 @@ class Sender:
                 await act()
             except Busy as busy:
                 self.astray = True
+                self.more.set()
                 log.warning("payments.store_away", reason=str(busy))
             await asyncio.sleep(every_seconds)
 
     def _start(self, claim: Claim) -> None:
-        place = self.places[claim.processor]
-        if claim.correlation_id in place.sent_at:
+        if claim.correlation_id in self.in_hand:
             return  # recalled, but not lost
-        place.sent_at[claim.correlation_id] = time.monotonic()
+        self.in_hand.add(claim.correlation_id)
+        self.places[claim.processor].sent_at[claim.correlation_id] = time.monotonic()
         task = self.tasks.create_task(self._settle(claim))
         self.sending.add(task)
         task.add_done_callback(self.sending.discard)

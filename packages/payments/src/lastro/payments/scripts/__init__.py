@@ -10,8 +10,18 @@ from lastro.core.scripts import script
 
 @script
 async def accept(
-    redis: Client, *, known: Key, queue: Key, correlation_id: str, amount_cents: int
-) -> Literal["ok", "again"]: ...
+    redis: Client,
+    *,
+    known: Key,
+    queue: Key,
+    in_flight: Key,
+    owners: Key,
+    correlation_id: str,
+    amount_cents: int,
+    reference: str,
+    owner: str,
+    processor: str,
+) -> str: ...
 
 
 @script
@@ -27,15 +37,12 @@ async def commit(
     known: Key,
     in_flight: Key,
     by_date: Key,
-    totals: Key,
     final: Key,
-    processor: str,
-    correlation_id: str,
-    amount_cents: int,
-    requested_at_ms: int,
-    fee_cents: int,
+    totals_default: Key,
+    totals_fallback: Key,
     final_max: int,
-) -> Literal["unknown", "again", "ok"]: ...
+    items: Sequence[str | int],
+) -> int: ...
 
 
 @script
@@ -59,7 +66,7 @@ async def bury(
 
 
 @script
-async def republish(redis: Client, *, final: Key, final_max: int, items: Sequence[str | int]) -> int: ...
+async def republish(redis: Client, *, known: Key, final: Key, final_max: int, items: Sequence[str | int]) -> int: ...
 
 
 @script
@@ -77,7 +84,7 @@ async def recover(
 
 
 @script
-async def take_poll(redis: Client, *, health: Key, processor: str, every_ms: int) -> Literal["go", "wait"]: ...
+async def take_poll(redis: Client, *, health: Key, processor: str, every_ms: int) -> int: ...
 
 
 @script

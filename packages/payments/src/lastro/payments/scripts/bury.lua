@@ -14,11 +14,11 @@
 --     "ok"        dead, with its reason
 local known, in_flight, final, id, owner, reason = KEYS[1], KEYS[2], KEYS[3], ARGV[1], ARGV[2], ARGV[3]
 local final_max = ARGV[4]
-local state, amount, processor, at, attempts, holder = record_of(known, id)
+local state, amount, processor, at, attempts, reference, holder = record_of(known, id)
 if state ~= "in_flight" or holder ~= owner then
   return "not_ours"
 end
-record_set(known, id, "dead", amount, processor, at, attempts, reason)
+redis.call("HSET", known, id, record_text("dead", amount, processor, at, attempts, reference, reason))
 redis.call("SREM", in_flight, id)
-final_add(final, final_max, { id, "dead", processor, amount, "0", at, reason })
+final_add(final, final_max, { id, "dead", processor, amount, "0", at, reference, reason })
 return "ok"

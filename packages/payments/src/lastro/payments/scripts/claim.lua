@@ -18,14 +18,16 @@ local claimed = {}
 local ids = redis.call("LRANGE", queue, -count, -1)
 for i = #ids, 1, -1 do -- the oldest is at the tail
   local id = ids[i]
-  local _, amount, _, _, attempts = record_of(known, id)
-  attempts = tostring(tonumber(attempts) + 1)
-  record_set(known, id, "in_flight", amount, processor, now, attempts, owner)
-  redis.call("SADD", in_flight, id)
-  claimed[#claimed + 1] = id
-  claimed[#claimed + 1] = amount
-  claimed[#claimed + 1] = now
-  claimed[#claimed + 1] = attempts
+  local state, amount, _, _, attempts, reference = record_of(known, id)
+  if state == "queued" then -- or a late answer has ended it while it waited here
+    attempts = tostring(tonumber(attempts) + 1)
+    redis.call("HSET", known, id, record_text("in_flight", amount, processor, now, attempts, reference, owner))
+    redis.call("SADD", in_flight, id)
+    claimed[#claimed + 1] = id
+    claimed[#claimed + 1] = amount
+    claimed[#claimed + 1] = now
+    claimed[#claimed + 1] = attempts
+  end
 end
 redis.call("LTRIM", queue, 0, -count - 1)
 return claimed

@@ -1,40 +1,69 @@
 -- @include "money.lua"
 -- @include "parts/record.lua"
 -- @include "parts/final.lua"
--- Enter a payment into the books of the processor that took it, once.
---   KEYS[1] known      hash id -> record
---   KEYS[2] in_flight  set of the ids of this owner
---   KEYS[3] by_date    sorted set processor|id|cents by requested_at_ms
---   KEYS[4] totals     hash of this processor: counts and cents per second, minute, hour, day, all
---   KEYS[5] final      stream; one entry more, state done
---   ARGV[1] processor
---   ARGV[2] correlation_id
---   ARGV[3] amount_cents
---   ARGV[4] requested_at_ms  what the processor has
---   ARGV[5] fee_cents  what the processor keeps, rounded to cents
---   ARGV[6] final_max  entries that the stream keeps
+-- Enter payments into the books of the processors that took them, each once.
+--   KEYS[1] known            hash id -> record
+--   KEYS[2] in_flight        set of the ids of this owner
+--   KEYS[3] by_date          sorted set processor|id|cents by requested_at_ms
+--   KEYS[4] final            stream; one entry more for each, state done
+--   KEYS[5] totals_default   hash: counts and cents per second, minute, hour, day, all
+--   KEYS[6] totals_fallback  likewise
+--   ARGV[1] final_max        entries that the stream keeps
+--   ARGV[2..] items          processor, correlation_id, amount_cents, requested_at_ms, fee_cents of each; at most 100
 --   flags  allow-oom
---   returns the first that applies:
---     "unknown"  there is no such payment (the books were purged): nothing changed
---     "again"    it is in the books: nothing changed
---     "ok"       entered
-local known, in_flight, by_date, totals, final = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
-local processor, id, amount, at = ARGV[1], ARGV[2], cents(ARGV[3]), ARGV[4]
-local fee_cents, final_max = cents(ARGV[5]), ARGV[6]
-local state, _, _, _, attempts = record_of(known, id)
-redis.call("SREM", in_flight, id)
-if not state or state == "done" then
-  return state and "again" or "unknown"
+--   returns how many were entered: not those that the books have, nor those unknown since a purge
+local known, in_flight, by_date, final, final_max = KEYS[1], KEYS[2], KEYS[3], KEYS[4], ARGV[1]
+local totals = { default = KEYS[5], fallback = KEYS[6] }
+local seconds = { default = {}, fallback = {} } -- of each processor: second -> count, cents
+local LEVELS = { s = 1, m = 60, h = 3600, d = 86400 }
+local ids, records, members = {}, {}, {}
+for at = 2, #ARGV, 5 do -- before the first write
+  assert(totals[ARGV[at]] and cents(ARGV[at + 2]) and cents(ARGV[at + 4]))
+  ids[#ids + 1] = ARGV[at + 1]
 end
-record_set(known, id, "done", amount, processor, at, attempts, "")
-redis.call("ZADD", by_date, at, processor .. "|" .. id .. "|" .. amount)
-local second = math.floor(tonumber(at) / 1000)
-for level, length in pairs({ s = 1, m = 60, h = 3600, d = 86400 }) do
-  local bucket = string.format("%s%d", level, math.floor(second / length))
-  redis.call("HINCRBY", totals, bucket .. ":n", 1)
-  redis.call("HINCRBY", totals, bucket .. ":c", amount)
+
+local function count_in(sums, name, n, amount)
+  local sum = sums[name]
+  if sum then
+    sum[1], sum[2] = sum[1] + n, sum[2] + amount
+  else
+    sums[name] = { n, amount }
+  end
 end
-redis.call("HINCRBY", totals, "all:n", 1)
-redis.call("HINCRBY", totals, "all:c", amount)
-final_add(final, final_max, { id, "done", processor, amount, fee_cents, at, "" })
-return "ok"
+
+local known_as = redis.call("HMGET", known, unpack(ids))
+local entered, done = 0, {}
+for i, id in ipairs(ids) do
+  local at = i * 5 - 3
+  local processor, amount, requested_at, fee = ARGV[at], ARGV[at + 2], ARGV[at + 3], ARGV[at + 4]
+  local state, _, _, _, attempts, reference = record_parts(known_as[i])
+  if state and state ~= "done" and not done[id] then
+    done[id] = true
+    entered = entered + 1
+    records[entered * 2 - 1] = id
+    records[entered * 2] = record_text("done", amount, processor, requested_at, attempts, reference, "")
+    members[entered * 2 - 1] = requested_at
+    members[entered * 2] = processor .. "|" .. id .. "|" .. amount
+    final_add(final, final_max, { id, "done", processor, amount, fee, requested_at, reference, "" })
+    count_in(seconds[processor], math.floor(tonumber(requested_at) / 1000), 1, tonumber(amount))
+  end
+end
+redis.call("SREM", in_flight, unpack(ids))
+if entered > 0 then
+  redis.call("HSET", known, unpack(records))
+  redis.call("ZADD", by_date, unpack(members))
+end
+for processor, counted in pairs(seconds) do
+  local buckets = {}
+  for second, sum in pairs(counted) do
+    for level, length in pairs(LEVELS) do
+      count_in(buckets, level .. string.format("%d", math.floor(second / length)), sum[1], sum[2])
+    end
+    count_in(buckets, "all", sum[1], sum[2])
+  end
+  for bucket, sum in pairs(buckets) do
+    redis.call("HINCRBY", totals[processor], bucket .. ":n", sum[1])
+    redis.call("HINCRBY", totals[processor], bucket .. ":c", string.format("%.0f", sum[2]))
+  end
+end
+return entered

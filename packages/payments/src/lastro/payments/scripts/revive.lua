@@ -5,9 +5,9 @@
 --   ARGV[1] correlation_id
 --   returns the state it was in: only "dead" was changed; "" when the id is unknown
 local known, queue, id = KEYS[1], KEYS[2], ARGV[1]
-local state, amount, _, _, attempts = record_of(known, id)
+local state, amount, _, _, attempts, reference = record_of(known, id)
 if state == "dead" then
-  record_set(known, id, "queued", amount, "", "", attempts, "")
+  redis.call("HSET", known, id, record_text("queued", amount, "", "", attempts, reference, ""))
   redis.call("LPUSH", queue, id)
 end
 return state or ""

@@ -4,13 +4,12 @@
 --   ARGV[1] processor
 --   ARGV[2] every_ms
 --   flags  allow-oom
---   returns the first that applies:
---     "wait"  somebody took it less than the interval ago, even if it died since
---     "go"    taken
+--   returns 0 when it was taken; else for how many ms more it stays with whoever took it, even if that died since
 local health, field, every_ms = KEYS[1], ARGV[1] .. ":polled", tonumber(ARGV[2])
 local now = record_now()
-if tonumber(now) - tonumber(redis.call("HGET", health, field) or 0) < every_ms then
-  return "wait"
+local left = tonumber(redis.call("HGET", health, field) or 0) + every_ms - tonumber(now)
+if left > 0 then
+  return left
 end
 redis.call("HSET", health, field, now)
-return "go"
+return 0

@@ -276,8 +276,7 @@ async def _answer(send: Send, status: int, body: Any, hostile: Hostile = "") -> 
     await send({"type": "http.response.start", "status": status, "headers": headers})
     if hostile == "slow_body":
         await asyncio.sleep(1.0)
-    await send({"type": "http.response.body", "body": _json(body), "more_body": True})
-    await send({"type": "http.response.body", "body": b""})
+    await send({"type": "http.response.body", "body": _json(body)})
 
 
 async def _lifespan(receive: Receive, send: Send) -> None:

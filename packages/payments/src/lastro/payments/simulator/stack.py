@@ -60,7 +60,7 @@ class Stack:
             "PROCESSOR_DEFAULT_URL": default,
             "PROCESSOR_FALLBACK_URL": fallback,
         }
-        self.spawn(name, [_lastro(), "up", "payments"], environment)
+        self.spawn(name, [_lastro(), "up", "payments", "--single"], environment)
 
     def start_processor(self, name: str, port: int) -> None:
         """Start one of the two stand-ins."""

@@ -1,6 +1,7 @@
 """The processes of an engine, and what each of them does."""
 
 import asyncio
+import gc
 import socket
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -129,10 +130,13 @@ def serving(application: Any, settings: Settings, listening: socket.socket) -> W
             application,
             log_config=None,
             access_log=False,
+            proxy_headers=False,  # nobody here asks for the client's address
             backlog=BACKLOG,
             timeout_graceful_shutdown=max(1, round(settings.grace_seconds)),
         )
         web = Server(config)
+        gc.collect()
+        gc.freeze()  # what is loaded by now stays: no collection, and so no request, looks through it again
         task = asyncio.create_task(web.serve(sockets=[listening]))
         stopping = asyncio.create_task(engine.stopping.wait())
         await asyncio.wait({task, stopping}, return_when=asyncio.FIRST_COMPLETED)
@@ -169,7 +173,7 @@ async def everything(domain: str | None, settings: Settings, *, simulate: bool) 
         with listen(settings) as listening:
             engine.url = address(listening)
             doing = works("lastro.workers", domain) | (works("lastro.simulators", domain) if simulate else {})
-            doing["core.web"] = serving(create_app(routers, settings), settings, listening)
+            doing["core.web"] = serving(create_app(routers, settings, hub), settings, listening)
             echo(f"Lastro serves {', '.join(routers)} on {engine.url} (/, /docs, /readyz, /metrics) over {hub.url}")
             await run(doing, engine)
 

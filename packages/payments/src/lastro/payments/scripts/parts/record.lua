@@ -1,16 +1,20 @@
--- The record of a payment: state|cents|processor|requested_at_ms|attempts|owner or reason.
--- record_of(known, id): its six fields, or nothing when the id is unknown.
-local function record_of(known, id)
-  local text = redis.call("HGET", known, id)
+-- The record of a payment: state|cents|processor|requested_at_ms|attempts|reference|owner or reason.
+-- record_parts(text): its seven fields, or nothing when there is none.
+local function record_parts(text)
   if not text then
     return nil
   end
-  return string.match(text, "^(%a*_?%a*)|(%d+)|(%a*)|(%d*)|(%d+)|(.*)$")
+  return string.match(text, "^([^|]*)|([^|]*)|([^|]*)|([^|]*)|([^|]*)|([^|]*)|(.*)$")
 end
 
--- record_set(known, id, …): write all six.
-local function record_set(known, id, state, amount, processor, requested_at, attempts, note)
-  redis.call("HSET", known, id, table.concat({ state, amount, processor, requested_at, attempts, note }, "|"))
+-- record_of(known, id): the record stored under this id, in its parts.
+local function record_of(known, id)
+  return record_parts(redis.call("HGET", known, id))
+end
+
+-- record_text(…): all seven as they are stored.
+local function record_text(...)
+  return table.concat({ ... }, "|")
 end
 
 -- record_now(): server time in ms, as an integer string.

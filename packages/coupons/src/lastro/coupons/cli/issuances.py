@@ -1,0 +1,74 @@
+"""One coupon: get it, and what becomes of it."""
+
+from typing import Annotated
+
+import msgspec
+from typer import Argument, Option, Typer, echo
+
+from lastro.core.clock import iso
+from lastro.coupons.engine import redemption
+from lastro.coupons.model.issuance import Stored
+
+from .act import AsJson, EventId, IssuanceId, OrderRef, act, show
+
+app = Typer()
+
+
+@app.command()
+def issue(event_id: EventId, user_id: Annotated[str, Argument()], key: Annotated[str, Option()] = "") -> None:
+    """Give a user one coupon, once."""
+    given = act(lambda coupons: coupons.issue(event_id, user_id, key=key), database=False)
+    one = given.issuance
+    echo(f"{'issued' if given.new else 'again'} {one.seq} {one.code} {one.issuance_id} to {one.user_id}")
+
+
+@app.command("show")
+def show_coupon(coupon: Annotated[str, Argument(help="its id or its code")], as_json: AsJson = False) -> None:  # noqa: FBT002
+    """One coupon and all that became of it."""
+    is_id = len(coupon) == 36  # noqa: PLR2004  # a UUID
+    stored = act(lambda coupons: (redemption.find if is_id else redemption.find_code)(coupons, coupon))
+    acts = act(lambda coupons: redemption.history(coupons, stored.issuance.issuance_id))
+    if as_json:
+        show({"coupon": msgspec.to_builtins(stored), "history": acts})
+        return
+    echo(_line(stored))
+    for name, reference, at_ms in acts:
+        echo(f"  {iso(at_ms)} {name} {reference}")
+
+
+@app.command()
+def reserve(
+    issuance_id: IssuanceId, order_ref: OrderRef, seconds: Annotated[int, Option(help="how long")] = 900
+) -> None:
+    """Keep a coupon for an order for a while."""
+    echo(_line(act(lambda coupons: redemption.reserve(coupons, issuance_id, order_ref, seconds))))
+
+
+@app.command()
+def redeem(issuance_id: IssuanceId, order_ref: OrderRef) -> None:
+    """Use a coupon for an order."""
+    echo(_line(act(lambda coupons: redemption.redeem(coupons, issuance_id, order_ref))))
+
+
+@app.command()
+def release(issuance_id: IssuanceId, order_ref: OrderRef) -> None:
+    """Give back what an order reserved or redeemed."""
+    echo(_line(act(lambda coupons: redemption.release(coupons, issuance_id, order_ref))))
+
+
+@app.command()
+def cancel(issuance_id: IssuanceId) -> None:
+    """Take a coupon out of use; its unit goes back into stock while the event is open."""
+    echo(_line(act(lambda coupons: redemption.cancel(coupons, issuance_id))))
+
+
+@app.command()
+def expire() -> None:
+    """Mark coupons that nobody used in time, a thousand at most."""
+    echo(f"{act(redemption.expire)} expired")
+
+
+def _line(stored: Stored) -> str:
+    one = stored.issuance
+    order = f" for {stored.order_ref}" if stored.order_ref else ""
+    return f"{one.issuance_id}  {one.event_id} {one.seq}  {one.code}  {one.user_id}  {stored.status}{order}"

@@ -1,0 +1,230 @@
+"""Coupons over HTTP: what each answer means, and that the path in front answers as the documented route."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from fastapi import FastAPI
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from pydantic import SecretStr
+
+from lastro.core import local
+from lastro.core.app import create_app
+from lastro.core.plugins import installed
+from lastro.core.settings import Settings
+from lastro.core.testing.web import served
+from lastro.coupons.api.attempt import issue
+from lastro.coupons.engine import Coupons, events
+
+from .conftest import opened, persisted
+
+pytestmark = pytest.mark.anyio
+ATTEMPTS = "/coupons/events/{}/issuances"
+
+
+async def attempt(client: httpx.AsyncClient, user: str, event: str = "e", **given: Any) -> httpx.Response:
+    return await client.post(ATTEMPTS.format(event), headers={"X-User-Id": user, **given.pop("headers", {})}, **given)
+
+
+async def test_a_winner_hears_201_then_200_with_the_same_bytes_and_the_others_409(
+    client: httpx.AsyncClient, coupons: Coupons
+) -> None:
+    await opened(coupons, total=1)
+    first, again, late = [await attempt(client, user) for user in ("ana", "ana", "bia")]
+    assert (first.status_code, again.status_code, late.status_code) == (201, 200, 409)
+    assert first.content == again.content
+    assert first.headers["location"] == "/coupons/events/e/issuances/ana"
+    assert late.json()["code"] == "coupons.sold_out"
+    assert "retry-after" not in late.headers
+
+
+@pytest.mark.parametrize(
+    ("given", "status"),
+    [
+        ({"user": ""}, 400),
+        ({"user": "a b"}, 422),
+        ({"user": "ana|1"}, 422),
+        ({"user": "x" * 129}, 422),
+        ({"user": "ana", "content": b"{", "headers": {"content-type": "application/json"}}, 400),
+        ({"user": "ana", "content": b"{}", "headers": {"content-type": "text/plain"}}, 400),
+        ({"user": "ana", "json": {"ticket": 7}}, 422),
+        ({"user": "ana", "json": {"other": 7}}, 422),
+        ({"user": "ana", "headers": {"idempotency-key": "k" * 129}}, 422),
+        ({"user": "ana", "content": b"x" * 1_001}, 413),
+        ({"user": "ana", "event": "nowhere"}, 404),
+        ({"user": "ana", "event": "bad!"}, 404),
+    ],
+)
+async def test_bad_input_is_told_and_writes_nothing(
+    client: httpx.AsyncClient, coupons: Coupons, given: dict[str, Any], status: int
+) -> None:
+    await opened(coupons)
+    answer = await attempt(client, **given)
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert (await coupons.event("e")).issued == 0
+
+
+async def test_who_is_too_fast_hears_429_and_when_to_come_back_and_others_notice_nothing(
+    client: httpx.AsyncClient, coupons: Coupons
+) -> None:
+    await opened(coupons, total=9)
+    answers = [await attempt(client, "ana") for _ in range(5)]
+    assert [answer.status_code for answer in answers] == [201, 200, 200, 200, 429]
+    assert answers[4].headers["retry-after"] == "1"
+    assert answers[0].headers["ratelimit-policy"] == '"user";q=4;w=4'
+    assert answers[0].headers["ratelimit"] == '"user";r=3;t=1'
+    assert (await attempt(client, "bia")).status_code == 201
+
+
+async def test_an_event_has_its_life_over_http(client: httpx.AsyncClient) -> None:
+    plan = {"event_id": "e", "total": 1, "name": "Launch"}
+    assert (await client.post("/coupons/events", json=plan)).json()["state"] == "draft"
+    early = await attempt(client, "ana")
+    assert (early.status_code, early.json()["code"]) == (409, "coupons.not_open")
+    assert (await client.post("/coupons/events/e:open")).json()["state"] == "open"
+    for _ in range(2):
+        grown = await client.post("/coupons/events/e:resize", json={"delta": 2}, headers={"Idempotency-Key": "k"})
+    assert grown.json()["total"] == 3
+    window = {"starts_at": "2100-01-01T00:00:00Z", "ends_at": "2100-01-02T00:00:00Z"}
+    assert (await client.post("/coupons/events/e:schedule", json=window)).json()["state"] == "scheduled"
+    assert (await attempt(client, "ana")).json()["retry_after_ms"] > 0
+    assert (await client.post("/coupons/events/e:close")).json()["state"] == "closed"
+    assert (await attempt(client, "bia")).status_code == 410
+    assert (await client.get("/coupons/events/nowhere")).status_code == 404
+
+
+async def test_a_coupon_has_its_life_over_http(client: httpx.AsyncClient, coupons: Coupons) -> None:
+    await opened(coupons)
+    given = (await attempt(client, "ana")).json()
+    path = f"/coupons/issuances/{given['issuance_id']}"
+    (mine,) = (await client.get(ATTEMPTS.format("e") + "/ana")).json()
+    assert (mine["persistence"], mine["code"]) == ("pending", given["code"])
+    assert (await client.post(f"{path}:redeem", json={"order_ref": "o1"})).status_code == 503
+    await persisted(coupons)
+    assert (await client.post(f"{path}:reserve", json={"order_ref": "o1"})).json()["status"] == "reserved"
+    assert (await client.post(f"{path}:redeem", json={"order_ref": "o1"})).json()["status"] == "redeemed"
+    assert (await client.post(f"{path}:redeem", json={"order_ref": "o2"})).status_code == 409
+    assert (await client.post(f"{path}:release", json={"order_ref": "o1"})).json()["status"] == "issued"
+    assert (await client.post(f"{path}:cancel")).json()["status"] == "cancelled"
+    assert (await client.get(f"/coupons/codes/{given['code']}")).json()["issuance_id"] == given["issuance_id"]
+    assert [one["act"] for one in (await client.get(f"{path}/history")).json()] == [
+        "reserved",
+        "redeemed",
+        "released",
+        "cancelled",
+    ]
+    (mine,) = (await client.get(ATTEMPTS.format("e") + "/ana")).json()
+    assert (mine["persistence"], mine["status"]) == ("stored", "cancelled")
+    assert (await client.get(ATTEMPTS.format("e") + "/bia")).status_code == 404
+    report = (await client.post("/coupons/admin/reconciliations", json={"event_id": "e"})).json()
+    assert report["findings"] == []
+    assert (await client.post("/coupons/admin/recoveries", json={"event_id": "e"})).json()["epoch"] == 2
+    assert (await client.get("/coupons/events/e/stats")).json()["by_status"] == {"cancelled": 1}
+
+
+DOCUMENTED = create_app(installed("lastro.routers", "coupons"), Settings()).openapi()["paths"][
+    "/coupons/events/{event_id}/issuances"
+]["post"]
+"""What the OpenAPI document says of the path: the fuzz takes its headers and its body from there."""
+PATTERN = {one["name"]: one["schema"] for one in DOCUMENTED["parameters"]}
+BODY = DOCUMENTED["requestBody"]["content"]["application/json"]["schema"]
+USERS = st.one_of(
+    st.sampled_from(["ana", "bia", "caio"]),
+    st.from_regex(PATTERN["X-User-Id"]["pattern"], fullmatch=True),
+    st.text(st.characters(min_codepoint=33, max_codepoint=126), max_size=140),
+)
+BODIES = st.one_of(
+    st.just(b""),
+    st.dictionaries(st.sampled_from([*BODY["properties"], "other"]), st.one_of(st.text(), st.integers())).map(
+        lambda body: json.dumps(body).encode()
+    ),
+    st.binary(max_size=1_200),
+)
+KEYS = st.one_of(st.none(), st.sampled_from(["k1", "k2"]), st.text(st.characters(min_codepoint=33, max_codepoint=126)))
+EVENTS = st.sampled_from(["plenty", "gone", "paused", "later", "over", "several", "named", "room", "nowhere", "b%21d"])
+TYPES = st.sampled_from(["application/json", "application/json; charset=utf-8", "text/plain", ""])
+
+
+async def test_the_fast_path_answers_byte_for_byte_as_the_documented_route(app: FastAPI, coupons: Coupons) -> None:
+    """Fuzzed: each request goes both ways, first one, then the other first; status, headers and body are the same."""
+    for event, plan in {
+        "plenty": {"total": 10_000},
+        "gone": {"total": 0},
+        "paused": {},
+        "later": {"starts_ms": 4_000_000_000_000},
+        "over": {"ends_ms": 1},
+        "several": {"total": 10_000, "per_user_limit": 2},
+        "named": {"eligible_only": True},
+        "room": {"room_per_second": 1},
+    }.items():
+        await opened(coupons, event, **plan)  # type: ignore[arg-type]  # parts of a plan
+    await events.pause(coupons, "paused")
+    app.add_api_route("/routed/events/{event_id}/issuances", issue, methods=["POST"])
+    async with served(app) as client:
+        app.state.coupons_edge.user = None  # what is left of a client's rate differs from one request to the next
+
+        async def both(event: str, user: str, key: str | None, content_type: str, body: bytes) -> None:
+            headers = {"x-user-id": user, **({"idempotency-key": key} if key is not None else {})}
+            headers |= {"content-type": content_type} if content_type else {}
+            told = []
+            for prefix in ("/coupons", "/routed", "/coupons"):
+                answer = await client.post(f"{prefix}/events/{event}/issuances", headers=headers, content=body)
+                told.append(_comparable(answer))
+            if told[0][0] == 201:  # the first of the three was the one that got it
+                told[0] = told[2]
+            assert told[0] == told[1] == told[2], (event, user, key, body)
+
+        await _fuzzed(both)
+        new = [
+            await client.post(f"{prefix}/events/plenty/issuances", headers={"x-user-id": f"new{n}"})
+            for n, prefix in enumerate(("/coupons", "/routed"))
+        ]
+        assert [answer.status_code for answer in new] == [201, 201]
+        assert [name for name, _ in new[0].headers.multi_items()] == [name for name, _ in new[1].headers.multi_items()]
+        assert list(new[0].json()) == list(new[1].json())
+
+
+async def _fuzzed(both: Any) -> None:
+    """Hypothesis is synchronous: it draws the requests, the loop sends them."""
+    drawn: list[tuple[Any, ...]] = []
+
+    @settings(max_examples=150, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    @given(st.tuples(EVENTS, USERS, KEYS, TYPES, BODIES))
+    def draw(request: tuple[Any, ...]) -> None:
+        drawn.append(request)
+
+    draw()
+    for request in drawn:
+        await both(*request)
+
+
+def _comparable(answer: httpx.Response) -> tuple[int, list[tuple[str, str]], bytes]:
+    """Without what differs from one request to the next by its nature: its id, the date, the time until a start."""
+    own = {"x-request-id", "date"}
+    headers = [(name, value) for name, value in answer.headers.multi_items() if name not in own]
+    body = answer.content
+    if b"retry_after_ms" in body:
+        told = {name: value for name, value in answer.json().items() if name != "retry_after_ms"}
+        body, headers = json.dumps(told).encode(), [h for h in headers if h[0] != "content-length"]
+    return answer.status_code, headers, body
+
+
+async def test_without_redis_the_answer_is_503_and_says_when_to_come_back(
+    tmp_path: Path, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "s"
+    server = local.start(folder, durability="always")
+    monkeypatch.setenv("LASTRO_COUPONS_DATABASE_URL", settings.database)
+    app = create_app(installed("lastro.routers", "coupons"), Settings(redis_url=SecretStr(server.url)))
+    async with served(app) as client:
+        await client.post("/coupons/events", json={"event_id": "e", "total": 1, "open": True, "durability": "fsync"})
+        server.kill()
+        answer = await attempt(client, "ana")
+        assert (answer.status_code, "retry-after" in answer.headers) == (503, True)
+        server = local.start(folder, durability="always")
+        assert (await attempt(client, "ana")).status_code == 201
+    server.stop()

@@ -1,0 +1,164 @@
+"""A client that behaves, in Python and in a browser."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pytest
+from fastapi import FastAPI, Request, Response
+from fastapi.responses import JSONResponse
+
+from lastro.core.settings import Settings
+from lastro.core.testing import wait_for
+from lastro.core.testing.web import served
+from lastro.core.worker import Run
+from lastro.coupons.api import demo
+from lastro.coupons.engine import Coupons
+from lastro.coupons.simulator.client import Client, Manners
+from lastro.coupons.simulator.world import world
+
+from .conftest import opened
+
+if TYPE_CHECKING:
+    from playwright.async_api import Browser, Page
+
+pytestmark = pytest.mark.anyio
+Answer = tuple[int, dict[str, Any], dict[str, str]]
+HASTY = Manners(tries_max=4, base_seconds=0.01, answer_seconds=0.2)
+WON: Answer = (201, {"issuance_id": "i", "code": "7ZQK-4M2P-XW9D-H"}, {})
+SOLD_OUT: Answer = (409, {"code": "coupons.sold_out", "detail": "gone"}, {})
+CROWDED: Answer = (503, {"code": "lastro.busy"}, {"retry-after": "0"})
+SILENCE: Answer = (0, {}, {})
+
+
+class Moody:
+    """A server that gives the answers it is told, one after another, and remembers the keys it saw."""
+
+    def __init__(self, *answers: Answer) -> None:
+        self.answers = list(answers)
+        self.keys: list[str] = []
+        self.times: list[float] = []
+        self.app = FastAPI()
+        self.app.include_router(demo.router, prefix="/coupons")
+        self.app.add_api_route("/coupons/events/{event_id}/issuances", self.answer, methods=["POST"])
+
+    async def answer(self, event_id: str, request: Request) -> Response:
+        self.keys.append(request.headers["idempotency-key"])
+        self.times.append(asyncio.get_running_loop().time())
+        status, body, headers = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        if not status:
+            await asyncio.sleep(30)
+        return JSONResponse(body, status or 500, headers)
+
+
+@pytest.mark.parametrize(
+    ("answers", "word", "tries"),
+    [
+        ([WON], "won", 1),
+        ([SOLD_OUT], "lost", 1),
+        ([(410, {}, {})], "lost", 1),
+        ([CROWDED, (429, {}, {"retry-after": "0"}), WON], "won", 3),
+        ([(409, {"code": "coupons.not_open", "retry_after_ms": 20}, {}), WON], "won", 2),
+        ([SILENCE, WON], "won", 2),
+        ([SILENCE], "unknown", 4),
+        ([CROWDED], "unknown", 4),
+    ],
+)
+async def test_it_stops_at_an_answer_and_asks_again_under_one_key_otherwise(
+    answers: list[Answer], word: str, tries: int
+) -> None:
+    """A timeout is never a "no", and never asked about for ever."""
+    server = Moody(*answers)
+    async with served(server.app) as http:
+        outcome = await Client(http, HASTY).attempt("e", "ana")
+    assert (outcome.word, outcome.tries) == (word, tries)
+    assert (len(server.keys), len(set(server.keys))) == (tries, 1)
+
+
+async def test_it_does_not_come_back_before_it_was_asked_to() -> None:
+    server = Moody((503, {}, {"retry-after": "1"}), WON)
+    async with served(server.app) as http:
+        await Client(http, HASTY).attempt("e", "ana")
+    assert server.times[1] - server.times[0] >= 1
+
+
+def test_its_pauses_are_spread_and_capped() -> None:
+    pauses = [Manners(cap_seconds=8).pause_seconds(9, 2.0) for _ in range(200)]
+    assert min(pauses) >= 2
+    assert max(pauses) <= 8
+    assert max(pauses) - min(pauses) > 3
+
+
+async def pressed(browser: "Browser", url: str) -> "Page":
+    page = await browser.new_page()
+    await page.goto(f"{url}/coupons/demo?event=e&user=ana")
+    await page.get_by_role("button").click()
+    return page
+
+
+async def outcome_of(page: "Page", outcome: str) -> str:
+    """What the page says once it has come to that."""
+    said = page.locator(f"output[data-outcome={outcome}]")
+    await said.wait_for(timeout=10_000)
+    return await said.inner_text()
+
+
+async def test_the_page_says_pass_or_fail_at_once(
+    client: httpx.AsyncClient, coupons: Coupons, browser: "Browser"
+) -> None:
+    """The real thing: the last coupon, then none."""
+    await opened(coupons, total=1)
+    given = (await client.post("/coupons/events/e/issuances", headers={"X-User-Id": "ana"})).json()
+    page = await pressed(browser, str(client.base_url))
+    assert given["code"] in await outcome_of(page, "pass")
+    await page.get_by_label("You are").fill("bia")
+    await page.get_by_role("button").click()
+    assert await outcome_of(page, "fail") == "All are gone."
+
+
+@pytest.fixture
+async def moody() -> AsyncIterator[Callable[..., Any]]:
+    """Start a moody server; its URL."""
+    running = []
+
+    async def start(*answers: Answer) -> tuple[str, Moody]:
+        server = Moody(*answers)
+        context = served(server.app)
+        running.append(context)
+        return str((await context.__aenter__()).base_url), server
+
+    yield start
+    for context in running:
+        await context.__aexit__(None, None, None)
+
+
+async def test_the_page_asks_again_under_one_key_when_it_is_crowded(
+    moody: Callable[..., Any], browser: "Browser"
+) -> None:
+    url, server = await moody((503, {}, {"retry-after": "1"}), WON)
+    page = await pressed(browser, url)
+    assert await outcome_of(page, "wait")
+    assert WON[1]["code"] in await outcome_of(page, "pass")
+    assert len(set(server.keys)) == 1
+    assert server.times[1] - server.times[0] >= 1
+
+
+async def test_the_page_never_turns_silence_into_a_fail(moody: Callable[..., Any], browser: "Browser") -> None:
+    url, server = await moody(SILENCE, WON)
+    page = await pressed(browser, url)
+    assert WON[1]["code"] in await outcome_of(page, "pass")
+    assert len(set(server.keys)) == 1
+
+
+async def test_the_simulated_crowd_buys_and_stops_when_told(client: httpx.AsyncClient, coupons: Coupons) -> None:
+    run = Run(hub=coupons.hub, settings=Settings(), url=str(client.base_url))
+    crowd = asyncio.create_task(world(run))
+
+    async def some() -> bool:
+        events = [await coupons.event(event_id) for event_id in await coupons.live()]
+        return any(event.issued > 3 for event in events)
+
+    await wait_for(some, "some coupons")
+    run.stopping.set()
+    await crowd
