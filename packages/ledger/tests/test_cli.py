@@ -1,7 +1,11 @@
 """The ledger from a terminal."""
 
 import json
+import sys
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from redis import Redis
@@ -76,3 +80,63 @@ def test_stress_ends_with_a_check(lastro: Lastro, workload: str, batch: str) -> 
     )
     assert told[0] == "0"
     assert told[-1] == "debits equal credits, and every balance is the sum of its transfers"
+
+
+STRESS = ("stress", "--seconds", "0.2", "--batch", "10", "--accounts", "50", "--workload", "two-phase")
+
+
+def test_without_its_client_tigerbeetle_is_refused_in_a_sentence(
+    lastro: Lastro, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "tigerbeetle", None)
+    told = lastro(*STRESS, "--tigerbeetle", "3000")
+    assert (told[0], told[-2]) == (
+        "1",
+        "--tigerbeetle: its client is not installed: pip install 'lastro-ledger[tigerbeetle]'.",
+    )
+
+
+@dataclass
+class Record:
+    """As its client's dataclasses: any fields."""
+
+    fields: dict[str, int]
+
+    def __getattr__(self, name: str) -> int:
+        return self.fields[name]
+
+
+class Client:
+    """Answers as its client does, from a table of balances."""
+
+    def __init__(self, cluster_id: int, replica_addresses: str) -> None:
+        self.address = (cluster_id, replica_addresses)
+        self.accounts: dict[int, dict[str, int]] = {}
+
+    async def create_accounts(self, accounts: list[Any]) -> list[Any]:
+        self.accounts |= {each.id: each.fields for each in accounts}
+        return [SimpleNamespace(status=4_294_967_295, timestamp=1) for _ in accounts]
+
+    async def create_transfers(self, transfers: list[Any]) -> list[Any]:
+        for each in transfers:
+            assert each.flags & 2 or each.pending_id
+        return [SimpleNamespace(status=4_294_967_295, timestamp=1) for _ in transfers]
+
+    async def lookup_accounts(self, ids: list[int]) -> list[Any]:
+        return [Record(self.accounts[number]) for number in ids]
+
+    async def close(self) -> None:
+        assert self.address == (0, "3000")
+
+
+def test_tigerbeetle_gets_the_same_load_and_both_are_told(lastro: Lastro, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its server is not to be had here: this is what its client is called with, and what is told of its answers."""
+    package = SimpleNamespace(
+        ClientAsync=Client, Account=lambda **fields: Record(fields), Transfer=lambda **fields: Record(fields)
+    )
+    monkeypatch.setitem(sys.modules, "tigerbeetle", package)
+    told = lastro(*STRESS, "--tigerbeetle", "3000")
+    assert told[0] == "0"
+    assert [told.index(f"{name}:") for name in ("lastro", "tigerbeetle")] == [1, 7]
+    assert told[-3] == "server CPU not told"
+    assert told[-1] == "debits equal credits"

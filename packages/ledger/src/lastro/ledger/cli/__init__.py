@@ -1,5 +1,6 @@
 """Ledger from a terminal: text in, engine, text out."""
 
+import asyncio
 from typing import Annotated, Literal
 
 from typer import Argument, Exit, Option, Typer, echo
@@ -89,15 +90,23 @@ def stress(
     workload: Annotated[str, Option(help="transfer, two-phase, lookup or mixed")] = "transfer",
     hot: Annotated[int, Option(help="percent of the transfers that debit one of ten hot accounts")] = 0,
     url: Annotated[str | None, Option(help="any Redis-compatible server; else LASTRO_REDIS_URL")] = None,
+    tigerbeetle: Annotated[str | None, Option(help="address of a TigerBeetle server: the same load there, too")] = None,
+    tigerbeetle_cluster: Annotated[int, Option(help="number of its cluster")] = 0,
 ) -> None:
     """Load with a check at the end: throughput, latency, server CPU per transfer, and whether it all adds up."""
     from .bar import bar
+    from .rival import stress_rival
     from .stress import Plan, stress_ledger
 
     plan = Plan(accounts=accounts, workers=workers, seconds=seconds, batch=batch, workload=workload, hot_percent=hot)
+    reports = {}
     with bar("seconds of load") as told:
-        report = run(lambda engine: stress_ledger(engine, plan, told), url=url)
-    for line in report.lines():
-        echo(line)
-    if report.findings:
+        reports["lastro"] = run(lambda engine: stress_ledger(engine, plan, told), url=url)
+    if tigerbeetle is not None:
+        with bar("seconds of load on TigerBeetle") as told:
+            reports["tigerbeetle"] = asyncio.run(stress_rival(tigerbeetle, tigerbeetle_cluster, plan, told))
+    for name, report in reports.items():
+        for line in [f"{name}:"] * (len(reports) > 1) + report.lines():
+            echo(line)
+    if any(report.findings for report in reports.values()):
         raise Exit(1)

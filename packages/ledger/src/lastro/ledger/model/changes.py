@@ -13,8 +13,7 @@ class Change:
     """One change, with its place in the stream.
 
     An account that was created; a transfer that was created; or a pending transfer that expired, at ``timestamp``.
-    With a transfer come the sides of both accounts which it changed, right after it: the debits of one, the credits of
-    the other.
+    With a transfer come the balances of both accounts, right after it.
     """
 
     position: str
@@ -38,15 +37,23 @@ def decode_change(position: bytes, entry: dict[bytes, bytes]) -> Change:
     if expired:
         end -= 8
         timestamp = int.from_bytes(value[end:], "little")
-    size = (end - 128) // 4  # 6 bytes each if all of them fit, else 16
-    debits_pending, debits_posted, credits_pending, credits_posted = (
-        int.from_bytes(value[at : at + size], "little") for at in range(128, end, size)
+    size = (end - 128) // 8  # 6 bytes each if all of them fit, else 16
+    told = [int.from_bytes(value[at : at + size], "little") for at in range(128, end, size)]
+    debit, credit = (
+        Balance(
+            debits_pending=four[0],
+            debits_posted=four[1],
+            credits_pending=four[2],
+            credits_posted=four[3],
+            timestamp=timestamp,
+        )
+        for four in (told[:4], told[4:])
     )
     return Change(
         position=position.decode(),
         kind="expired" if expired else "transfer",
         timestamp=timestamp,
         transfer=transfer,
-        debit_account=Balance(debits_pending=debits_pending, debits_posted=debits_posted, timestamp=timestamp),
-        credit_account=Balance(credits_pending=credits_pending, credits_posted=credits_posted, timestamp=timestamp),
+        debit_account=debit,
+        credit_account=credit,
     )

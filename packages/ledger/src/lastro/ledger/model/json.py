@@ -61,15 +61,9 @@ def outcome_json(outcome: Outcome) -> dict[str, Any]:
 
 
 def change_json(change: Change) -> dict[str, Any]:
-    """A change as a JSON object. Of each account it has only the side that the transfer changed."""
+    """A change as a JSON object, with the balances of both accounts right after it."""
     told: dict[str, Any] = {"kind": change.kind, "timestamp": str(change.timestamp)}
-    if change.account is not None:
-        told["account"] = to_json(change.account)
-    if change.transfer is not None:
-        told["transfer"] = to_json(change.transfer)
-    for side, balance in (("debits", change.debit_account), ("credits", change.credit_account)):
-        if balance is not None:
-            told[f"{side[:-1]}_account"] = {
-                name: text for name, text in to_json(balance).items() if name.startswith(side)
-            }
+    for name in ("account", "transfer", "debit_account", "credit_account"):
+        if (part := getattr(change, name)) is not None:
+            told[name] = to_json(part)
     return told

@@ -46,17 +46,19 @@ class Responses:
 
     async def hear(self) -> None:
         """Cross off what was told."""
-        async for place, cents, at_ms in _messages(self.pix, self.cut_ms):
-            self.messages += 1
-            key = hash((place, cents))
-            among = self.must if key in self.must else self.soon if key in self.soon else self.may
-            left = among.get(key, 0)
-            if left > 1:
-                among[key] = left - 1
-            elif left:
-                del among[key]
-            else:
-                (self.extra if at_ms < self.cut_ms - SOON_MS else self.extra_soon).add(key)
+        must, soon_ms = self.must, self.cut_ms - SOON_MS
+        async for page in _messages(self.pix, self.cut_ms):
+            self.messages += len(page)
+            for place, cents, at_ms in page:
+                key = hash((place, cents))
+                among = must if key in must else self.soon if key in self.soon else self.may
+                left = among.get(key, 0)
+                if left > 1:
+                    among[key] = left - 1
+                elif left:
+                    del among[key]
+                else:
+                    (self.extra if at_ms < soon_ms else self.extra_soon).add(key)
 
     async def findings(self, records: Callable[[], AsyncIterator[Record]], *, quiet: bool) -> list[Finding]:
         """What is left over, by name: everything is read again for that, and once more for its neighbours."""
@@ -68,31 +70,29 @@ class Responses:
         places: set[Place] = set()
         async for record in records():
             places |= {place for place, _ in _due(record, told=told) if hash((place, record.cents)) in wrong}
-        async for place, cents, _ in _messages(self.pix, self.cut_ms):
-            if hash((place, cents)) in wrong:
-                places.add(place)
+        async for page in _messages(self.pix, self.cut_ms):
+            places |= {place for place, cents, _ in page if hash((place, cents)) in wrong}
         expected: dict[Place, list[tuple[str, int]]] = {}
         async for record in records():
             for place, _ in _due(record, told=told):
                 if place in places:
                     expected.setdefault(place, []).append((record.id, record.cents))
         said: dict[Place, list[int]] = {}
-        async for place, cents, _ in _messages(self.pix, self.cut_ms):
-            if place in places:
-                said.setdefault(place, []).append(cents)
+        async for page in _messages(self.pix, self.cut_ms):
+            for place, cents, _ in page:
+                if place in places:
+                    said.setdefault(place, []).append(cents)
         return _compare(expected, said)
 
 
-async def _messages(pix: Pix, cut_ms: int) -> AsyncIterator[tuple[Place, int, int]]:
-    """Every message told before the look began: its place, its centavos, its ms."""
+async def _messages(pix: Pix, cut_ms: int) -> AsyncIterator[list[tuple[Place, int, int]]]:
+    """Every message told before the look began, by pages: its place, its centavos, its ms."""
     for outbox in await pix.read.smembers(pix.keys.backends):
         backend = pix.keys.backend_of(outbox.decode())
         line, after = pix.hub.line(pix.hub.place(outbox.decode())), b"-"
         while True:
             (page,) = await line.send([("XRANGE", outbox, after, cut_ms, "COUNT", PAGE)])
-            for entry, flat in page:
-                place, cents = _place(backend, flat)
-                yield place, cents, int(entry.partition(b"-")[0])
+            yield [(*_place(backend, flat), int(entry.partition(b"-")[0])) for entry, flat in page]
             if len(page) < PAGE:
                 break
             after = b"(" + page[-1][0]

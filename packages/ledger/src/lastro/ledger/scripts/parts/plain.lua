@@ -53,6 +53,6 @@ local function plain_transfer(event, prefix)
     prefix .. "state", write("<I6I2I6I2I6I2I6I2I6I6I4", low, high, account_low, account_high, low, high, due_low, due_high, accounts, place + 1, keep))
   call("SETRANGE", prefix .. "log:transfers:" .. floor(place / 1023), place % 1023 * 128, bytes)
   call("XADD", prefix .. "changes", "MAXLEN", "~", keep, "*", "transfer",
-    write("<c0I6I6I6I6", bytes, d_dp, d_ds, c_cp, c_cs))
+    write("<c0I6I6I6I6I6I6I6I6", bytes, d_dp, d_ds, d_cp, d_cs, c_dp, c_ds, c_cp, c_cs))
   return stamp .. "\0\0\0\0\0\0\0\0"
 end

@@ -29,7 +29,8 @@ for i = 1, count do
   end
   local stamp, head = write("<I6I2", low + i, high), data:sub((first_event + i) * 128 - 127, (first_event + i) * 128 - 8)
   stamps[i], records[i * 2 - 1], records[i * 2], values[i * 2] = stamp, head, stamp, write("<I6", number)
-  after[i] = write("<c0c0I6I6I6I6", head, stamp, reserved_debits[d], debit_sum, reserved_credits[c], credit_sum)
+  after[i] = write("<c0c0I6I6I6I6I6I6I6I6", head, stamp, reserved_debits[d], debit_sum, reserved_credits[d], posted_credits[d],
+    reserved_debits[c], posted_debits[c], reserved_credits[c], credit_sum)
 end
 if call("MSETNX", unpack(values)) == 0 then -- an id is taken: nothing was written
   return nil

@@ -1,14 +1,14 @@
--- Note a change for the stream: a transfer's record in two parts, then the sides which it changes, right after it:
--- the debits of one account and the credits of the other, in 6 bytes each if they fit, else in 16.
+-- Note a change for the stream: a transfer's record in two parts, then the four balances of its debit account and of its
+-- credit account, right after it, in 6 bytes each if they fit, else in 16.
 local function announce(kind, head, tail, d, c)
   local n = #changes
   changes[n + 1] = kind
-  if d[6] + d[7] + d[9] + d[10] + c[12] + c[13] + c[15] + c[16] == 0 then
-    changes[n + 2] = write("<c0c0I6I6I6I6", head, tail, d[5], d[8], c[11], c[14])
+  if d[6] + d[7] + d[9] + d[10] + d[12] + d[13] + d[15] + d[16]
+    + c[6] + c[7] + c[9] + c[10] + c[12] + c[13] + c[15] + c[16] == 0 then
+    changes[n + 2] = write("<c0c0I6I6I6I6I6I6I6I6", head, tail, d[5], d[8], d[11], d[14], c[5], c[8], c[11], c[14])
     return
   end
-  changes[n + 2] = write("<c0c0I6I6I4I6I6I4I6I6I4I6I6I4", head, tail, d[5], d[6], d[7], d[8], d[9], d[10],
-    c[11], c[12], c[13], c[14], c[15], c[16])
+  changes[n + 2] = head .. tail .. write(BALANCES_LAYOUT, unpack(d, 5, 16)) .. write(BALANCES_LAYOUT, unpack(c, 5, 16))
 end
 
 -- Let the entries that wait join one index of an account; they do so eight at a time.
