@@ -34,11 +34,11 @@ def test_the_cheaper_processor_is_preferred_while_it_pays(
     assert route(default, fallback, held_ms=10, patience_ms=10) == after_patience
 
 
-def test_a_payment_is_held_a_second_for_each_per_cent_that_it_saves() -> None:
-    assert patience(Decimal("0.05"), Decimal("0.15"), 10_000) == 10_000
-    assert patience(Decimal("0.07"), Decimal("0.10"), 10_000) == 3_000
-    assert patience(Decimal("0.05"), Decimal("0.50"), 10_000) == 10_000
-    assert patience(Decimal("0.15"), Decimal("0.05"), 10_000) == 0
+def test_a_payment_is_held_the_longer_the_more_it_saves() -> None:
+    assert patience(Decimal("0.05"), Decimal("0.15"), 11_000) == 11_000
+    assert patience(Decimal("0.07"), Decimal("0.10"), 11_000) == 3_300
+    assert patience(Decimal("0.05"), Decimal("0.50"), 11_000) == 11_000
+    assert patience(Decimal("0.15"), Decimal("0.05"), 11_000) == 0
 
 
 @pytest.fixture

@@ -74,8 +74,9 @@ FALLBACK_ADVANTAGE_MS = 1_300
 EDGE_MS = 1_350
 """An answer later than this may fall between the two books of a check (reference §8.10: 1.5 s preview, 2 s final)."""
 
-PATIENCE_MS_PER_POINT = 1_000
-"""How long a payment is held for a failing default, for each per cent of its amount that the fallback keeps more."""
+PATIENCE_MS_PER_POINT = 1_100
+"""How long a payment is held for a failing default, for each per cent of its amount that the fallback keeps more: with
+10 % to save, an outage of ten seconds is outlasted, its edges included."""
 
 
 def patience(fee_default: Decimal, fee_fallback: Decimal, max_ms: int) -> int:

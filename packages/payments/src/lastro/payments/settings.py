@@ -56,9 +56,9 @@ class PaymentsSettings(Environment):
         "limits they would only make outcomes unknown. Routing reacts to slowness at once; the request goes on",
     )
     patience_ms: int = Field(
-        10_000,
+        11_000,
         ge=0,
-        description="how long at most a payment is held for a failing default; 1 s for each per cent of fee it saves",
+        description="how long at most a payment is held for a failing default; 1.1 s for each per cent of fee it saves",
     )
     fee_default: Decimal = Field(Decimal("0.05"), ge=0, description="share the default keeps (final: 0.07)")
     fee_fallback: Decimal = Field(Decimal("0.15"), ge=0, description="share the fallback keeps (final: 0.10)")
