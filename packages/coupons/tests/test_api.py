@@ -228,3 +228,17 @@ async def test_without_redis_the_answer_is_503_and_says_when_to_come_back(
         server = local.start(folder, durability="always")
         assert (await attempt(client, "ana")).status_code == 201
     server.stop()
+
+
+async def test_a_limit_over_all_processes_holds_while_stock_remains(
+    app: FastAPI, client: httpx.AsyncClient, coupons: Coupons
+) -> None:
+    """In Redis, GCRA; a process that knows the event to be sold out asks nobody."""
+    object.__setattr__(app.state.coupons.settings, "limit_across", True)
+    await opened(coupons, total=9)
+    app.state.coupons_edge.user._empty_at.clear()
+    for _ in range(4):
+        assert (await attempt(client, "ana")).status_code < 300
+        app.state.coupons_edge.user._empty_at.clear()  # as another process would not know of it
+    answer = await attempt(client, "ana")
+    assert (answer.status_code, answer.headers["retry-after"]) == (429, "1")

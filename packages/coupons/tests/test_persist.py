@@ -115,9 +115,9 @@ async def test_the_tables_go_up_and_down(here: Coupons) -> None:
         found = sa.inspect(connection)
         return {(t, c["name"]) for t in schema.METADATA.tables for c in found.get_columns(t)}
 
-    assert await asyncio.to_thread(migrate.upgrade, here.database) == "0001"
+    assert await asyncio.to_thread(migrate.upgrade, here.database) == migrate.HEAD
     declared = {(table.name, column.name) for table in schema.METADATA.tables.values() for column in table.columns}
     assert await here.database.run(columns) == declared
     assert await asyncio.to_thread(migrate.downgrade, here.database) == "base"
     assert await here.database.run(tables) == {"alembic_version"}
-    assert await asyncio.to_thread(migrate.upgrade, here.database) == "0001"
+    assert await asyncio.to_thread(migrate.upgrade, here.database) == migrate.HEAD

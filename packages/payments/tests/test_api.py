@@ -112,8 +112,36 @@ async def test_what_is_refused_enters_nothing(client: httpx.AsyncClient, hub: Hu
     assert await payments.waiting() == 2, "the two good ones"
 
 
+async def test_a_body_beyond_the_bound_is_refused_before_it_is_read_as_a_payment(
+    client: httpx.AsyncClient, hub: Hub
+) -> None:
+    padded = GOOD[:-1] + b', "more": "' + b"x" * 1_048_576 + b'"}'
+
+    async def chunks() -> AsyncIterator[bytes]:
+        for at in range(0, len(padded), 65_536):
+            yield padded[at : at + 65_536]
+
+    for body in (padded, chunks()):
+        answer = await client.post("/payments", content=body, headers=JSON)
+        assert (answer.status_code, answer.headers["content-type"]) == (413, "application/problem+json")
+    assert await Payments(hub, PaymentsSettings()).waiting() == 0
+
+
+async def test_every_refusal_is_a_problem_document_of_the_4xx_kind(client: httpx.AsyncClient) -> None:
+    for body, headers in CASES:
+        answer = await client.post("/payments", content=body, headers=headers)
+        if answer.status_code != 201:
+            assert 400 <= answer.status_code < 500, body
+            assert answer.headers["content-type"] == "application/problem+json"
+
+
 async def test_wrong_methods_and_paths_are_problems_and_purging_forgets(client: httpx.AsyncClient) -> None:
-    for answer in (await client.get("/payments"), await client.get("/payments-summary?from=yesterday")):
+    for answer in (
+        await client.get("/payments"),
+        await client.put("/payments", content=GOOD, headers=JSON),
+        await client.delete("/payments"),
+        await client.get("/payments-summary?from=yesterday"),
+    ):
         assert answer.headers["content-type"] == "application/problem+json"
         assert 400 <= answer.status_code < 500
     assert (await client.post("/payments", content=GOOD, headers=JSON)).status_code == 201

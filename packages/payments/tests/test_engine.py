@@ -8,6 +8,7 @@ import pytest
 from lastro.core.redis import Hub
 from lastro.core.testing import wait_for
 from lastro.payments.engine import Payments
+from lastro.payments.engine.panel import panel
 from lastro.payments.errors import NotDead, UnknownPayment
 from lastro.payments.model import Claim, Health, Totals
 from lastro.payments.settings import PaymentsSettings
@@ -97,6 +98,17 @@ async def test_a_buried_payment_waits_for_an_operator_with_its_reason(payments: 
         await payments.retry(claim.correlation_id)
     with pytest.raises(UnknownPayment):
         await payments.retry(str(uuid4()))
+
+
+async def test_a_panel_shows_what_waits_flies_was_charged_and_died(payments: Payments) -> None:
+    await payments.commit(await claimed(payments, 500))
+    await payments.bury(await claimed(payments), "400")
+    await claimed(payments)
+    await payments.accept(str(uuid4()), 5)
+    await payments.publish_health("fallback", Health(failing=True, delay_ms=100))
+    told = await panel(payments.hub)
+    assert (told.done, told.cents, told.backlog, told.dead) == (1, 500, 2, 1)
+    assert told.problems == ("the fallback processor says that it fails", "1 dead payments: lastro payments dead")
 
 
 async def test_without_a_lease_nothing_is_claimed(hub: Hub) -> None:

@@ -49,6 +49,12 @@ async def _no_owner(payments: Payments, done: str) -> None:
     await payments.hub.write.delete(payments.keys.in_flight(payments.owner))
 
 
+async def _not_among_the_dead(payments: Payments, done: str) -> None:
+    (claim,) = await payments.claim("fallback", 1)
+    await payments.bury(claim, "400")
+    await payments.hub.write.delete(payments.keys.dead)
+
+
 @pytest.fixture
 async def payments(hub: Hub) -> Payments:
     """One payment done and one queued."""
@@ -82,6 +88,7 @@ async def test_books_that_add_up_are_silent(payments: Payments) -> None:
         (_out_of_the_queue, "not in the queue"),
         (_skewed_total, "totals of default"),
         (_no_owner, "no owner"),
+        (_not_among_the_dead, "not among the dead"),
     ],
 )
 async def test_a_planted_corruption_is_named(payments: Payments, plant: Plant, says: str) -> None:

@@ -136,6 +136,24 @@ async def test_a_charge_whose_answer_was_lost_is_found_where_it_is_and_never_mad
     assert not world.fallback.payments
 
 
+async def test_a_processor_that_took_it_and_stays_silent_is_asked_again_and_nobody_else(world: World) -> None:
+    world.default.hostile = "half_open"
+    ids = await world.pay(10)
+    sender = Sender(world.payments)
+    sender.places["default"].client.http.answer_seconds = 0.3
+    await world.payments.renew()
+    work = asyncio.create_task(sender.run(world.run))
+    await wait_for(lambda: len(world.default.payments) == 10, "the silent charges")
+    world.default.hostile = ""
+    await wait_for(lambda: world.all_done(ids), "their books", 10)
+    world.run.stopping.set()
+    await work
+    await world.agrees(ids)
+    assert not world.fallback.payments
+    for waiting in world.default.tasks:
+        waiting.cancel()
+
+
 async def test_a_slow_body_is_only_slow(world: World) -> None:
     world.default.hostile = "slow_body"
     ids = await world.pay(10)

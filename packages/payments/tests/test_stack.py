@@ -4,14 +4,22 @@ Runs where HAProxy is installed; CI installs Debian's.
 """
 
 import asyncio
+import json
+import random
 import shutil
+import time
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
+from uuid import uuid4
 
 import pytest
 
+from lastro.core.clock import iso
 from lastro.core.testing import free_port, wait_for
+from lastro.payments.engine.http import HttpClient
 from lastro.payments.simulator.rinha import Play, Result
 from lastro.payments.simulator.stack import PROCESSES, Stack, deployed
 
@@ -35,6 +43,29 @@ def play(stack: Stack, speed: float) -> Play:
     return Play("preview", stack.url, stack.processors, scale=0.15, speed=speed)
 
 
+async def asked(url: str, what: str, body: dict[str, Any] | None = None) -> Any:
+    """One request to a service or, with its token, to a processor."""
+    client = HttpClient(url, 2.0, 10.0)
+    packed = json.dumps(body).encode() if body is not None else b""
+    answer = await client.ask(what.encode(), packed, b"X-Rinha-Token: 123\r\n")
+    client.close()
+    return json.loads(answer.body) if answer.body else None
+
+
+async def books_agree(stack: Stack) -> None:
+    """In any window both processors' journals and our summary say the same, to the payment and the cent."""
+    journals = [await asked(url, "GET /admin/journal") for url in stack.processors]
+    taken = [[(at, cents) for _, cents, at, status in journal if status == 200] for journal in journals]
+    times = sorted(at for entries in taken for at, _ in entries)
+    for _ in range(50):
+        since, until = sorted(random.choice(times) + random.choice((-1, 0, 1)) for _ in range(2))
+        ours = await asked(stack.url, f"GET /payments-summary?from={iso(since)}&to={iso(until)}")
+        for name, entries in zip(("default", "fallback"), taken, strict=True):
+            inside = [cents for at, cents in entries if since <= at <= until]
+            told = ours[name]["totalRequests"], round(ours[name]["totalAmount"] * 100)
+            assert told == (len(inside), sum(inside)), (name, since, until)
+
+
 async def played_through(stack: Stack, *hits: Callable[[], None]) -> Result:
     """The load, with a hit every few seconds; then time to recover."""
     crowd = play(stack, speed=4)
@@ -49,7 +80,38 @@ async def played_through(stack: Stack, *hits: Callable[[], None]) -> Result:
         return None if result.differing or result.doubled else result
 
     result: Result = await wait_for(settled, "every acknowledged payment at one processor, counted once", 20)
+    await books_agree(stack)
     return result
+
+
+async def outage(stack: Stack, *, per_second: int, seconds: float) -> float:
+    """Both processors fail while payments come in; how long the drain takes once they are back. All are accepted."""
+    for url in stack.processors:
+        await asked(url, "PUT /admin/configurations/failure", {"failure": True})
+    client, start = HttpClient(stack.url, 1.0, 5.0), time.monotonic()
+
+    async def pay(at: float) -> int:
+        await asyncio.sleep(at - time.monotonic())
+        body = b'{"correlationId":"%s","amount":19.90}' % str(uuid4()).encode()
+        return (await client.ask(b"POST /payments", body)).status
+
+    count = int(per_second * seconds)
+    answers = await asyncio.gather(*(pay(start + n / per_second) for n in range(count)))
+    client.close()
+    assert set(answers) == {201}
+    assert {one["totalRequests"] for one in (await asked(stack.url, "GET /payments-summary")).values()} == {0}
+    for url in stack.processors:
+        await asked(url, "PUT /admin/configurations/failure", {"failure": False})
+    back = time.monotonic()
+
+    async def drained() -> bool:
+        told = await asked(stack.url, "GET /payments-summary")
+        return bool(count == sum(one["totalRequests"] for one in told.values()))
+
+    await wait_for(drained, "the drain", 30)
+    took = time.monotonic() - back
+    await books_agree(stack)
+    return took
 
 
 if HAPROXY:
@@ -59,14 +121,22 @@ if HAPROXY:
         result = await play(stack, speed=1).run(lambda share: None)
         assert result.clean, result
         assert (result.accepted > 2000, result.checks) == (True, 5)
+        assert result.processed["fallback"] < result.accepted / 50, "the best routing waits for the default"
+        await books_agree(stack)
 
     async def test_a_process_killed_under_load_loses_and_doubles_nothing(stack: Stack) -> None:
+        """The poller is one of the two: its successor still asks each processor at most once in 5 s."""
+
         def hit(name: str) -> None:
             stack.kill(name)
             stack.start(name)
 
         result = await played_through(stack, *(lambda name=name: hit(name) for name in PROCESSES))
         assert result.failed <= 100, result
+        for url in stack.processors:
+            calls = await asked(url, "GET /admin/health-calls")
+            assert len(calls) >= 2
+            assert all(later - earlier >= 5_000 for earlier, later in pairwise(calls)), calls
 
     async def test_the_store_killed_and_restarted_under_load_loses_and_doubles_nothing(stack: Stack) -> None:
         def hit() -> None:
@@ -74,3 +144,26 @@ if HAPROXY:
             stack.start_store()
 
         await played_through(stack, hit, hit)
+
+    async def test_everything_of_ours_killed_at_once_and_restarted_loses_and_doubles_nothing(stack: Stack) -> None:
+        def hit() -> None:
+            for name in (*PROCESSES, "haproxy"):
+                stack.kill(name)
+            stack.store.kill()
+            stack.start_store()
+            for name in PROCESSES:
+                stack.start(name)
+            stack.start_edge()
+
+        await played_through(stack, hit)
+
+    async def test_while_both_processors_fail_everything_is_accepted_and_soon_drained_when_they_are_back(
+        stack: Stack,
+    ) -> None:
+        assert await outage(stack, per_second=100, seconds=4) <= 3
+
+    @pytest.mark.slow
+    async def test_an_outage_of_25_seconds_at_300_a_second_is_drained_within_3_seconds(stack: Stack) -> None:
+        seconds = await outage(stack, per_second=300, seconds=25)
+        print(f"7,500 payments drained in {seconds:.2f} s")
+        assert seconds <= 3

@@ -144,6 +144,18 @@ class OrderReleased(Refused):
     code = "coupons.order_released"
 
 
+class NotYours(Forbidden):
+    """The coupon {issuance_id} is another user's."""
+
+    code = "coupons.not_yours"
+
+
+class OrderExists(Refused):
+    """The order {correlation_id} exists, with another coupon or amount."""
+
+    code = "coupons.order_exists"
+
+
 class RoomFull(Busy):
     """The waiting room of {event_id} is full; ask again in {retry_after_seconds} s."""
 

@@ -4,6 +4,7 @@ from lastro.core.keys import Key
 
 PERMANENT: tuple[str, ...] = (
     "coupons:live",
+    "payments:charges",
     "coupon:{*}:stock",
     "coupon:{*}:participants",
     "coupon:{*}:meta",

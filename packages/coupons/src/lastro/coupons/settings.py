@@ -40,6 +40,12 @@ class CouponsSettings(Environment):
         "", description="addresses and networks, comma between, whose X-Forwarded-For names the client"
     )
     waiting_max: int = Field(10_000, gt=0, description="attempts one process lets wait for Redis; then 503")
+    charge_seconds: int = Field(3_600, gt=0, description="an order not paid by then gives its coupon back")
+    charges_stream: str = Field("payments:charges", description="where what an order still costs is told to payments")
+    finals_stream: str = Field(
+        "payments_final",
+        description="where payments tells what has ended; on a cluster {payments}:payments_final",
+    )
     lease_seconds: float = Field(5.0, gt=0, description="after so long a silent worker's entries go to another")
     persist_batch: int = Field(1_000, gt=0, le=5_000, description="issuances in one database transaction")
 

@@ -7,15 +7,18 @@ import structlog
 
 from lastro.core.errors import LastroError
 from lastro.core.redis import Hub
+from lastro.core.streams import Message
 from lastro.core.worker import Run
+from lastro.core.worker.consume import Worker
 
-from .engine import Coupons, reconcile
+from .engine import Coupons, reconcile, spending
 from .engine.database import migrate
 from .engine.persist import Persister
 from .engine.upkeep import tend
 from .settings import CouponsSettings
 
 TEND_SECONDS = 2.0
+CHARGE_SECONDS = 0.2
 
 log = structlog.get_logger()
 
@@ -42,11 +45,36 @@ async def keep(run: Run) -> None:
         await coupons.aclose()
 
 
+async def charge(run: Run) -> None:
+    """Tell payments what orders with a coupon still cost, and follow what became of them."""
+    coupons = Coupons(run.hub, CouponsSettings.read())
+
+    async def tell() -> None:
+        while not await run.pause(uniform(0.5, 1) * CHARGE_SECONDS):
+            try:
+                while await spending.relay(coupons) == spending.RELAY_MAX:
+                    pass
+                await spending.give_up(coupons)
+            except LastroError as error:
+                log.warning("coupons.charges_wait", reason=str(error))
+
+    async def ended(message: Message) -> None:
+        await spending.follow(coupons, message)
+
+    try:
+        async with asyncio.TaskGroup() as both:
+            both.create_task(tell())
+            both.create_task(Worker.each(spending.finals(coupons), ended, concurrency=8).run(run))
+    finally:
+        await coupons.aclose()
+
+
 async def check(hub: Hub, told: reconcile.Told = reconcile.quietly) -> list[str]:
     """What of the coupons does not add up, for ``lastro check``."""
     coupons = Coupons(hub, CouponsSettings.read())
     try:
         await asyncio.to_thread(migrate.upgrade, coupons.database)
-        return await reconcile.check(coupons, told)
+        found = await reconcile.check(coupons, told)
+        return found + [f"{order}: charged after its coupon had gone back" for order in await spending.late(coupons)]
     finally:
         await coupons.aclose()

@@ -19,6 +19,7 @@ PERMANENT = (
     "*payments_owners",
     "*payments_health",
     "*payments_final",
+    "*payments_dead",
     "*payments:charges",
 )
 CLUSTER_PREFIX = "{payments}:"
@@ -76,6 +77,11 @@ class Keys:
         (at most 64 of letters, digits and ``_.:/-``, may be missing; it comes back in ``final``).
         """
         return Key(f"{self.prefix}payments:charges")
+
+    @property
+    def dead(self) -> Key:
+        """Sorted set of the ids that a processor refused for what they are, by when (ms)."""
+        return Key(f"{self.prefix}payments_dead")
 
     @property
     def owners(self) -> Key:

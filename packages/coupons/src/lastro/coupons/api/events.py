@@ -34,6 +34,7 @@ class NewEvent(BaseModel):
     starts_at: datetime | None = None
     ends_at: datetime | None = Field(None, description="exclusive")
     valid_until: datetime | None = Field(None, description="until then an issued coupon may be redeemed")
+    discount_cents: int = Field(0, ge=0, description="what a coupon takes off the amount of an order")
     durability: Literal["memory", "fsync", "replica"] = "memory"
     returns_stock: bool = Field(True, description="a cancelled coupon goes to somebody else")
     eligible_only: bool = False
@@ -77,6 +78,7 @@ def shown(event: Event) -> dict[str, Any]:
         "starts_at": iso(plan.starts_ms) if plan.starts_ms else None,
         "ends_at": iso(plan.ends_ms) if plan.ends_ms else None,
         "valid_until": iso(plan.valid_until_ms) if plan.valid_until_ms else None,
+        "discount_cents": plan.discount_cents,
         "durability": plan.durability,
         "returns_stock": plan.returns_stock,
         "eligible_only": plan.eligible_only,
@@ -97,6 +99,7 @@ async def create(body: NewEvent, coupons: Engine) -> dict[str, Any]:
         starts_ms=_ms(body.starts_at),
         ends_ms=_ms(body.ends_at),
         valid_until_ms=_ms(body.valid_until),
+        discount_cents=body.discount_cents,
         durability=body.durability,
         returns_stock=body.returns_stock,
         eligible_only=body.eligible_only,

@@ -1,6 +1,7 @@
 """Issued coupons over HTTP: what a user has, and what becomes of it."""
 
 from typing import Any
+from uuid import UUID
 
 import msgspec
 from fastapi import APIRouter
@@ -8,12 +9,13 @@ from pydantic import BaseModel, Field
 
 from lastro.core.clock import iso
 from lastro.core.errors import Busy
-from lastro.coupons.engine import redemption
+from lastro.coupons.engine import redemption, spending
 from lastro.coupons.errors import UnknownIssuance
 from lastro.coupons.model.issuance import Stored
 
 from .attempt import shown
 from .engine import Engine
+from .events import UserId
 
 router = APIRouter()
 
@@ -28,6 +30,13 @@ class Reservation(Order):
     """For which order, and how long."""
 
     seconds: int = Field(900, ge=1, le=redemption.RESERVE_SECONDS_MAX)
+
+
+class Payment(BaseModel):
+    """For which order, and its whole amount."""
+
+    correlation_id: UUID
+    amount_cents: int = Field(ge=1, le=spending.AMOUNT_CENTS_MAX)
 
 
 def told(stored: Stored) -> dict[str, Any]:
@@ -99,6 +108,18 @@ async def redeem(issuance_id: str, body: Order, coupons: Engine) -> dict[str, An
 async def release(issuance_id: str, body: Order, coupons: Engine) -> dict[str, Any]:
     """Give back what this order reserved or redeemed; a late redeem of that order is refused."""
     return told(await redemption.release(coupons, issuance_id, body.order_ref))
+
+
+@router.post("/issuances/{issuance_id}:spend", status_code=202)
+async def spend(issuance_id: str, body: Payment, user_id: UserId, coupons: Engine) -> spending.Charge:
+    """Use it in a payment: the rest of the amount is charged, then it is redeemed; once per correlation_id."""
+    return await spending.spend(coupons, issuance_id, user_id, str(body.correlation_id), body.amount_cents)
+
+
+@router.get("/charges/{correlation_id}")
+async def charge(correlation_id: UUID, coupons: Engine) -> spending.Charge:
+    """What an order still costs, and what became of it."""
+    return await spending.charge(coupons, str(correlation_id))
 
 
 @router.post("/issuances/{issuance_id}:cancel")

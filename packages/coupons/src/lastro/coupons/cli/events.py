@@ -23,6 +23,7 @@ def create(
     starts_at: Annotated[str | None, Option(help="ISO 8601")] = None,
     ends_at: Annotated[str | None, Option(help="ISO 8601, exclusive")] = None,
     valid_until: Annotated[str | None, Option(help="until then a coupon may be redeemed")] = None,
+    discount_cents: Annotated[int, Option(min=0, help="what a coupon takes off an order")] = 0,
     durability: Annotated[Literal["memory", "fsync", "replica"], Option(help="what a 201 waits for")] = "memory",
     keep_cancelled: Annotated[bool, Option("--keep-cancelled", help="a cancelled coupon goes to nobody")] = False,  # noqa: FBT002
     eligible_only: Annotated[bool, Option("--eligible-only", help="only users named by `allow`")] = False,  # noqa: FBT002
@@ -38,6 +39,7 @@ def create(
         starts_ms=moment_ms(starts_at, "--starts-at"),
         ends_ms=moment_ms(ends_at, "--ends-at"),
         valid_until_ms=moment_ms(valid_until, "--valid-until"),
+        discount_cents=discount_cents,
         durability=durability,
         returns_stock=not keep_cancelled,
         eligible_only=eligible_only,

@@ -6,7 +6,7 @@ import msgspec
 from typer import Argument, Option, Typer, echo
 
 from lastro.core.clock import iso
-from lastro.coupons.engine import redemption
+from lastro.coupons.engine import redemption, spending
 from lastro.coupons.model.issuance import Stored
 
 from .act import AsJson, EventId, IssuanceId, OrderRef, act, show
@@ -54,6 +54,18 @@ def redeem(issuance_id: IssuanceId, order_ref: OrderRef) -> None:
 def release(issuance_id: IssuanceId, order_ref: OrderRef) -> None:
     """Give back what an order reserved or redeemed."""
     echo(_line(act(lambda coupons: redemption.release(coupons, issuance_id, order_ref))))
+
+
+@app.command()
+def spend(
+    issuance_id: IssuanceId,
+    user_id: Annotated[str, Argument(help="whose it is")],
+    correlation_id: Annotated[str, Argument(help="UUID of the order and of its payment")],
+    amount_cents: Annotated[int, Argument(help="of the whole order")],
+) -> None:
+    """Use a coupon in a payment: the rest of the amount is charged."""
+    told = act(lambda coupons: spending.spend(coupons, issuance_id, user_id, correlation_id, amount_cents))
+    echo(f"{told.correlation_id}  {told.charge_cents} of {told.amount_cents} to charge  {told.state}")
 
 
 @app.command()

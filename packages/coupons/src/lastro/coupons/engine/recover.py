@@ -93,6 +93,7 @@ async def _plan(coupons: Coupons, row: Any, known: Event | None) -> list[str | i
         starts_ms=row["starts_ms"],
         ends_ms=row["ends_ms"] or 0,
         valid_until_ms=row["valid_until_ms"] or 0,
+        discount_cents=row["discount_cents"],
         durability=row["durability"],
         returns_stock=row["returns_stock"],
         eligible_only=row["eligible_only"],

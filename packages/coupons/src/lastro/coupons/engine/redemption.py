@@ -62,17 +62,8 @@ async def reserve(coupons: Coupons, issuance_id: str, order_ref: str, seconds: i
 
     def act(connection: sa.Connection) -> Stored:
         _row(connection, issuance_id, lock=True)
-        _not_released(connection, issuance_id, order_ref)
-        now = now_ms()
-        done = _update(
-            connection,
-            sa.or_(_free(now), _is(issuances, "reserved", order_ref)),
-            issuance_id,
-            status="reserved",
-            order_ref=order_ref,
-            reserved_until_ms=now + seconds * 1000,
-        )
-        return _told(connection, issuance_id, "reserved", order_ref, done=done)
+        not_released(connection, issuance_id, order_ref)
+        return take(connection, issuance_id, order_ref, now_ms() + seconds * 1000)
 
     return await _run(coupons, issuance_id, act, order_ref)
 
@@ -81,21 +72,11 @@ async def redeem(coupons: Coupons, issuance_id: str, order_ref: str) -> Stored:
     """Use it for an order; again for the same order is the same. Raises Taken, OrderReleased."""
 
     def act(connection: sa.Connection) -> Stored:
-        now = now_ms()
         found = _row(connection, issuance_id, lock=True)
         if found.status == "redeemed" and found.order_ref == order_ref:
             return found
-        _not_released(connection, issuance_id, order_ref)
-        done = _update(
-            connection,
-            sa.or_(_free(now), _is(issuances, "reserved", order_ref)),
-            issuance_id,
-            status="redeemed",
-            order_ref=order_ref,
-            reserved_until_ms=None,
-            redeemed_ms=now,
-        )
-        return _told(connection, issuance_id, "redeemed", order_ref, done=done)
+        not_released(connection, issuance_id, order_ref)
+        return take(connection, issuance_id, order_ref, None)
 
     return await _run(coupons, issuance_id, act, order_ref)
 
@@ -108,7 +89,7 @@ async def release(coupons: Coupons, issuance_id: str, order_ref: str) -> Stored:
         its = issuances.c.status.in_(("reserved", "redeemed")) & (issuances.c.order_ref == order_ref)
         _update(connection, its, issuance_id, status="issued", order_ref=None, reserved_until_ms=None, redeemed_ms=None)
         if not _was_released(connection, issuance_id, order_ref):
-            _note(connection, issuance_id, "released", order_ref)
+            note(connection, issuance_id, "released", order_ref)
         return _row(connection, issuance_id)
 
     return await _run(coupons, issuance_id, act, order_ref)
@@ -146,7 +127,7 @@ async def expire(coupons: Coupons) -> int:
         over = sa.update(issuances).where(issuances.c.issuance_id.in_(due.limit(EXPIRE_MAX)))
         ids = list(connection.execute(over.values(status="expired").returning(issuances.c.issuance_id)).scalars())
         for issuance_id in ids:
-            _note(connection, issuance_id, "expired", "")
+            note(connection, issuance_id, "expired", "")
         return len(ids)
 
     return await coupons.database.run(act)
@@ -158,6 +139,21 @@ async def history(coupons: Coupons, issuance_id: str) -> list[tuple[str, str, in
     return await coupons.database.run(
         lambda connection: [(act, ref, at) for act, ref, at in connection.execute(query.order_by(audit.c.number))]
     )
+
+
+async def within(coupons: Coupons, act: Callable[[sa.Connection], Answer]) -> Answer:
+    """An act of this kind in a transaction; Pending for a coupon that may be on its way into the database."""
+    return await _run(coupons, "", act)
+
+
+def take(connection: sa.Connection, issuance_id: str, order_ref: str, until_ms: int | None) -> Stored:
+    """For an order: reserved until then, or redeemed; or Taken."""
+    now = now_ms()
+    status = "redeemed" if until_ms is None else "reserved"
+    values = {"reserved_until_ms": until_ms, "redeemed_ms": now if until_ms is None else None}
+    free = sa.or_(_free(now), _is(issuances, "reserved", order_ref))
+    done = _update(connection, free, issuance_id, status=status, order_ref=order_ref, **values)
+    return _told(connection, issuance_id, status, order_ref, done=done)
 
 
 async def _run(
@@ -209,11 +205,12 @@ def _told(connection: sa.Connection, issuance_id: str, act: str, reference: str,
         by = f" by order {found.order_ref}" if found.order_ref else ""
         late = found.status == "issued"  # it is free, and yet it was not to be had: its time is over
         raise errors.Taken(issuance_id=issuance_id, status="expired" if late else found.status, by=by)
-    _note(connection, issuance_id, act, reference)
+    note(connection, issuance_id, act, reference)
     return found
 
 
-def _note(connection: sa.Connection, issuance_id: str, act: str, reference: str) -> None:
+def note(connection: sa.Connection, issuance_id: str, act: str, reference: str) -> None:
+    """Its audit line."""
     connection.execute(sa.insert(audit).values(issuance_id=issuance_id, act=act, reference=reference, at_ms=now_ms()))
 
 
@@ -222,6 +219,7 @@ def _was_released(connection: sa.Connection, issuance_id: str, order_ref: str) -
     return connection.execute(sa.select(audit.c.number).where(its)).first() is not None
 
 
-def _not_released(connection: sa.Connection, issuance_id: str, order_ref: str) -> None:
+def not_released(connection: sa.Connection, issuance_id: str, order_ref: str) -> None:
+    """Raise OrderReleased when this order gave this coupon back before."""
     if _was_released(connection, issuance_id, order_ref):
         raise errors.OrderReleased(order_ref=order_ref, issuance_id=issuance_id)

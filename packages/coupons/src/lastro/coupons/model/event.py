@@ -37,6 +37,8 @@ class Plan:
     """Exclusive; 0 is never."""
     valid_until_ms: int = NEVER_MS
     """Until then an issued coupon may be redeemed; 0 is for ever."""
+    discount_cents: int = 0
+    """What a coupon takes off the amount of an order."""
     durability: Durability = "memory"
     returns_stock: bool = True
     """A cancelled coupon goes to somebody else while the event is open."""

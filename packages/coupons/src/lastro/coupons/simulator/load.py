@@ -97,6 +97,7 @@ class Runner:
         self.seen = Seen()
         self.epoll = select.epoll()
         self.wires: dict[int, _Wire] = {}
+        self.busy = 0
         self.later: deque[tuple[float, _Wire]] = deque()
         self.sent = 0
         head = f"POST /coupons/events/{crowd.event_id}/issuances HTTP/1.1\r\nhost: rush\r\nx-user-id: "
@@ -108,7 +109,7 @@ class Runner:
         self.began = time.monotonic()
         count = max(1, self.crowd.connections // self.crowd.processes)
         idle = [_Wire(self.crowd.targets[n % len(self.crowd.targets)]) for n in range(count)]
-        while self.next < self.crowd.attempts or self.wires or self.later:
+        while self.next < self.crowd.attempts or self.busy or self.later:
             while idle and self.next < self.crowd.attempts and self._may_start():
                 wire = idle.pop()
                 wire.user, wire.tries = f"u{self.next % self.crowd.users}", 0
@@ -120,7 +121,9 @@ class Runner:
                 self._send(self.later.popleft()[1])
             for number, _ in self.epoll.poll(0.001 if self.later or self.crowd.per_second else 0.1, 256):
                 wire = self.wires[number]
-                if self._received(wire):
+                if not wire.busy:
+                    self._close(wire)  # the server ends what is idle for long
+                elif self._received(wire):
                     idle.append(wire)
         self.seen.seconds = time.perf_counter() - began
         self.seen.cpu_seconds = time.process_time() - spent
@@ -141,8 +144,10 @@ class Runner:
             if wire.sock is None:
                 wire.sock = _connected(wire.target)
                 self.epoll.register(wire.sock.fileno(), select.EPOLLIN)
+                self.wires[wire.sock.fileno()] = wire
             wire.data = b""
-            self.wires[wire.sock.fileno()] = wire
+            wire.busy = True
+            self.busy += 1
             wire.sock.send(self.head + wire.user.encode() + self.tail)
         except OSError:
             self._cut(wire)
@@ -162,7 +167,8 @@ class Runner:
         at = data.find(b"content-length: ")
         if end < 0 or len(data) < end + 4 + int(data[at + 16 : data.index(b"\r\n", at)]):
             return False
-        del self.wires[wire.sock.fileno()]
+        wire.busy = False
+        self.busy -= 1
         status = int(data[9:12])
         if status in RETRIED and wire.tries < TRIES_MAX:
             self._again(wire)
@@ -187,11 +193,16 @@ class Runner:
             seen.unknown.append(wire.user)
 
     def _cut(self, wire: _Wire) -> None:
+        self._close(wire)
+        self._again(wire)
+
+    def _close(self, wire: _Wire) -> None:
+        self.busy -= wire.busy
+        wire.busy = False
         if wire.sock is not None:
             self.wires.pop(wire.sock.fileno(), None)
             wire.sock.close()
             wire.sock = None
-        self._again(wire)
 
     def _again(self, wire: _Wire) -> None:
         self.seen.again += 1

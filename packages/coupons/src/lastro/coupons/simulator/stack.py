@@ -54,7 +54,16 @@ class Stack:
         """Start one API process, or start it again."""
         path = self.listening[name] = self.folder / f"{name}.sock"
         path.unlink(missing_ok=True)
-        options = ["--loop", "uvloop", "--http", "httptools", "--no-access-log", "--log-level", "warning"]
+        options = [
+            "--loop",
+            "uvloop",
+            "--http",
+            "httptools",
+            "--no-access-log",
+            "--no-proxy-headers",
+            "--log-level",
+            "warning",
+        ]
         app = ["--factory", "lastro.coupons.simulator.service:app", "--backlog", "4096"]
         self._spawn(name, [sys.executable, "-m", "uvicorn", *app, "--uds", str(path), *options])
 

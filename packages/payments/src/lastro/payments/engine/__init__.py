@@ -132,6 +132,7 @@ class Payments:
                 final=self.keys.final,
                 totals_default=self.keys.totals("default"),
                 totals_fallback=self.keys.totals("fallback"),
+                dead=self.keys.dead,
                 final_max=self.settings.final_max,
                 items=items,
             ),
@@ -160,6 +161,7 @@ class Payments:
                 known=self.keys.known,
                 in_flight=self.keys.in_flight(self.owner),
                 final=self.keys.final,
+                dead=self.keys.dead,
                 correlation_id=claim.correlation_id,
                 owner=self.owner,
                 reason=reason,
@@ -171,7 +173,11 @@ class Payments:
     async def retry(self, correlation_id: str) -> None:
         """Queue a dead payment again, by hand. Raises UnknownPayment, NotDead."""
         was = await scripts.revive(
-            self.hub.write, known=self.keys.known, queue=self.keys.queue, correlation_id=correlation_id
+            self.hub.write,
+            known=self.keys.known,
+            queue=self.keys.queue,
+            dead=self.keys.dead,
+            correlation_id=correlation_id,
         )
         if not was:
             raise UnknownPayment(correlation_id=correlation_id)
@@ -263,12 +269,21 @@ class Payments:
             raise UnknownPayment(correlation_id=correlation_id)
         return _payment(correlation_id, record)
 
-    async def dead(self, cursor: int = 0) -> tuple[int, list[Payment]]:
-        """A page of the dead payments and the cursor of the next; 0 is the end."""
-        told: Any = await self.hub.read.hscan(self.keys.known, cursor, count=PAGE_MAX)
-        after, page = told
-        found = [_payment(id_.decode(), record) for id_, record in page.items() if record.startswith(b"dead|")]
-        return int(after), found
+    async def dead(self, after: int = 0) -> tuple[int, list[Payment]]:
+        """A page of the dead payments, oldest first, and where the next begins; 0 is the end."""
+        ids: list[Any] = await self.hub.read.zrange(self.keys.dead, after, after + PAGE_MAX - 1)
+        records: list[Any] = await self.hub.read.hmget(self.keys.known, ids) if ids else []
+        found = [_payment(id_.decode(), record) for id_, record in zip(ids, records, strict=True) if record]
+        return after + PAGE_MAX if len(ids) == PAGE_MAX else 0, [one for one in found if one.state == "dead"]
+
+    async def dead_count(self) -> int:
+        """How many are dead."""
+        return int(await self.hub.read.zcard(self.keys.dead))
+
+    async def flying(self) -> int:
+        """How many are claimed and not settled, over all processes."""
+        owners: list[Any] = await self.hub.read.hkeys(self.keys.owners)
+        return sum([int(await self.hub.read.scard(self.keys.in_flight(owner.decode()))) for owner in owners])
 
     async def republish(self, from_ms: int, to_ms: int) -> int:
         """Append what the books have of that time, both ends included, to the final stream anew; how many."""
@@ -303,6 +318,7 @@ class Payments:
             self.keys.queue,
             self.keys.by_date,
             self.keys.known,
+            self.keys.dead,
             *(self.keys.totals(processor) for processor in PROCESSORS),
             *(self.keys.in_flight(owner.decode()) for owner in owners),
         )

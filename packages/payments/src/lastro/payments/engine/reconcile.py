@@ -92,7 +92,7 @@ async def _records(payments: Payments, told: Callable[[int], None]) -> set[str]:
             state, cents, processor, at = record.split(b"|", 4)[:4]
             if state == b"done":
                 entered[b"|".join((processor, id_, cents))] = id_, at
-            elif state == b"in_flight" or (state == b"queued" and id_ not in queued):
+            elif state in {b"in_flight", b"dead"} or (state == b"queued" and id_ not in queued):
                 suspects.add(id_.decode())  # few, and each is looked at by itself
         scores: list[Any] = await read.zmscore(keys.by_date, cast("list[str]", list(entered))) if entered else []
         for (id_, at), score in zip(entered.values(), scores, strict=True):
@@ -116,32 +116,39 @@ async def _at_once(payments: Payments, id_: str, entry: str) -> list[str]:
             pipe.zscore(keys.by_date, own)
             pipe.zscore(keys.by_date, entry)
             pipe.lpos(keys.queue, id_)
+            pipe.zscore(keys.dead, id_)
             pipe.sismember(keys.in_flight(note if state == "in_flight" else ""), id_)
             told: Sequence[Any] = await pipe.execute()
-        now, entered_at, other_at, place, flying = told
+        now, entered_at, other_at, place, buried_at, flying = told
         if now == record:
             other = other_at is not None and entry != own
             entered = entered_at is not None and (state != "done" or int(entered_at) == int(at))
-            wrong = _wrong(state, entered=entered, other=other, queued=place is not None, flying=bool(flying))
+            where = {"queued": place is not None, "in_flight": bool(flying), "dead": buried_at is not None}
+            wrong = _wrong(state, where, entered=entered, other=other)
             return [f"{id_}: {wrong}{f' ({entry})' if other else ''}"] if wrong else []
         record = now
     return []
 
 
-def _wrong(state: str, *, entered: bool, other: bool, queued: bool, flying: bool) -> str | None:
-    wrong: dict[str, tuple[bool, str]] = {
-        "": (other, "in the books of a processor, but not among the records"),
-        "done": (
-            other or not entered,
-            "its record says otherwise than the books" if other else "done, but in nobody's books",
-        ),
-        "queued": (not queued, "queued, but not in the queue"),
-        "in_flight": (not flying, "in flight, but with no owner"),
-    }
-    if state not in {"", "done"} and (entered or other):
+NOWHERE = {
+    "queued": "queued, but not in the queue",
+    "in_flight": "in flight, but with no owner",
+    "dead": "dead, but not among the dead",
+}
+
+
+def _wrong(state: str, where: Mapping[str, bool], *, entered: bool, other: bool) -> str | None:
+    """What contradicts this state: where the payment is, and whether the books have it, or have it otherwise."""
+    match state:
+        case "":
+            return "in the books of a processor, but not among the records" if other else None
+        case "done" if other or not entered:
+            return "its record says otherwise than the books" if other else "done, but in nobody's books"
+        case "done":
+            return None
+    if entered or other:
         return f"{state}, but in the books"
-    holds, sentence = wrong.get(state, (False, ""))
-    return sentence if holds else None
+    return None if where[state] else NOWHERE[state]
 
 
 def _totals(told: Mapping[Processor, Totals], said: Mapping[str, list[int]]) -> list[str]:

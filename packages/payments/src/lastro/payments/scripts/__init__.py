@@ -40,6 +40,7 @@ async def commit(
     final: Key,
     totals_default: Key,
     totals_fallback: Key,
+    dead: Key,
     final_max: int,
     items: Sequence[str | int],
 ) -> int: ...
@@ -58,6 +59,7 @@ async def bury(
     known: Key,
     in_flight: Key,
     final: Key,
+    dead: Key,
     correlation_id: str,
     owner: str,
     reason: str,
@@ -70,7 +72,7 @@ async def republish(redis: Client, *, known: Key, final: Key, final_max: int, it
 
 
 @script
-async def revive(redis: Client, *, known: Key, queue: Key, correlation_id: str) -> str: ...
+async def revive(redis: Client, *, known: Key, queue: Key, dead: Key, correlation_id: str) -> str: ...
 
 
 @script

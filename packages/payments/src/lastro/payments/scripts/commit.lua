@@ -8,6 +8,7 @@
 --   KEYS[4] final            stream; one entry more for each, state done
 --   KEYS[5] totals_default   hash: counts and cents per second, minute, hour, day, all
 --   KEYS[6] totals_fallback  likewise
+--   KEYS[7] dead             sorted set of ids by when; a buried one that was charged after all leaves it
 --   ARGV[1] final_max        entries that the stream keeps
 --   ARGV[2..] items          processor, correlation_id, amount_cents, requested_at_ms, fee_cents of each; at most 100
 --   flags  allow-oom
@@ -39,6 +40,9 @@ for i, id in ipairs(ids) do
   local state, _, _, _, attempts, reference = record_parts(known_as[i])
   if state and state ~= "done" and not done[id] then
     done[id] = true
+    if state == "dead" then
+      redis.call("ZREM", KEYS[7], id)
+    end
     entered = entered + 1
     records[entered * 2 - 1] = id
     records[entered * 2] = record_text("done", amount, processor, requested_at, attempts, reference, "")

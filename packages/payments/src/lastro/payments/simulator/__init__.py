@@ -17,7 +17,7 @@ from uuid import UUID
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from lastro.core.clock import iso, parse_iso
+from lastro.core.clock import iso, now_ms, parse_iso
 from lastro.core.errors import Invalid
 
 RUNNING_MAX = 800
@@ -25,8 +25,10 @@ QUEUED_MAX = 500
 HEALTH_WINDOW_SECONDS = 5.0
 HEALTH_QUEUED_MAX = 2
 CENT = Decimal("0.01")
-Hostile = Literal["", "close_after_record", "fail_after_record", "slow_body"]
-"""close_after_record: no answer though it took the payment. fail_after_record: 500 with a body though it took it."""
+Hostile = Literal["", "close_after_record", "fail_after_record", "slow_body", "half_open"]
+"""Each after taking the payment. close_after_record: no answer. fail_after_record: 500 with a body. slow_body: the
+headers, and the body a second later. half_open: the connection stays open, and nothing comes."""
+SILENT_SECONDS = 3_600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,7 @@ class Book:
     payments: dict[str, tuple[int, int]] = field(default_factory=dict)
     """id → (cents, requestedAt in ms)."""
     journal: list[Call] = field(default_factory=list)
+    health_calls_ms: list[int] = field(default_factory=list)
     running: int = 0
     queued: deque["asyncio.Future[None]"] = field(default_factory=deque)
     health_used: bool = False
@@ -126,6 +129,7 @@ def processor_app(book: Book) -> ASGIApp:
         ("GET", "/payments/service-health"): lambda scope, receive: _health(book),
         ("GET", "/admin/payments-summary"): lambda scope, receive: _summary(book, scope),
         ("GET", "/admin/journal"): lambda scope, receive: _journal(book),
+        ("GET", "/admin/health-calls"): lambda scope, receive: _health_calls(book),
         ("PUT", "/admin/configurations/token"): lambda scope, receive: _configure(book, receive, "token"),
         ("PUT", "/admin/configurations/delay"): lambda scope, receive: _configure(book, receive, "delay"),
         ("PUT", "/admin/configurations/failure"): lambda scope, receive: _configure(book, receive, "failure"),
@@ -192,6 +196,7 @@ async def _find(book: Book, correlation_id: str) -> tuple[int, Any]:
 
 
 async def _health(book: Book) -> tuple[int, Any]:
+    book.health_calls_ms.append(now_ms())
     if not await book.health_turn():
         return 429, {"message": "once per 5 s"}
     return 200, {"failing": book.failing, "minResponseTime": book.delay_ms}
@@ -214,6 +219,10 @@ async def _summary(book: Book, scope: Scope) -> tuple[int, Any]:
 
 async def _journal(book: Book) -> tuple[int, Any]:
     return 200, [[call.correlation_id, call.amount_cents, call.requested_at_ms, call.status] for call in book.journal]
+
+
+async def _health_calls(book: Book) -> tuple[int, Any]:
+    return 200, book.health_calls_ms
 
 
 async def _purge(book: Book) -> tuple[int, Any]:
@@ -265,6 +274,8 @@ async def _answer(send: Send, status: int, body: Any, hostile: Hostile = "") -> 
     """JSON comes chunked and an empty answer with its length, as the original's server writes them."""
     if hostile == "close_after_record":
         raise ConnectionAbortedError("hostile: no answer")
+    if hostile == "half_open":
+        await asyncio.sleep(SILENT_SECONDS)
     if hostile == "fail_after_record":
         status, body = 500, {"message": "database error"}
     headers = [(b"retry-after", b"5")] if status == 429 else []  # noqa: PLR2004

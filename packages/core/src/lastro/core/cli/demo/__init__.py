@@ -22,6 +22,7 @@ def demo(
     """One table: what was done, how fast, what was killed, what adds up. Exit code 0 only if everything does."""
     acts = installed("lastro.demos")
     with tempfile.TemporaryDirectory(prefix="lastro-demo-") as folder:
+        os.environ["LASTRO_DATA_DIR"] = folder  # of the engine, and of the acts that look into its databases
         for act in acts.values():
             os.environ.update(act.environment())
         from .stage import perform, table

@@ -73,7 +73,6 @@ class Theatre:
         """Start it, or start it again."""
         environment = {
             **{name: value for name, value in os.environ.items() if name not in {"REDIS_URL", "LASTRO_REDIS_URL"}},
-            "LASTRO_DATA_DIR": str(self.folder),
             "LASTRO_HTTP_PORT": str(self.port),
             "LASTRO_DURABILITY": "always",
         }
@@ -133,7 +132,7 @@ async def perform(acts: Mapping[str, Act], folder: Path, *, kills: bool, quiet: 
         await theatre.ready()
         keeping = asyncio.create_task(theatre.keep_open())
         await _play(acts, theatre, report, kills=kills, quiet=quiet)
-        report.findings = await _check(folder)
+        report.findings = await _check()
     finally:
         if keeping is not None:
             keeping.cancel()
@@ -174,11 +173,10 @@ async def _play(acts: Mapping[str, Act], theatre: Theatre, report: Report, *, ki
                     group.create_task(play(name, act, progress.add_task(act.what, total=act.steps)))
 
 
-async def _check(folder: Path) -> dict[str, list[str]]:
+async def _check() -> dict[str, list[str]]:
     """``lastro check``, as an operator runs it beside the engine."""
-    environment = {**os.environ, "LASTRO_DATA_DIR": str(folder)}
     process = await asyncio.create_subprocess_exec(
-        str(Path(sys.executable).parent / "lastro"), "check", "--json", env=environment, stdout=subprocess.PIPE
+        str(Path(sys.executable).parent / "lastro"), "check", "--json", stdout=subprocess.PIPE
     )
     said, _ = await process.communicate()
     found: dict[str, list[str]] = json.loads(said)

@@ -1,6 +1,7 @@
 """Bring the tables to a version: Alembic, without its command line."""
 
 import fcntl
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from importlib.resources import files
@@ -14,7 +15,7 @@ from lastro.coupons.errors import DatabaseAway
 
 from . import Database
 
-HEAD = "0001"
+HEAD = "0002"
 ONE_AT_A_TIME = 0x4C617374  # "Last": the advisory lock that migrating processes take
 
 
@@ -47,6 +48,8 @@ def _move(database: Database, way: Literal["upgrade", "downgrade"], version: str
     from alembic import command
     from alembic.config import Config
     from alembic.migration import MigrationContext
+
+    logging.getLogger("alembic").setLevel(logging.WARNING)  # each step it takes is no news to an operator
 
     def moved(connection: sa.Connection) -> str:
         if connection.dialect.name == "postgresql":

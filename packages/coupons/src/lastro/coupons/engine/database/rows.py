@@ -66,6 +66,7 @@ def upsert_event(connection: sa.Connection, event: Event) -> None:
         "planned_quantity": plan.total,
         "per_user_limit": plan.per_user_limit,
         "valid_until_ms": plan.valid_until_ms or None,
+        "discount_cents": plan.discount_cents,
         "durability": plan.durability,
         "returns_stock": plan.returns_stock,
         "eligible_only": plan.eligible_only,

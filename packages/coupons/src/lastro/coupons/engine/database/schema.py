@@ -20,6 +20,7 @@ coupons = sa.Table(
     sa.Column("ends_ms", sa.BigInteger),
     sa.Column("valid_until_ms", sa.BigInteger),
     sa.Column("state", sa.String(16), nullable=False),
+    sa.Column("discount_cents", sa.BigInteger, nullable=False, server_default="0"),
     sa.Column("durability", sa.String(16), nullable=False),
     sa.Column("returns_stock", sa.Boolean, nullable=False),
     sa.Column("eligible_only", sa.Boolean, nullable=False),
@@ -74,6 +75,19 @@ audit = sa.Table(
     sa.Column("reference", sa.String(128), nullable=False),
     sa.Column("at_ms", sa.BigInteger, nullable=False),
     sa.Index("issuance_events_by_issuance", "issuance_id", "act", "reference"),
+)
+
+charges = sa.Table(
+    "coupon_charges",
+    METADATA,
+    sa.Column("correlation_id", sa.String(36), primary_key=True),
+    sa.Column("issuance_id", sa.String(36), nullable=False),
+    sa.Column("amount_cents", sa.BigInteger, nullable=False),
+    sa.Column("charge_cents", sa.BigInteger, nullable=False),
+    sa.Column("state", sa.String(16), nullable=False),
+    sa.Column("created_ms", sa.BigInteger, nullable=False),
+    sa.CheckConstraint("state IN ('waiting', 'sent', 'done', 'dead', 'over', 'late')", name="charges_state"),
+    sa.Index("charges_by_state", "state", "created_ms"),
 )
 
 dead_letters = sa.Table(

@@ -1,0 +1,155 @@
+"""A coupon in a payment: kept for the order, the rest of the amount charged, then redeemed, or given back.
+
+Coupons knows no payments: it appends what is to be charged to a stream, and follows the stream of final payments. The
+order, the payment and the charge have one id. A charge is written in the transaction that reserves its coupon, and told
+until it was told: who reads it is idempotent by that id.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+from uuid import UUID
+
+import sqlalchemy as sa
+
+from lastro.core.clock import now_ms
+from lastro.core.errors import Invalid, NotFound
+from lastro.core.keys import Key
+from lastro.core.queue.stream import StreamQueue
+from lastro.core.streams import Message
+from lastro.coupons import errors
+
+from . import Coupons
+from .database.schema import charges, coupons, issuances
+from .redemption import not_released, redeem, release, take, within
+
+State: TypeAlias = Literal["waiting", "sent", "done", "dead", "over", "late"]
+AMOUNT_CENTS_MAX = 10**14
+RELAY_MAX = 200  # in one look
+READERS, FOLLOWERS = "payments", "coupons"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Charge:
+    """What an order still costs with its coupon. ``late``: it was charged after its coupon had gone back."""
+
+    correlation_id: str
+    issuance_id: str
+    amount_cents: int
+    charge_cents: int
+    state: State
+
+
+async def spend(coupons_: Coupons, issuance_id: str, user_id: str, correlation_id: str, amount_cents: int) -> Charge:
+    """Keep a user's coupon for an order and charge the rest, once per order. Raises Taken, NotYours, OrderReleased."""
+    try:
+        order = str(UUID(correlation_id))
+    except ValueError:
+        raise Invalid(field="correlation_id", reason="not a UUID") from None
+    if not 0 < amount_cents <= AMOUNT_CENTS_MAX:
+        raise Invalid(field="amount_cents", reason=f"1 to {AMOUNT_CENTS_MAX}")
+    seconds = coupons_.settings.charge_seconds
+
+    def act(connection: sa.Connection) -> Charge:
+        query = sa.select(issuances.c.user_id, coupons.c.discount_cents).join(coupons)
+        row = connection.execute(query.where(issuances.c.issuance_id == issuance_id).with_for_update()).first()
+        if row is None:
+            raise errors.UnknownIssuance(issuance_id=issuance_id)
+        if row.user_id != user_id:
+            raise errors.NotYours(issuance_id=issuance_id)
+        if (known := _charge(connection, order)) is not None:
+            if (known.issuance_id, known.amount_cents) != (issuance_id, amount_cents):
+                raise errors.OrderExists(correlation_id=order)
+            return known
+        not_released(connection, issuance_id, order)
+        rest = max(0, amount_cents - row.discount_cents)
+        free = rest == 0
+        take(connection, issuance_id, order, None if free else now_ms() + seconds * 1000)
+        values = {
+            "correlation_id": order,
+            "issuance_id": issuance_id,
+            "amount_cents": amount_cents,
+            "charge_cents": rest,
+            "state": "done" if free else "waiting",
+        }
+        connection.execute(sa.insert(charges).values(**values, created_ms=now_ms()))
+        return Charge(**values)
+
+    return await within(coupons_, act)
+
+
+async def charge(coupons_: Coupons, correlation_id: str) -> Charge:
+    """One charge. Raises NotFound."""
+    found = await coupons_.database.run(lambda connection: _charge(connection, correlation_id))
+    if found is None:
+        raise NotFound
+    return found
+
+
+async def relay(coupons_: Coupons) -> int:
+    """Tell what is to be charged; how many. What was told and not marked is told again, under the same id."""
+    query = sa.select(charges).where(charges.c.state == "waiting").order_by(charges.c.created_ms).limit(RELAY_MAX)
+    rows = await coupons_.database.run(lambda connection: connection.execute(query).all())
+    queue = StreamQueue(coupons_.hub, Key(coupons_.settings.charges_stream), group=READERS)
+    for row in rows:
+        fields = {
+            "correlation_id": row.correlation_id,
+            "amount_cents": row.charge_cents,
+            "reference": row.issuance_id,
+        }
+        await queue.publish(fields, op_id=row.correlation_id)
+        await _become(coupons_, row.correlation_id, "sent", ("waiting",))
+    return len(rows)
+
+
+async def follow(coupons_: Coupons, message: Message) -> None:
+    """A payment came to its end: redeem its coupon, or give it back. Not ours: nothing to do."""
+    order = message.fields.get(b"correlation_id", b"").decode(errors="replace")
+    known = await coupons_.database.run(lambda connection: _charge(connection, order))
+    if known is None:
+        return
+    if message.fields.get(b"state") == b"done":
+        try:
+            await redeem(coupons_, known.issuance_id, order)
+        except (errors.OrderReleased, errors.Taken):
+            await _become(coupons_, order, "late", ("waiting", "sent", "dead", "over"))
+        else:
+            await _become(coupons_, order, "done", ("waiting", "sent"))
+    else:
+        await release(coupons_, known.issuance_id, order)
+        await _become(coupons_, order, "dead", ("waiting", "sent"))
+
+
+async def give_up(coupons_: Coupons) -> int:
+    """Orders whose payment never came give their coupon back; how many."""
+    before = now_ms() - coupons_.settings.charge_seconds * 1000
+    query = sa.select(charges).where(charges.c.state == "sent", charges.c.created_ms <= before).limit(RELAY_MAX)
+    rows = await coupons_.database.run(lambda connection: connection.execute(query).all())
+    for row in rows:
+        await release(coupons_, row.issuance_id, row.correlation_id)
+        await _become(coupons_, row.correlation_id, "over", ("sent",))
+    return len(rows)
+
+
+async def late(coupons_: Coupons) -> list[str]:
+    """Orders that were charged after their coupon had gone back: somebody has to look at them."""
+    query = sa.select(charges.c.correlation_id).where(charges.c.state == "late").limit(RELAY_MAX)
+    return await coupons_.database.run(lambda connection: list(connection.execute(query).scalars()))
+
+
+def finals(coupons_: Coupons) -> StreamQueue:
+    """The stream of final payments, read in a group of our own."""
+    return StreamQueue(coupons_.hub, Key(coupons_.settings.finals_stream), group=FOLLOWERS, keep=True)
+
+
+def _charge(connection: sa.Connection, correlation_id: str) -> Charge | None:
+    row = connection.execute(sa.select(charges).where(charges.c.correlation_id == correlation_id)).mappings().first()
+    if row is None:
+        return None
+    told: dict[str, Any] = {name: value for name, value in row.items() if name != "created_ms"}
+    return Charge(**told)
+
+
+async def _become(coupons_: Coupons, correlation_id: str, state: State, before: tuple[State, ...]) -> None:
+    its = (charges.c.correlation_id == correlation_id) & charges.c.state.in_(before)
+    change = sa.update(charges).where(its).values(state=state)
+    await coupons_.database.run(lambda connection: connection.execute(change).rowcount)

@@ -1,0 +1,97 @@
+"""The command line, where the README does not go: states, dead letters, tables, refusals."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from redis import Redis
+
+from lastro.core import local
+from lastro.core.cli import main
+from lastro.coupons import keys
+
+Capture = pytest.CaptureFixture[str]
+
+
+@pytest.fixture(autouse=True)
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[local.Server]:
+    """A server and a database of its own."""
+    server = local.start(tmp_path / "store", durability="always")
+    monkeypatch.setenv("LASTRO_REDIS_URL", server.url)
+    monkeypatch.setenv("LASTRO_DATA_DIR", str(tmp_path))
+    yield server
+    server.stop()
+
+
+def told(capsys: Capture, *args: str) -> str:
+    main(["coupons", *args])
+    return capsys.readouterr().out
+
+
+def test_an_event_goes_through_its_states(capsys: Capture) -> None:
+    assert "draft" in told(capsys, "create", "e", "5", "--eligible-only", "--discount-cents", "300")
+    assert "scheduled" in told(capsys, "schedule", "e", "2100-01-01T00:00:00Z", "2100-01-02T00:00:00Z")
+    assert "open" in told(capsys, "open", "e")
+    assert "2 added" in told(capsys, "allow", "e", "ana", "bia")
+    assert "paused" in told(capsys, "pause", "e")
+    assert "3 of 3 left" in told(capsys, "resize", "e", "--", "-2")
+    assert "closed" in told(capsys, "close", "e")
+    assert "e  closed" in told(capsys, "list")
+
+
+def test_what_is_refused_is_a_sentence_and_exit_code_1(capsys: Capture) -> None:
+    with pytest.raises(SystemExit) as ended:
+        told(capsys, "issue", "nowhere", "ana")
+    assert ended.value.code == 1
+    assert "There is no event nowhere." in capsys.readouterr().err
+
+
+def test_the_tables_go_up_and_down(capsys: Capture) -> None:
+    assert told(capsys, "migrate") == "sqlite is at 0002\n"
+    assert told(capsys, "migrate", "0001", "--down") == "sqlite is at 0001\n"
+    assert told(capsys, "migrate", "base", "--down") == "sqlite is at base\n"
+
+
+def test_dead_letters_are_listed_shown_replayed_and_discarded(capsys: Capture, store: local.Server) -> None:
+    told(capsys, "create", "e", "5", "--open")
+    letter = [
+        "reason",
+        "invalid",
+        "error",
+        "no",
+        "deliveries",
+        1,
+        "first_ms",
+        1,
+        "last_ms",
+        2,
+        "id",
+        "1-1",
+        "winner",
+        "z",
+    ]
+    with Redis(unix_socket_path=str(store.socket)) as redis:
+        one, two = [redis.execute_command("XADD", f"{keys.events('e')}:dead", "*", *letter).decode() for _ in range(2)]
+    assert told(capsys, "dead", "list", "e").count("invalid") == 2
+    assert json.loads(told(capsys, "dead", "show", "e", one))["payload"] == '{"winner": "z"}'
+    assert told(capsys, "dead", "discard", "e", one) == "1 discarded\n"
+    assert told(capsys, "dead", "replay", "e", "all") == "1 replayed\n"
+    assert told(capsys, "dead", "list", "e") == ""
+    assert two
+
+
+def test_one_coupon_is_shown_with_its_history_and_an_event_is_recovered(capsys: Capture) -> None:
+    told(capsys, "create", "e", "5", "--open", "--discount-cents", "300")
+    _, _, code, id_, *_ = told(capsys, "issue", "e", "ana").split()
+    told(capsys, "rebuild", "e")
+    order = "6f1e2a44-0c9b-4f5e-9d55-0b0a5a3f9b11"
+    assert "700 of 1000 to charge" in told(capsys, "spend", id_, "ana", order, "1000")
+    assert "reserved" in told(capsys, "show", code)
+    assert json.loads(told(capsys, "show", id_, "--json"))["coupon"]["order_ref"] == order
+    assert "issued" in told(capsys, "release", id_, order)
+    assert "reserved" in told(capsys, "reserve", id_, "another", "--seconds", "60")
+    assert told(capsys, "expire") == "0 expired\n"
+    assert "4 of 5 left" in told(capsys, "recover", "e")
+    assert json.loads(told(capsys, "reconcile", "--json"))["e"]["findings"] == []
+    assert json.loads(told(capsys, "stats", "e", "--json"))["by_status"] == {"reserved": 1}

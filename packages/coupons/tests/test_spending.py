@@ -1,0 +1,136 @@
+"""A coupon in a payment."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from uuid import uuid4
+
+import pytest
+
+from lastro.core.errors import Invalid
+from lastro.core.settings import Settings
+from lastro.core.testing import wait_for
+from lastro.core.worker import Run
+from lastro.coupons import errors, worker
+from lastro.coupons.engine import Coupons, redemption
+from lastro.coupons.engine.spending import charge, give_up, late, relay, spend
+
+from .conftest import opened, persisted
+
+pytestmark = pytest.mark.anyio
+ORDER = str(uuid4())
+
+
+async def owned(coupons: Coupons, discount_cents: int = 300) -> str:
+    """A coupon of ana's; its id."""
+    await opened(coupons, discount_cents=discount_cents)
+    given = await coupons.issue("e", "ana")
+    await persisted(coupons)
+    return given.issuance.issuance_id
+
+
+async def told(coupons: Coupons) -> list[tuple[str, str, str]]:
+    """What payments is asked to charge."""
+    found = await coupons.hub.read.xrange(coupons.settings.charges_stream)
+    names = (b"correlation_id", b"amount_cents", b"reference")
+    return [tuple(fields[name].decode() for name in names) for _, fields in found]  # type: ignore[index, misc, union-attr]
+
+
+async def paid(coupons: Coupons, state: str, order: str = ORDER) -> None:
+    """Payments says how it ended."""
+    fields: dict[str, str] = {"correlation_id": order, "state": state}
+    await coupons.hub.write.xadd(coupons.settings.finals_stream, fields)  # type: ignore[arg-type]  # text to text
+
+
+@asynccontextmanager
+async def charging(coupons: Coupons, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[None]:
+    """The worker, on this database."""
+    monkeypatch.setenv("LASTRO_COUPONS_DATABASE_URL", coupons.settings.database)
+    run = Run(hub=coupons.hub, settings=Settings(grace_seconds=2))
+    working = asyncio.create_task(worker.charge(run))
+    yield
+    run.stopping.set()
+    await working
+
+
+async def test_the_rest_of_an_order_is_charged_once_and_its_coupon_redeemed_when_paid(
+    here: Coupons, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    id_ = await owned(here)
+    first, again = [await spend(here, id_, "ana", ORDER, 1_000) for _ in range(2)]
+    assert (first.charge_cents, first) == (700, again)
+    async with charging(here, monkeypatch):
+        await wait_for(lambda: told(here), "the charge")
+        await paid(here, "done")
+        await wait_for(lambda: _is(here, "done"), "the end")
+    assert await told(here) == [(ORDER, "700", id_)]
+    assert (await redemption.find(here, id_)).status == "redeemed"
+
+
+async def test_a_payment_that_died_gives_the_coupon_back(here: Coupons, monkeypatch: pytest.MonkeyPatch) -> None:
+    id_ = await owned(here)
+    await spend(here, id_, "ana", ORDER, 1_000)
+    async with charging(here, monkeypatch):
+        await paid(here, "dead")
+        await paid(here, "done", str(uuid4()))  # somebody else's payment
+        await wait_for(lambda: _is(here, "dead"), "the end")
+    assert (await redemption.find(here, id_)).status == "issued"
+    assert (await spend(here, id_, "ana", str(uuid4()), 1_000)).state == "waiting"
+
+
+async def test_an_order_that_was_never_paid_gives_its_coupon_back_and_a_late_charge_is_told(
+    here: Coupons, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    id_ = await owned(here)
+    await spend(here, id_, "ana", ORDER, 1_000)
+    await relay(here)
+    assert await give_up(here) == 0
+    object.__setattr__(here.settings, "charge_seconds", -1)
+    assert await give_up(here) == 1
+    assert (await redemption.find(here, id_)).status == "issued"
+    async with charging(here, monkeypatch):
+        await paid(here, "done")
+        await wait_for(lambda: late(here), "somebody to be told")
+    assert any(ORDER in finding for finding in await worker.check(here.hub))
+
+
+async def test_a_coupon_that_covers_the_order_is_redeemed_at_once(here: Coupons) -> None:
+    id_ = await owned(here, discount_cents=5_000)
+    assert (await spend(here, id_, "ana", ORDER, 1_000)).state == "done"
+    assert (await redemption.find(here, id_)).status == "redeemed"
+    assert await relay(here) == 0
+
+
+async def test_a_charge_told_twice_is_one(coupons: Coupons) -> None:
+    """A worker dies between telling and marking."""
+    await spend(coupons, await owned(coupons), "ana", ORDER, 1_000)
+    await relay(coupons)
+    await coupons.database.run(
+        lambda connection: connection.exec_driver_sql("UPDATE coupon_charges SET state='waiting'")
+    )
+    await relay(coupons)
+    assert len(await told(coupons)) == 1
+
+
+@pytest.mark.parametrize(
+    ("user", "order", "amount", "refusal"),
+    [
+        ("bia", ORDER, 1_000, errors.NotYours),
+        ("ana", "no uuid", 1_000, Invalid),
+        ("ana", ORDER, 0, Invalid),
+        ("ana", ORDER, 2_000, errors.OrderExists),
+        ("ana", str(uuid4()), 1_000, errors.Taken),
+    ],
+)
+async def test_what_is_wrong_is_told_and_changes_nothing(
+    coupons: Coupons, user: str, order: str, amount: int, refusal: type[Exception]
+) -> None:
+    id_ = await owned(coupons)
+    await spend(coupons, id_, "ana", ORDER, 1_000)
+    with pytest.raises(refusal):
+        await spend(coupons, id_, user, order, amount)
+    assert (await charge(coupons, ORDER)).state == "waiting"
+
+
+async def _is(coupons: Coupons, state: str) -> bool:
+    return (await charge(coupons, ORDER)).state == state
