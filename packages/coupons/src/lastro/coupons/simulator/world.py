@@ -11,7 +11,7 @@ from lastro.core.worker import Run
 
 from .client import Client, Manners
 
-TOTAL = 200
+TOTAL = 330
 CROWD = 600  # users of one event, over about a minute
 PER_SECOND = 10
 KEPT_SECONDS = 5.0  # an event stays closed for so long before it is settled
@@ -20,7 +20,7 @@ log = structlog.get_logger()
 
 
 async def world(run: Run) -> None:
-    """One event after another: a crowd three times its stock, some who come again, some who redeem or cancel."""
+    """One event after another: a crowd twice its stock, some who come again, some who redeem or cancel."""
     while not run.url and not await run.pause(0.05):
         pass
     async with httpx.AsyncClient(base_url=run.url, timeout=10) as http:

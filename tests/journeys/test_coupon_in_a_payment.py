@@ -1,0 +1,95 @@
+"""A coupon redeemed in a payment reduces what is charged, and is given back if the payment dies."""
+
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from uuid import uuid4
+
+import httpx
+
+from lastro.core.testing.engine import Engine, running, until
+
+WAIT_SECONDS = 20.0
+PRICE_CENTS, DISCOUNT_CENTS = 5_000, 1_200
+
+
+class Processor(BaseHTTPRequestHandler):
+    """A processor that says the same to every payment, and is healthy."""
+
+    protocol_version = "HTTP/1.1"
+    status = 200
+    charged: list[float]
+
+    def do_GET(self) -> None:
+        """Its health."""
+        self._answer(200, {"failing": False, "minResponseTime": 0})
+
+    def do_POST(self) -> None:
+        """A payment."""
+        self.charged.append(json.loads(self.rfile.read(int(self.headers["content-length"])))["amount"])
+        self._answer(self.status, {"message": "so it is"})
+
+    def _answer(self, status: int, body: object) -> None:
+        text = json.dumps(body).encode()
+        self.send_response(status)
+        self.send_header("content-type", "application/json")
+        self.send_header("content-length", str(len(text)))
+        self.end_headers()
+        self.wfile.write(text)
+
+    def log_message(self, *args: object) -> None:
+        """Nothing is logged."""
+
+
+@contextmanager
+def shop(status: int) -> Iterator[tuple[Engine, list[float]]]:
+    """An engine whose processors answer every payment with this; and what they were asked to charge."""
+    charged: list[float] = []
+    processor = ThreadingHTTPServer(("127.0.0.1", 0), type("Its", (Processor,), {"status": status, "charged": charged}))
+    threading.Thread(target=processor.serve_forever, daemon=True).start()
+    url = f"http://127.0.0.1:{processor.server_address[1]}"
+    with running(LASTRO_PAYMENTS_PROCESSOR_DEFAULT_URL=url, LASTRO_PAYMENTS_PROCESSOR_FALLBACK_URL=url) as engine:
+        yield engine, charged
+    processor.shutdown()
+    processor.server_close()
+
+
+def ask(engine: Engine, path: str, body: dict[str, object] | None = None) -> dict[str, object]:
+    """What the engine answers to ana."""
+    headers = {"x-user-id": "ana"}
+    url = f"{engine.url}{path}"
+    answer = httpx.get(url, headers=headers) if body is None else httpx.post(url, json=body, headers=headers)
+    found: dict[str, object] = answer.json()
+    return found
+
+
+def spent(engine: Engine) -> tuple[str, str]:
+    """Ana has won a coupon and spends it in an order; the coupon and the order."""
+    event = {"event_id": "spring", "total": 1, "discount_cents": DISCOUNT_CENTS, "open": True}
+    ask(engine, "/coupons/events", event)
+    coupon = str(ask(engine, "/coupons/events/spring/issuances", {})["issuance_id"])
+    until(lambda: ask(engine, f"/coupons/issuances/{coupon}").get("status") == "issued", WAIT_SECONDS, "not stored")
+    order = str(uuid4())
+    for _ in range(2):  # asked twice, spent once
+        charge = ask(
+            engine, f"/coupons/issuances/{coupon}:spend", {"correlation_id": order, "amount_cents": PRICE_CENTS}
+        )
+        assert charge["charge_cents"] == PRICE_CENTS - DISCOUNT_CENTS
+    return coupon, order
+
+
+def test_what_is_left_of_the_price_is_charged_once_and_the_coupon_is_used() -> None:
+    with shop(200) as (engine, charged):
+        coupon, order = spent(engine)
+        until(lambda: ask(engine, f"/coupons/issuances/{coupon}")["status"] == "redeemed", WAIT_SECONDS, "not redeemed")
+        assert charged == [(PRICE_CENTS - DISCOUNT_CENTS) / 100]
+        assert ask(engine, f"/payments/{order}")["state"] == "done"
+
+
+def test_the_coupon_is_given_back_when_the_payment_dies() -> None:
+    with shop(400) as (engine, _):
+        coupon, order = spent(engine)
+        until(lambda: ask(engine, f"/payments/{order}").get("state") == "dead", WAIT_SECONDS, "it lives")
+        until(lambda: ask(engine, f"/coupons/issuances/{coupon}")["status"] == "issued", WAIT_SECONDS, "not given back")
