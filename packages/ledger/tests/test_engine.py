@@ -214,7 +214,7 @@ async def test_the_stream_is_trimmed_but_not_what_a_group_still_needs(ledger: Le
 
 
 async def test_a_sparse_filter_goes_on_where_a_call_stopped(ledger: Ledger) -> None:
-    """One call looks at 20,000 records; two hits lie further apart."""
+    """One call looks at 10,000 records; two hits lie further apart."""
     big = Ledger(ledger.hub, LedgerSettings(batch_max=2000))
     first, last = paying(new_id(), user_data_64=7), paying(new_id(), user_data_64=7)
     await big.create_transfers([first, *(paying(new_id(), 0) for _ in range(20_500)), last])
