@@ -236,8 +236,9 @@ class Sender:
         dead = await self.payments.renew()
         self.leased_until = asked + LEASE_MS / 1000
         for owner in dead:
-            for claim in await self.payments.recover(owner):
-                self._start(claim)
+            while claims := await self.payments.recover(owner):
+                for claim in claims:
+                    self._start(claim)
         waiting = await self.payments.waiting()
         WAITING.of().set(waiting)
         for place in self.places.values():
