@@ -20,7 +20,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from lastro.core import local
-from lastro.core.acts import Act, Result, Stage
+from lastro.core.acts import Act, Result, Stage, free_ports
 from lastro.core.errors import LastroError
 from lastro.core.redis import connect_url
 
@@ -126,7 +126,7 @@ class Theatre:
 async def perform(acts: Mapping[str, Act], folder: Path, *, kills: bool, quiet: bool) -> Report:
     """Play all acts side by side; the report is whole even when something does not add up."""
     report, started = Report(), time.monotonic()
-    theatre = Theatre(folder, port=_free_port())
+    theatre = Theatre(folder, port=free_ports(1)[0])
     theatre.open()
     keeping = asyncio.create_task(theatre.keep_open())
     try:
@@ -200,12 +200,3 @@ def table(report: Report) -> None:
         console.print(f"{name}: {'; '.join(report.findings[name]) or 'adds up'}")
     verdict = "[green]everything adds up[/]" if report.adds_up else "[bold red]it does not add up[/]"
     console.print(f"{verdict} after {report.total_seconds:,.0f} s")
-
-
-def _free_port() -> int:
-    import socket
-
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
