@@ -26,7 +26,7 @@ check: $(READY) ## format, lint, types, import contracts, house tests
 	@$(BIN)/lint-imports
 	@$(BIN)/pytest tests/test_house.py
 bench: $(READY) ## benchmarks beside their floors; D=core for one
-	@$(BIN)/python benchmarks $(D)
+	@$(BIN)/lastro bench $(D)
 screenshots: $(READY) ## the README's pictures, from a running engine (needs a Chromium)
 	@$(BIN)/python docs/screenshots.py
 lock: ## renew the pinned versions (needs uv: make setup)

@@ -12,7 +12,8 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -36,6 +37,9 @@ from lastro.pix.worker.stream import Consumer
 RECORD_DAY_PER_SECOND = 3_626  # 313.3 million payments on 2025-12-05
 BATCH = 250
 RATE = 2_000
+CONNECTIONS = 32
+SERVICES = Path(__file__).parent.parent / "services"
+TICKS = os.sysconf("SC_CLK_TCK")
 
 
 def main(*, quick: bool) -> None:
@@ -53,6 +57,7 @@ async def _all(count: int, seconds: int) -> None:
                 await _throughput(server, count, durability)
                 if durability == "no":
                     await _latency(server, seconds)
+                    await _edge(server, Path(folder), count // 10)
             finally:
                 server.stop()
 
@@ -196,6 +201,32 @@ def _print(name: str, spent: Any, count: int) -> None:
     )
 
 
+async def _edge(server: local.Server, folder: Path, count: int) -> None:
+    """Payments in by HTTP: one service process, 32 connections; beside a request that does nothing."""
+    socket, quiet = folder / "edge", {"LASTRO_PIX_TOKENS": "1000000000", "LASTRO_LOG_LEVEL": "error"}
+    async with (
+        await connect_url(server.url) as hub,
+        _serving("pix", socket, LASTRO_REDIS_URL=server.url, **quiet) as pid,
+    ):
+        world = World(Pix.of(hub, PixSettings()), banks(2))
+        payer = world.banks[0]
+        bodies = [msgspec.json.encode(world.order(payer=payer)) for _ in range(count)]
+        many = [msgspec.json.encode(world.order(payer=payer)) for _ in range(count * 5)]
+        bulks = [b"\n".join(many[start : start + BATCH]) for start in range(0, len(many), BATCH)]
+        for name, requests, wanted, each in (
+            ("floor: GET /livez", [_request("GET", "/livez")] * count, b"200", 1),
+            ("HTTP: one payment a request", [_request("POST", "/pix/payments", body) for body in bodies], b"202", 1),
+            (
+                f"HTTP: {BATCH} payments a request",
+                [_request("POST", "/pix/payments/bulk", body, "application/x-ndjson") for body in bulks],
+                b"202",
+                BATCH,
+            ),
+        ):
+            wall, cpu = await _load(socket, pid, requests, wanted)
+            _print(name, (wall, 0.0, cpu), len(requests) * each)
+
+
 async def _latency(server: local.Server, seconds: int) -> None:
     """Two-phase, everything live: a worker process, and the participants here, answering at once."""
     async with await connect_url(server.url) as hub:
@@ -220,6 +251,58 @@ async def _latency(server: local.Server, seconds: int) -> None:
             worker.wait(10)
         p50, p99 = (percentile(world.seen.latency_s, share) * 1_000 for share in (0.5, 0.99))
         print(f"  open loop, {RATE * seconds} at {RATE}/s: payers hear after p50 {p50:.1f} ms, p99 {p99:.1f} ms")
+
+
+@asynccontextmanager
+async def _serving(domain: str, socket: Path, **settings: str) -> AsyncIterator[int]:
+    """The service in a process of its own; gives its pid."""
+    command = [sys.executable, "-m", "uvicorn", "main:app", "--app-dir", str(SERVICES / domain), "--uds", str(socket)]
+    environment = os.environ | settings
+    process = subprocess.Popen(  # noqa: ASYNC220 - it only starts it
+        [*command, "--no-access-log", "--log-level", "error"], env=environment
+    )
+    try:
+        for _ in range(200):
+            try:
+                _, writer = await asyncio.open_unix_connection(str(socket))
+                writer.close()
+                break
+            except OSError:
+                await asyncio.sleep(0.05)
+        yield process.pid
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+def _request(method: str, path: str, body: bytes = b"", kind: str = "application/json") -> bytes:
+    """One request as bytes."""
+    head = f"{method} {path} HTTP/1.1\r\nHost: edge\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\n\r\n"
+    return head.encode() + body
+
+
+async def _load(socket: Path, pid: int, requests: Sequence[bytes], wanted: bytes) -> tuple[float, float]:
+    """Send them all, each connection one after the other; seconds, and of the service's CPU. Answers are checked."""
+    left, cpu, started = iter(requests), _cpu_of(pid), time.perf_counter()
+
+    async def one() -> None:
+        reader, writer = await asyncio.open_unix_connection(str(socket))
+        for each in left:
+            writer.write(each)
+            head = await reader.readuntil(b"\r\n\r\n")
+            assert wanted in head[:20], head
+            size = head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0]
+            await reader.readexactly(int(size))
+        writer.close()
+
+    await asyncio.gather(*(one() for _ in range(CONNECTIONS)))
+    return time.perf_counter() - started, _cpu_of(pid) - cpu
+
+
+def _cpu_of(pid: int) -> float:
+    """What a process has used."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / TICKS
 
 
 uvloop.install()

@@ -67,17 +67,6 @@ def test_a_folder_that_cannot_be_written_is_told_in_a_sentence() -> None:
         assert "set LASTRO_DATA_DIR" in (Path(folder) / "log").read_text()
 
 
-def test_the_second_signal_ends_everything_at_once() -> None:
-    with running("ledger") as engine:
-        parts = engine.parts()
-        with httpx.stream("GET", f"{engine.url}/ledger/changes", timeout=5) as held:
-            assert held.status_code == 200
-            engine.process.send_signal(signal.SIGINT)
-            engine.process.send_signal(signal.SIGTERM)
-            assert engine.process.wait(5) < 0
-        until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in parts.values()), 5, "somebody stayed")
-
-
 def test_one_process_is_enough_for_a_container() -> None:
     with running("ledger", "--single") as engine:
         assert set(engine.parts()) <= {"valkey-server", "redis-server"}

@@ -19,11 +19,11 @@ def environment() -> Iterator[dict[str, str]]:
         yield {**kept, "LASTRO_DATA_DIR": folder}
 
 
-def lastro(environment: dict[str, str], *words: str) -> "subprocess.CompletedProcess[str]":
+def lastro(environment: dict[str, str], *words: str, folder: Path | None = None) -> "subprocess.CompletedProcess[str]":
     """Run a command as a person would."""
     return subprocess.run(
         [str(Path(sys.executable).parent / "lastro"), *words],
-        env=environment, capture_output=True, text=True, check=False, timeout=30,
+        env=environment, cwd=folder, capture_output=True, text=True, check=False, timeout=30,
     )  # fmt: skip
 
 
@@ -49,6 +49,17 @@ def test_every_setting_is_listed_with_its_meaning(environment: dict[str, str]) -
     rows = json.loads(lastro(environment, "settings", "--json").stdout)
     assert all(row["meaning"] for row in rows)
     assert "core" in {row["owner"] for row in rows}
+
+
+def test_the_metrics_are_listed_each_with_what_to_do(environment: dict[str, str]) -> None:
+    rows = json.loads(lastro(environment, "metrics", "--json").stdout)
+    assert all(row["do"] and row["meaning"] for row in rows)
+    assert {"lastro_http_requests_total", "lastro_stream_lag"} <= {row["name"] for row in rows}
+
+
+def test_benchmarks_are_run_where_they_are(environment: dict[str, str], tmp_path: Path) -> None:
+    told = lastro(environment, "bench", "--quick", folder=tmp_path)
+    assert (told.returncode, "come with the checkout" in told.stderr) == (1, True)
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,16 @@ import time
 from itertools import pairwise
 from pathlib import Path
 
+import pytest
+
+from lastro.core.supervise import ONE_SIGNAL_SECONDS
+
 PROGRAM = """
 import os, signal, sys, time
 from lastro.core.supervise import Part, Supervisor
+
+def say(*words):
+    os.write(1, (" ".join(words) + chr(10)).encode())  # in one piece: two processes share the pipe
 
 def crash():
     print("crash", time.monotonic(), flush=True)
@@ -23,8 +30,8 @@ def hang():
 
 def polite(name):
     def work():
-        signal.signal(signal.SIGTERM, lambda *_: (print("stopped", name, flush=True), os._exit(0)))
-        print("ready", name, flush=True)
+        signal.signal(signal.SIGTERM, lambda *_: (say("stopped", name), os._exit(0)))
+        say("ready", name)
         time.sleep(60)
     return work
 
@@ -72,6 +79,19 @@ def test_a_part_that_does_not_end_within_its_grace_is_killed() -> None:
     assert not Path(f"/proc/{pid}").exists()
     assert lines[-1] == "over\n"
     assert 0.2 <= seconds < 8
+
+
+def test_a_second_signal_ends_everything_at_once_and_an_echo_of_the_first_does_not() -> None:
+    with subprocess.Popen([sys.executable, "-c", PROGRAM, "hang"], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline().startswith("hanging")
+        process.send_signal(signal.SIGINT)
+        process.send_signal(signal.SIGTERM)  # as when `timeout` signals its child, and then the child's group
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(ONE_SIGNAL_SECONDS + 0.1)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(1) == -signal.SIGTERM
+        assert process.stdout.read() == ""  # nobody holds the pipe any more: the part is gone, too
 
 
 def test_parts_do_not_outlive_a_supervisor_that_was_killed() -> None:

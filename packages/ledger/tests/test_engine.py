@@ -19,6 +19,7 @@ from lastro.ledger.settings import LedgerSettings
 pytestmark = pytest.mark.anyio
 
 PENDING = TransferFlag.PENDING
+BALANCES = ("debits_pending", "debits_posted", "credits_pending", "credits_posted")
 
 
 @pytest.fixture
@@ -191,6 +192,12 @@ async def test_every_change_is_in_the_stream_in_the_order_of_commits(ledger: Led
     assert reserved.debit_account.debits_pending == 7
     assert posted.credit_account.credits_posted == 5
     assert (expired.transfer, expired.debit_account.debits_pending) == (reserved.transfer, 0)
+    assert expired.credit_account is not None
+    for balance, number in ((expired.debit_account, 1), (expired.credit_account, 2)):
+        account = await ledger.account(number)
+        assert {name: getattr(account, name) for name in BALANCES} == {
+            name: getattr(balance, name) for name in BALANCES
+        }
 
 
 async def test_the_stream_is_trimmed_but_not_what_a_group_still_needs(ledger: Ledger) -> None:
@@ -207,7 +214,7 @@ async def test_the_stream_is_trimmed_but_not_what_a_group_still_needs(ledger: Le
 
 
 async def test_a_sparse_filter_goes_on_where_a_call_stopped(ledger: Ledger) -> None:
-    """One call looks at 20,000 records; two hits lie further apart."""
+    """One call looks at 10,000 records; two hits lie further apart."""
     big = Ledger(ledger.hub, LedgerSettings(batch_max=2000))
     first, last = paying(new_id(), user_data_64=7), paying(new_id(), user_data_64=7)
     await big.create_transfers([first, *(paying(new_id(), 0) for _ in range(20_500)), last])

@@ -1,5 +1,6 @@
 """The contract over HTTP, and the path in front that answers like the documented route, byte for byte."""
 
+import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from uuid import uuid4
@@ -168,6 +169,24 @@ async def test_the_summary_is_exact_decimal_text_with_the_fees_of_the_settings(
     assert (await client.get(edges)).json()["default"]["totalRequests"] == 2
     assert (await client.get("/payments-summary?from=2025-07-10T12:34:56.001Z")).json()["default"]["totalRequests"] == 0
     assert (await client.get("/payments-summary?to=2025-07-10T12:34:55.999Z")).json()["default"]["totalRequests"] == 0
+
+
+async def test_what_waits_and_what_is_in_flight_is_listed(client: httpx.AsyncClient, hub: Hub) -> None:
+    payments = Payments(hub, PaymentsSettings())
+    await payments.renew()
+    first, second = str(uuid4()), str(uuid4())
+    for id_ in (first, second):
+        await payments.accept(id_, 5)
+    await payments.claim("fallback", 1)
+    listed = (await client.get("/payments/pending")).json()
+    assert [(one["correlation_id"], one["state"]) for one in listed] == [(second, "queued"), (first, "in_flight")]
+
+
+async def test_a_summary_of_a_store_that_hangs_is_503_in_time(client: httpx.AsyncClient, hub: Hub) -> None:
+    await hub.write.execute_command("CLIENT PAUSE", 2_000, "ALL")
+    began = time.monotonic()
+    assert (await client.get("/payments-summary")).status_code == 503
+    assert time.monotonic() - began < 1.9
 
 
 async def test_one_payment_is_shown_with_its_state_and_a_dead_one_can_be_retried(

@@ -1,9 +1,11 @@
 """Each payment is charged once, at one processor, whatever the processors do."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from uuid import uuid4
 
 import pytest
@@ -99,6 +101,28 @@ async def test_healthy_processors_charge_everything_at_the_default(world: World)
         await wait_for(lambda: world.all_done(ids), "all charges")
     await world.agrees(ids)
     assert len(world.default.payments) == 200
+
+
+async def test_what_another_process_accepts_is_charged_at_once(world: World) -> None:
+    """An API apart from its senders only queues."""
+    async with sending(world):
+        await wait_for(lambda: world.payments.sending, "the sender")
+        apart = Payments(world.payments.hub, world.payments.settings)
+        for _ in range(5):
+            id_, began = str(uuid4()), time.monotonic()
+            await apart.accept(id_, 1990)
+            await wait_for(partial(world.all_done, [id_]), "the charge")
+            assert time.monotonic() - began < 0.9, "not only once a second"
+
+
+async def test_a_payment_whose_way_is_clear_is_claimed_as_it_is_accepted(world: World) -> None:
+    async with sending(world):
+        first = await world.pay()
+        await wait_for(lambda: world.all_done(first), "the sender at work")
+        second = await world.pay()
+        assert (await world.payments.payment(second[0])).state != "queued"
+        await wait_for(lambda: world.all_done(second), "the charge")
+    await world.agrees(first + second)
 
 
 async def test_while_the_default_fails_the_fallback_charges(world: World) -> None:

@@ -38,9 +38,9 @@ def stack() -> Iterator[Stack]:
         yield running
 
 
-def play(stack: Stack, speed: float) -> Play:
+def play(stack: Stack, speed: float, scale: float = 0.15) -> Play:
     """A small crowd through the preview's stages; only at speed 1 are they as long as their delays ask for."""
-    return Play("preview", stack.url, stack.processors, scale=0.15, speed=speed)
+    return Play("preview", stack.url, stack.processors, scale=scale, speed=speed)
 
 
 async def asked(url: str, what: str, body: dict[str, Any] | None = None) -> Any:
@@ -66,9 +66,9 @@ async def books_agree(stack: Stack) -> None:
             assert told == (len(inside), sum(inside)), (name, since, until)
 
 
-async def played_through(stack: Stack, *hits: Callable[[], None]) -> Result:
+async def played_through(stack: Stack, *hits: Callable[[], None], scale: float = 0.15) -> Result:
     """The load, with a hit every few seconds; then time to recover."""
-    crowd = play(stack, speed=4)
+    crowd = play(stack, speed=4, scale=scale)
     playing = asyncio.create_task(crowd.run(lambda share: None))
     for hit in hits:
         await asyncio.sleep(4)
@@ -145,17 +145,32 @@ if HAPROXY:
 
         await played_through(stack, hit, hit)
 
+    def kill_everything(stack: Stack) -> None:
+        for name in (*PROCESSES, "haproxy"):
+            stack.kill(name)
+        stack.store.kill()
+        stack.start_store()
+        for name in PROCESSES:
+            stack.start(name)
+        stack.start_edge()
+
     async def test_everything_of_ours_killed_at_once_and_restarted_loses_and_doubles_nothing(stack: Stack) -> None:
-        def hit() -> None:
-            for name in (*PROCESSES, "haproxy"):
-                stack.kill(name)
+        await played_through(stack, lambda: kill_everything(stack))
+
+    @pytest.mark.slow
+    async def test_at_full_size_an_api_then_the_store_then_everything_is_killed(stack: Stack) -> None:
+        """600 users in 15 s, 300 payments/s half-way."""
+
+        def api() -> None:
+            stack.kill(PROCESSES[0])
+            stack.start(PROCESSES[0])
+
+        def store() -> None:
             stack.store.kill()
             stack.start_store()
-            for name in PROCESSES:
-                stack.start(name)
-            stack.start_edge()
 
-        await played_through(stack, hit)
+        result = await played_through(stack, api, store, lambda: kill_everything(stack), scale=600 / 550)
+        print(f"{result.accepted} accepted, {result.failed} not answered, {result.processed}")
 
     async def test_while_both_processors_fail_everything_is_accepted_and_soon_drained_when_they_are_back(
         stack: Stack,

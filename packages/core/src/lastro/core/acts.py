@@ -4,6 +4,7 @@ A domain plugs an ``Act`` into ``lastro.demos``. Its work goes on through kills 
 not answered is asked again, with the same ids.
 """
 
+import socket
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -32,6 +33,15 @@ class Result:
     notes: str = ""
     wrong: tuple[str, ...] = ()
     """In the eyes of the client: each a sentence that names an id or a sum."""
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports of this machine that nobody listens on, all different."""
+    probes = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [int(probe.getsockname()[1]) for probe in probes]
+    for probe in probes:
+        probe.close()
+    return ports
 
 
 def nothing() -> Mapping[str, str]:

@@ -23,6 +23,8 @@ Face = Literal[
     "lastro.panels",  # async (Hub) → Panel: what the status line, the monitor and the dashboard show
     "lastro.screens",  # (Settings) → textual Screen: a domain's own page in the monitor
 ]
+FACES_THAT_MEASURE: tuple[Face, ...] = ("lastro.routers", "lastro.roots", "lastro.fronts", "lastro.workers")
+"""Whose modules, together, declare every metric."""
 
 
 class NotInstalled(LastroError):

@@ -26,6 +26,7 @@ RESTART_SECONDS = 0.1
 RESTART_SECONDS_MAX = 10.0
 STEADY_SECONDS = 5.0  # a part that lived so long did not crash at its start: it is restarted without waiting
 KILL_MARGIN_SECONDS = 2.0
+ONE_SIGNAL_SECONDS = 0.5  # `timeout`, make and the terminal may each pass on the same Ctrl-C
 
 log = structlog.get_logger()
 
@@ -60,7 +61,7 @@ class Supervisor:
     ended: Callable[[int], None] = lambda pid: None
     """Called with the pid of each process that ended."""
     _kept: list[_Kept] = field(default_factory=list)
-    _signals: int = 0
+    _told_at: float = 0.0
 
     def run(self) -> None:
         """Start everything, keep it running, and stop it in order. Returns when no part is left."""
@@ -68,7 +69,7 @@ class Supervisor:
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._told)
         gc.freeze()  # what was imported is never collected, and so stays shared between the parts
-        while not self._signals:
+        while not self._told_at:
             self._reap()
             self.guard()
             for kept in self._kept:
@@ -79,8 +80,10 @@ class Supervisor:
             self._stop([kept for kept in self._kept if kept.part.stage == stage])
 
     def _told(self, number: int, frame: FrameType | None) -> None:
-        self._signals += 1
-        if self._signals > 1:
+        now = time.monotonic()
+        if not self._told_at:
+            self._told_at = now
+        elif now - self._told_at > ONE_SIGNAL_SECONDS:
             for kept in self._kept:
                 if kept.pid:
                     os.kill(kept.pid, signal.SIGKILL)
@@ -112,7 +115,7 @@ class Supervisor:
             wait = 0.0 if steady else min(RESTART_SECONDS * 2 ** (kept.crashes - 1), RESTART_SECONDS_MAX)
             kept.due = now + wait
             told = {"part": kept.part.name, "pid": pid, "code": os.waitstatus_to_exitcode(status)}
-            if not self._signals:
+            if not self._told_at:
                 log.warning("engine.part_ended", **told, crashes_in_a_row=kept.crashes, again_in_seconds=round(wait, 1))
 
     def _stop(self, kept: list[_Kept]) -> None:

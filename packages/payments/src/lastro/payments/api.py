@@ -171,6 +171,12 @@ async def health(payments: Engine) -> dict[str, Any]:
     return {"waiting": await payments.waiting(), "processors": {name: asdict(told[name]) for name in PROCESSORS}}
 
 
+@router.get("/pending")
+async def pending(payments: Engine) -> list[Payment]:
+    """The oldest payments that wait, and those in flight."""
+    return await payments.pending()
+
+
 @router.get("/dead")
 async def dead(payments: Engine, cursor: Annotated[int, Query(ge=0)] = 0) -> dict[str, Any]:
     """A page of the payments that a processor refused for what they are; ``cursor`` 0 ends."""

@@ -21,7 +21,7 @@ from lastro.core.redis import connect
 from lastro.core.settings import Settings
 
 from .engine import Payments
-from .model import PROCESSORS, Payment
+from .model import PROCESSORS, Health, Payment, Processor
 from .settings import PaymentsSettings
 
 app = Typer(no_args_is_help=True, help="Payments through two processors.")
@@ -65,6 +65,26 @@ def summary(
     for name in PROCESSORS:
         table.add_row(name, f"{totals[name].requests:,}", decimal(totals[name].amount_cents))
     Console().print(table)
+
+
+@app.command()
+def health() -> None:
+    """Show what the processors last said of themselves, and how much waits."""
+
+    async def look(payments: Payments) -> tuple[dict[Processor, Health], int, int]:
+        return await payments.health(), await payments.waiting(), await payments.flying()
+
+    told, waiting, flying = _run(look)
+    for name in PROCESSORS:
+        echo(f"{name:9} {'failing' if told[name].failing else 'well':8} {told[name].delay_ms:,} ms")
+    echo(f"{waiting:,} waiting, {flying:,} in flight")
+
+
+@app.command()
+def pending() -> None:
+    """List the oldest payments that wait, and those in flight."""
+    for payment in _run(lambda payments: payments.pending()):
+        echo(_line(payment))
 
 
 @app.command()

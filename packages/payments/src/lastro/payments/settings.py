@@ -46,7 +46,7 @@ class PaymentsSettings(Environment):
         0.2,
         gt=0,
         validation_alias=_original("REDIS_TIMEOUT"),
-        description="seconds a summary waits for the store; a write that is late is repeated under its id",
+        description="seconds a summary waits for the store before it asks again, 1.2 s in all; a write waits longer",
     )
     http_connect_seconds: float = Field(0.5, gt=0, description="time to reach a processor; a refusal, nothing was sent")
     http_answer_seconds: float = Field(

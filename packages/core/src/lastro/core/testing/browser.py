@@ -29,13 +29,17 @@ def pytest_report_header() -> str:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Deselect what needs a browser where there is none."""
-    if chromium() is not None:
-        return
-    without = [item for item in items if "browser" in getattr(item, "fixturenames", ())]
+    """Deselect what needs a browser, or a program by ``@pytest.mark.needs(name)``, where there is none."""
+    without = [item for item in items if _lacks(item)]
     if without:
         config.hook.pytest_deselected(items=without)
         items[:] = [item for item in items if item not in without]
+
+
+def _lacks(item: pytest.Item) -> bool:
+    if "browser" in getattr(item, "fixturenames", ()) and chromium() is None:
+        return True
+    return any(shutil.which(mark.args[0]) is None for mark in item.iter_markers("needs"))
 
 
 @pytest.fixture

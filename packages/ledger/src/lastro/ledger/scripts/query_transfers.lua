@@ -3,7 +3,7 @@
 -- Keys are built from the ids in the arguments, inside the keyspace's hash tag: keys.py says which and what they hold.
 --   KEYS[1..] keyspace  the prefix of the ledger's keys, with its hash tag, or none for the bare prefix
 --   ARGV[1] wanted  a record of 64 bytes, or a JSON object
---   returns records and, if 20,000 were looked at before the limit was full, the timestamp to go on from; or a JSON array
+--   returns records and, if 10,000 were looked at before the limit was full, the timestamp to go on from; or a JSON array
 --     or error BADINPUT names the field that makes no sense, SCANMAX (JSON only) how far was looked
 -- @include "parts/keyspace.lua"
 -- @include "parts/filter.lua"

@@ -250,13 +250,21 @@ class Payments:
 
     async def summary(self, from_ms: int | None = None, to_ms: int | None = None) -> dict[Processor, Totals]:
         """What each processor charged in ``from``..``to``, both included, each open when None; exact."""
-        flat = await scripts.summarize(
-            self.hub.read,
-            by_date=self.keys.by_date,
-            totals=[self.keys.totals(processor) for processor in PROCESSORS],
-            from_ms=EVER if from_ms is None else from_ms,
-            to_ms=EVER if to_ms is None else to_ms,
-        )
+
+        async def look() -> list[Any]:
+            try:
+                async with asyncio.timeout(self.settings.redis_timeout):
+                    return await self.batch.submit(
+                        scripts.summarize,
+                        by_date=self.keys.by_date,
+                        totals=[self.keys.totals(processor) for processor in PROCESSORS],
+                        from_ms=EVER if from_ms is None else from_ms,
+                        to_ms=EVER if to_ms is None else to_ms,
+                    )
+            except TimeoutError:
+                raise Busy from None
+
+        flat = await insist(look, within_seconds=WRITE_SECONDS)
         return {
             processor: Totals(requests=int(count), amount_cents=int(cents))
             for processor, (count, cents) in zip(PROCESSORS, _rows(flat, 2), strict=True)
@@ -268,6 +276,18 @@ class Payments:
         if record is None:
             raise UnknownPayment(correlation_id=correlation_id)
         return _payment(correlation_id, record)
+
+    async def pending(self) -> list[Payment]:
+        """The oldest that wait, and what is in flight: at most PAGE_MAX of each."""
+        read = self.hub.read
+        ids: list[Any] = (await read.lrange(self.keys.queue, -PAGE_MAX, -1))[::-1]
+        owners: list[Any] = await read.hkeys(self.keys.owners)
+        for owner in owners:
+            _, flying = await read.sscan(self.keys.in_flight(owner.decode()), count=PAGE_MAX)
+            ids += flying
+        records: list[Any] = await read.hmget(self.keys.known, ids) if ids else []
+        found = [_payment(id_.decode(), record) for id_, record in zip(ids, records, strict=True) if record]
+        return [one for one in found if one.state in {"queued", "in_flight"}]
 
     async def dead(self, after: int = 0) -> tuple[int, list[Payment]]:
         """A page of the dead payments, oldest first, and where the next begins; 0 is the end."""

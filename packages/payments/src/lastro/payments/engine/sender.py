@@ -7,6 +7,7 @@ import asyncio
 import random
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 
@@ -24,6 +25,7 @@ from .processor import Client, Held, Outcome
 
 LEASE_EVERY_SECONDS = 1.0
 TURN_SECONDS = 0.005  # while something waits: what came in meanwhile is claimed together
+IDLE_SECONDS = 0.05  # between looks at the queue of a process that accepts nothing itself, and so hears of nothing
 COMMIT_SECONDS = 0.05  # what was taken meanwhile is entered together; a crash in between is resolved like any other
 HEALTH_EVERY_SECONDS = 0.5
 UNPIN_MARGIN_SECONDS = 2.0
@@ -55,6 +57,8 @@ class Sender:
         self.leased_until = 0.0
         self.more = asyncio.Event()
         """Something may be waiting."""
+        self.hosted = False
+        """Payments are accepted in this process: it hears of what is queued."""
         self.last_told: dict[Processor, Health] = {}
         self.in_hand: set[str] = set()
         self.sending: set[asyncio.Task[None]] = set()
@@ -90,6 +94,7 @@ class Sender:
 
     def choose(self) -> Processor | None:
         """Where the next payment goes, by expected profit; None when it is better to wait, or there is no room."""
+        self.hosted = True
         chosen = self._route() if time.monotonic() < self.leased_until else None
         if chosen is None or self.places[chosen].free <= 0:
             return None
@@ -124,7 +129,9 @@ class Sender:
 
     async def _claim_waiting(self) -> None:
         """The oldest payments for the processor that the next one should go to; none when it is better to wait."""
-        await self.more.wait()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(None if self.hosted else IDLE_SECONDS):
+                await self.more.wait()
         if self.astray:
             self.astray = False
             try:
@@ -229,8 +236,9 @@ class Sender:
         dead = await self.payments.renew()
         self.leased_until = asked + LEASE_MS / 1000
         for owner in dead:
-            for claim in await self.payments.recover(owner):
-                self._start(claim)
+            while claims := await self.payments.recover(owner):
+                for claim in claims:
+                    self._start(claim)
         waiting = await self.payments.waiting()
         WAITING.of().set(waiting)
         for place in self.places.values():

@@ -2,14 +2,13 @@
 
 import asyncio
 import random
-import socket
 from collections.abc import Iterator, Mapping
 from itertools import islice
 from uuid import UUID, uuid4
 
 import httpx
 
-from lastro.core.acts import Act, Result, Stage
+from lastro.core.acts import Act, Result, Stage, free_ports
 from lastro.payments.engine.http import Cut, HttpClient, NotConnected
 from lastro.payments.settings import PaymentsSettings
 
@@ -27,7 +26,7 @@ HTTP_CREATED = 201
 
 def environment() -> Mapping[str, str]:
     """Both processors on free ports, and room for as many calls as they take."""
-    default, fallback = (f"http://127.0.0.1:{port}" for port in _free_ports(2))
+    default, fallback = (f"http://127.0.0.1:{port}" for port in free_ports(2))
     return {
         "LASTRO_PAYMENTS_PROCESSOR_DEFAULT_URL": default,
         "LASTRO_PAYMENTS_PROCESSOR_FALLBACK_URL": fallback,
@@ -113,14 +112,6 @@ async def _weather(books: list[Book]) -> None:
             book.delay_ms, book.failing = WEATHER[(step + number) % len(WEATHER)]
         step += 1
         await asyncio.sleep(WEATHER_SECONDS)
-
-
-def _free_ports(count: int) -> list[int]:
-    probes = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [int(probe.getsockname()[1]) for probe in probes]
-    for probe in probes:
-        probe.close()
-    return ports
 
 
 ACT = Act(what="payments: through two failing processors", steps=PAYMENTS, play=play, environment=environment)

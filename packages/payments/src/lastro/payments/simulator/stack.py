@@ -12,13 +12,13 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path
-
-import httpx
+from urllib.parse import urlsplit
 
 from lastro.core import local
 
-READY_SECONDS = 20.0
+READY_SECONDS = 60.0
 PROCESSES = ("api1", "api2")
 
 
@@ -125,7 +125,12 @@ def _lastro() -> str:
 
 
 def _answers(url: str) -> bool:
+    parts = urlsplit(url)
+    asked = HTTPConnection(parts.hostname or "", parts.port, timeout=1)
     try:
-        return httpx.get(url, timeout=1).status_code < 500  # noqa: PLR2004  # any answer of its own
-    except httpx.HTTPError:
+        asked.request("GET", parts.path)
+        return asked.getresponse().status < 500  # noqa: PLR2004  # any answer of its own
+    except (OSError, HTTPException):
         return False
+    finally:
+        asked.close()

@@ -35,4 +35,4 @@ async def _over_http(run: Run, world: World) -> None:
     while not run.url and not await run.pause(0.1):
         pass
     if run.url:
-        await pay_over_http(world, run.url, PER_SECOND_HTTP)
+        await pay_over_http(world, run.url, PER_SECOND_HTTP, world.stopping)

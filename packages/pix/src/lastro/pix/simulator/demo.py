@@ -24,9 +24,10 @@ async def play(stage: Stage) -> Result:
     async with asyncio.TaskGroup() as group:
         group.create_task(world.receive())
         counting = group.create_task(_count(world, stage))
-        http = group.create_task(pay_over_http(world, stage.url, PER_SECOND_HTTP))
+        http = group.create_task(pay_over_http(world, stage.url, PER_SECOND_HTTP, ending := asyncio.Event()))
         await world.pay(PAYMENTS, PER_SECOND)
-        http.cancel()
+        ending.set()
+        await http
         heard = await world.heard_of_all(HEAR_SECONDS)
         world.stopping.set()
         await counting

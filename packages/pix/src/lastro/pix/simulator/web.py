@@ -11,10 +11,13 @@ from .world import World
 EVERY_SECONDS = 1.0
 
 
-async def pay_over_http(world: World, url: str, per_second: int) -> None:
-    """Each second one bank sends its payments in one call; the same ones again when no answer comes."""
+async def pay_over_http(world: World, url: str, per_second: int, ending: asyncio.Event) -> None:
+    """Each second one bank sends its payments in one call; the same ones again when no answer comes.
+
+    At the end the last ones are still sent until they are taken, unless the world itself stops.
+    """
     async with httpx.AsyncClient(base_url=url, timeout=5.0) as client:
-        while not world.stopping.is_set():
+        while not ending.is_set():
             payer = world.chance.choice(world.banks)
             orders = [world.order(payer=payer) for _ in range(per_second)]
             world.expect([(order, time.monotonic()) for order in orders])

@@ -20,12 +20,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from lastro.core import local
-from lastro.core.acts import Act, Result, Stage
+from lastro.core.acts import Act, Result, Stage, free_ports
 from lastro.core.errors import LastroError
 from lastro.core.redis import connect_url
 
 READY_SECONDS = 30.0
 END_SECONDS = 60.0
+REOPEN_SECONDS = 0.2
 KILLS = ((0.25, "work"), (0.5, "server"), (0.75, "web.1"))
 """At which share of all steps what is killed: a domain's workers, the server, a service."""
 
@@ -86,7 +87,7 @@ class Theatre:
         while True:
             if self.process is not None and self.process.poll() is not None:
                 self.open()
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(REOPEN_SECONDS)
 
     async def ready(self) -> None:
         """Wait for the first answer. Raises NotUp with what the engine said."""
@@ -125,17 +126,15 @@ class Theatre:
 async def perform(acts: Mapping[str, Act], folder: Path, *, kills: bool, quiet: bool) -> Report:
     """Play all acts side by side; the report is whole even when something does not add up."""
     report, started = Report(), time.monotonic()
-    theatre = Theatre(folder, port=_free_port())
+    theatre = Theatre(folder, port=free_ports(1)[0])
     theatre.open()
-    keeping = None
+    keeping = asyncio.create_task(theatre.keep_open())
     try:
         await theatre.ready()
-        keeping = asyncio.create_task(theatre.keep_open())
         await _play(acts, theatre, report, kills=kills, quiet=quiet)
         report.findings = await _check()
     finally:
-        if keeping is not None:
-            keeping.cancel()
+        keeping.cancel()
         at_rest = theatre.close()
     if at_rest and not any(report.findings.values()):
         report.findings["at rest"] = [(folder / "engine.log").read_text(errors="replace")[-2000:]]
@@ -201,12 +200,3 @@ def table(report: Report) -> None:
         console.print(f"{name}: {'; '.join(report.findings[name]) or 'adds up'}")
     verdict = "[green]everything adds up[/]" if report.adds_up else "[bold red]it does not add up[/]"
     console.print(f"{verdict} after {report.total_seconds:,.0f} s")
-
-
-def _free_port() -> int:
-    import socket
-
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port

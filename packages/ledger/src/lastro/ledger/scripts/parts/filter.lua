@@ -5,7 +5,7 @@
 -- @include "parts/fields.lua"
 -- @include "parts/time.lua"
 -- @include "parts/reading.lua"
-local SCAN_MAX = 20000 -- records looked at in one call: a sparse filter goes on from the answer's resume timestamp
+local SCAN_MAX = 10000 -- records looked at in one call, above any limit; a sparse filter goes on from the resume timestamp
 
 -- The request's filter as a record, whether it was JSON, and what is wrong with it.
 local function read_filter(kind, size)

@@ -1,14 +1,15 @@
 -- Read what a plain request names, and the clock; spliced into plain_transfers.
-local found = call("MGET", unpack(keys))
+local found = call("MGET", unpack(keys, 1, n + 1))
 if not found[1] then
   return nil
 end
 -- of each account: entries that wait to join its indexes, balances, 65,536 times its ledger (below that are its flags:
 -- with any it is of no transfer's ledger), place, lengths of the indexes
-local debits_wait, credits_wait, reserved_debits, posted_debits, reserved_credits, posted_credits = {}, {}, {}, {}, {}, {}
-local ledger_of, place, debit_count, credit_count, new_debit, new_credit = {}, {}, {}, {}, {}, {}
+local debits_wait, credits_wait, reserved_debits, posted_debits, reserved_credits, posted_credits, ledger_of, place,
+  debit_count, credit_count, new_debit, new_credit = unpack(reused, 10, 21)
 for j = 1, n do
   local value = found[j + 1]
+  new_debit[j], new_credit[j] = false, false
   if not value or value:byte(-1) > 0 then -- the last byte tells whether all balances are below 2^48
     return nil
   end

@@ -1,5 +1,5 @@
 -- Add the amounts up, and write everything; spliced into plain_transfers.
-local full, stamps, records, after = {}, {}, {}, {}
+local full = {}
 for i = 1, count do
   local d, c, number = debits[i], credits[i], first + i - 1
   local debit_sum, credit_sum = posted_debits[d] + amounts[i], posted_credits[c] + amounts[i]
@@ -27,12 +27,12 @@ for i = 1, count do
     full[#full + 1] = write("<c0I6", credits_wait[c], number)
     credits_wait[c], new_credit[c], credit_count[c] = "", false, credit_count[c] + 8
   end
-  local stamp, head = write("<I6I2", low + i, high), data:sub((first_event + i) * 128 - 127, (first_event + i) * 128 - 8)
+  local stamp, head = write("<I6I2", low + i, high), sub(data, (first_event + i) * 128 - 127, (first_event + i) * 128 - 8)
   stamps[i], records[i * 2 - 1], records[i * 2], values[i * 2] = stamp, head, stamp, write("<I6", number)
   after[i] = write("<c0c0I6I6I6I6I6I6I6I6", head, stamp, reserved_debits[d], debit_sum, reserved_credits[d], posted_credits[d],
     reserved_debits[c], posted_debits[c], reserved_credits[c], credit_sum)
 end
-if call("MSETNX", unpack(values)) == 0 then -- an id is taken: nothing was written
+if call("MSETNX", unpack(values, 1, count * 2)) == 0 then -- an id is taken: nothing was written
   return nil
 end
 local at = 0
@@ -70,4 +70,4 @@ for i = 1, count - 1 do
   call("XADD", stream, "*", "transfer", after[i])
 end
 call("XADD", stream, "MAXLEN", "~", keep, "*", "transfer", after[count])
-return table.concat(stamps, "\0\0\0\0\0\0\0\0") .. "\0\0\0\0\0\0\0\0"
+return table.concat(stamps, "\0\0\0\0\0\0\0\0", 1, count) .. "\0\0\0\0\0\0\0\0"

@@ -1,0 +1,31 @@
+"""``lastro metrics``: the catalogue of what `/metrics` serves."""
+
+import json
+from typing import Annotated
+
+from rich.console import Console
+from rich.table import Table
+from typer import Option, Typer, echo
+
+from lastro.core.metrics import CATALOGUE
+from lastro.core.plugins import FACES_THAT_MEASURE, installed
+
+app = Typer(help="Every metric: name, kind, labels, meaning, what to do.")
+
+
+@app.command()
+def metrics(as_json: Annotated[bool, Option("--json", help="for scripts")] = False) -> None:  # noqa: FBT002
+    """Print the catalogue of everything that is installed."""
+    for face in FACES_THAT_MEASURE:
+        installed(face)  # a metric is declared by the module that counts
+    rows = [CATALOGUE[name] for name in sorted(CATALOGUE)]
+    if as_json:
+        told = [
+            {"name": m.name, "kind": m.kind, "labels": list(m.labels), "meaning": m.meaning, "do": m.do} for m in rows
+        ]
+        echo(json.dumps(told, indent=2))
+        return
+    table = Table("metric", "kind", "labels", "meaning", "what to do", title="Metrics")
+    for metric in rows:
+        table.add_row(metric.name, metric.kind, ", ".join(metric.labels), metric.meaning, metric.do)
+    Console().print(table)

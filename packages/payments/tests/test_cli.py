@@ -1,0 +1,58 @@
+"""What an operator does at a terminal."""
+
+import json
+from uuid import uuid4
+
+import pytest
+from redis import Redis
+
+from lastro.core import local
+from lastro.core.cli import main
+
+
+@pytest.fixture
+def lastro(server: local.Server, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> "Lastro":
+    """The command on an empty server."""
+    monkeypatch.setenv("LASTRO_REDIS_URL", server.url)
+    with Redis(unix_socket_path=str(server.socket)) as client:
+        client.flushall()
+    return Lastro(capsys)
+
+
+class Lastro:
+    """Runs ``lastro payments …`` and returns what it prints."""
+
+    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
+        self.capsys = capsys
+
+    def __call__(self, *words: str) -> str:
+        main(["payments", *words])
+        return self.capsys.readouterr().out.strip()
+
+
+def test_a_payment_is_accepted_shown_listed_and_purged(lastro: Lastro) -> None:
+    id_ = str(uuid4())
+    assert [lastro("accept", id_, "19.90") for _ in range(2)] == ["accepted", "accepted before"]
+    assert json.loads(lastro("show", id_, "--json"))["amount_cents"] == 1990
+    assert id_ in lastro("pending")
+    assert lastro("health").endswith("1 waiting, 0 in flight")
+    assert lastro("dead") == ""
+    assert json.loads(lastro("summary", "--json"))["default"] == {"requests": 0, "amount_cents": 0}
+    assert lastro("republish", "--from", "2025-01-01T00:00:00Z", "--to", "2030-01-01T00:00:00Z") == "0 appended"
+    assert lastro("purge") == "purged"
+    assert lastro("pending") == ""
+
+
+def test_what_is_refused_is_said_in_a_sentence_and_ends_with_1(lastro: Lastro) -> None:
+    lastro("accept", str(uuid4()), "1.00")
+    for words, says in (
+        (("show", str(uuid4())), "There is no payment"),
+        (("retry", str(uuid4())), "There is no payment"),
+        (("accept", str(uuid4()), "0.001"), "amount"),
+        (("summary", "--from", "yesterday"), "--from"),
+        (("rinha", "--profile", "other"), "preview or final"),
+    ):
+        with pytest.raises(SystemExit) as ended:
+            lastro(*words)
+        assert ended.value.code == 1
+        assert says in lastro.capsys.readouterr().err
