@@ -74,6 +74,7 @@ def hits_on(stack: Stack, postgres: Database) -> dict[str, Hit]:
     def api() -> None:
         stack.kill("api0")
         stack.start_api("api0")
+        stack.wait_ready("api0")  # nobody here starts it again if the next hit finds it half way
 
     def worker() -> None:
         stack.kill("worker")

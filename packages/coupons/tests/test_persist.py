@@ -16,7 +16,8 @@ from lastro.coupons.metrics import COLLISIONS, DATABASE_DOWN
 
 from .conftest import drained, opened, persisted, persisting
 
-pytestmark = pytest.mark.anyio
+# the strictest server is enough where the database decides; test_engine and test_api run on all of them
+pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("server", ["cluster"], indirect=True)]
 
 
 async def test_every_winner_is_in_the_database_as_it_was_told(here: Coupons) -> None:

@@ -14,7 +14,8 @@ from lastro.coupons.engine.recover import rebuild, recover
 
 from .conftest import opened, persisted, persisting
 
-pytestmark = pytest.mark.anyio
+# the strictest server is enough where the database decides; test_engine and test_api run on all of them
+pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("server", ["cluster"], indirect=True)]
 
 
 async def kinds(coupons: Coupons) -> list[str]:

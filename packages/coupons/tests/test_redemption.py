@@ -14,7 +14,8 @@ from lastro.coupons.engine.upkeep import tend
 
 from .conftest import opened, persisted
 
-pytestmark = pytest.mark.anyio
+# the strictest server is enough where the database decides; test_engine and test_api run on all of them
+pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("server", ["cluster"], indirect=True)]
 
 
 async def issued(coupons: Coupons, user_id: str = "ana", **plan: object) -> str:

@@ -17,7 +17,8 @@ from lastro.coupons.engine.spending import charge, give_up, late, relay, spend
 
 from .conftest import opened, persisted
 
-pytestmark = pytest.mark.anyio
+# the strictest server is enough where the database decides; test_engine and test_api run on all of them
+pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("server", ["cluster"], indirect=True)]
 ORDER = str(uuid4())
 
 

@@ -13,7 +13,7 @@ from lastro.core.worker.consume import Worker
 
 from .engine import Coupons, reconcile, spending
 from .engine.database import migrate
-from .engine.persist import Persister
+from .engine.persist import Persister, migrated
 from .engine.upkeep import tend
 from .settings import CouponsSettings
 
@@ -36,6 +36,8 @@ async def keep(run: Run) -> None:
     """Close events that ended, expire coupons, note dead letters."""
     coupons = Coupons(run.hub, CouponsSettings.read())
     try:
+        if not await migrated(coupons, run):
+            return
         while not await run.pause(uniform(0.5, 1) * TEND_SECONDS):
             try:
                 await tend(coupons)
@@ -62,6 +64,8 @@ async def charge(run: Run) -> None:
         await spending.follow(coupons, message)
 
     try:
+        if not await migrated(coupons, run):
+            return
         async with asyncio.TaskGroup() as both:
             both.create_task(tell())
             both.create_task(Worker.each(spending.finals(coupons), ended, concurrency=8).run(run))

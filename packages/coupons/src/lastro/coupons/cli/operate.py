@@ -9,6 +9,7 @@ from rich.progress import Progress
 from rich.table import Table
 from typer import Argument, Exit, Option, Typer, echo
 
+from lastro.core.errors import Busy
 from lastro.core.logging import configure
 from lastro.core.redis import connect
 from lastro.core.settings import Settings
@@ -20,6 +21,8 @@ from lastro.coupons.engine.recover import rebuild, recover
 from lastro.coupons.settings import CouponsSettings
 
 from .act import AsJson, EventId, act, line, show
+
+CONNECT_SECONDS = 0.5  # between tries to reach the store
 
 app = Typer()
 
@@ -83,12 +86,18 @@ def rebuild_database(event_id: EventId) -> None:
 
 
 async def _work(settings: Settings) -> None:
-    from lastro.coupons.worker import keep, persist
+    from lastro.coupons.worker import charge, keep, persist
 
-    async with await connect(settings) as hub:
+    while True:
+        try:
+            hub = await connect(settings)
+            break
+        except Busy:  # it starts beside its store, and may be first
+            await asyncio.sleep(CONNECT_SECONDS)
+    async with hub:
         engine = Run(hub=hub, settings=settings)
         stop_on_signals(engine.stopping)
-        await run({"coupons.persist": persist, "coupons.keep": keep}, engine)
+        await run({"coupons.persist": persist, "coupons.keep": keep, "coupons.charge": charge}, engine)
 
 
 @app.command()

@@ -14,7 +14,7 @@ from lastro.core.clock import now_ms
 from lastro.core.errors import LastroError, OutcomeUnknown, Unreachable
 from lastro.core.redis import Hub
 from lastro.coupons import errors, keys, scripts
-from lastro.coupons.metrics import ATTEMPTS, GUARDED
+from lastro.coupons.metrics import ATTEMPTS, GUARDED, WORDS
 from lastro.coupons.model import codes, tickets
 from lastro.coupons.model.event import Event
 from lastro.coupons.model.issuance import ORDINAL, Issuance
@@ -28,6 +28,9 @@ from .stored import event_of
 INSIST_SECONDS = 1.0
 """How long an attempt is repeated, under its own id, while Redis is away, before its user hears 503."""
 REASONS = {"draft": "it is not open yet", "paused": "it is paused", "early": "it has not started"}
+
+
+_COUNTED = {word: ATTEMPTS.of(word=word) for word in WORDS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +85,7 @@ class Coupons:
             "1" if ticket and tickets.holds(signing, ticket, event_id, user_id, now_ms()) else "0",
         )
         told = await self._submit(event_id, attempt)
-        ATTEMPTS.of(word=told.word).inc()
+        _COUNTED[told.word].inc()
         if told.word in {"issued", "again"}:
             ordinal, _, record = told.about.partition("|")
             winner = user_id if ordinal == "1" else f"{user_id}{ORDINAL}{ordinal}"

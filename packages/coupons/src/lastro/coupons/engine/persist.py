@@ -40,6 +40,19 @@ Act: TypeAlias = Callable[[sa.Connection], int]
 log = structlog.get_logger()
 
 
+async def migrated(coupons: Coupons, run: Run) -> bool:
+    """Bring the tables to what we know, as soon as the database is there; False when it is time to stop before."""
+    while not run.stopping.is_set():
+        try:
+            await asyncio.to_thread(migrate.upgrade, coupons.database)
+        except (DatabaseAway, DatabaseRefused) as away:  # refused: another process was just making them
+            log.warning("coupons.waits_for_database", reason=str(away))
+            await run.pause(uniform(0.5, 1) * BACKOFF_CAP_SECONDS)
+        else:
+            return True
+    return False
+
+
 @dataclass(eq=False)
 class Persister:
     """The worker's half: one worker per event that is not settled."""
@@ -53,7 +66,7 @@ class Persister:
 
     async def persist(self) -> None:
         """Until told to stop: read the outbox of every event, and those of new ones within WATCH_SECONDS."""
-        if not await self._migrated():
+        if not await migrated(self.coupons, self.run):
             return
         reading: dict[str, tuple[Run, asyncio.Task[None]]] = {}
         async with asyncio.TaskGroup() as group:
@@ -72,17 +85,6 @@ class Persister:
                     self._measures.pop(keys.events(event_id), None)
             for own, _ in reading.values():
                 own.stopping.set()
-
-    async def _migrated(self) -> bool:
-        while not self.run.stopping.is_set():
-            try:
-                await asyncio.to_thread(migrate.upgrade, self.coupons.database)
-            except DatabaseAway as away:
-                log.warning("coupons.waits_for_database", reason=str(away))
-                await self.run.pause(uniform(0.5, 1) * BACKOFF_CAP_SECONDS)
-            else:
-                return True
-        return False
 
     async def _read(self, event_id: str, own: Run) -> None:
         async def handle(messages: list[Message]) -> dict[bytes, Exception]:

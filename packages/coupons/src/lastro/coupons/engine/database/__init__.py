@@ -61,7 +61,7 @@ class Database:
             raise ours(error) from error
         except (OverflowError, UnicodeError) as error:  # the driver could not even send it
             raise DatabaseRefused(reason=str(error), collision=False) from error
-        except (exc.TimeoutError, OSError) as error:
+        except (exc.TimeoutError, exc.PendingRollbackError, OSError) as error:
             raise DatabaseAway(reason=str(error) or type(error).__name__) from error
 
     async def aclose(self) -> None:
