@@ -74,7 +74,7 @@ class Hub:
     async def close_line(self, line: Line) -> None:
         """Close what ``own_line`` gave."""
         self._own_lines.discard(line)
-        await line.aclose()
+        await line.end()
 
     def _new_line(self, place: str, timeout_seconds: float) -> Line:
         if isinstance(self.write, PlainClient):
@@ -100,7 +100,7 @@ class Hub:
     async def aclose(self) -> None:
         """Close every connection; stop the embedded server if this hub started it."""
         for line in (*self._lines.values(), *self._own_lines):
-            await line.aclose()
+            await line.end()
         for client in (self.write, self.read, *self._blocking):
             await client.aclose()
         if self.server is not None:

@@ -1,5 +1,6 @@
 """redis-py's clients, with our packing, our errors and no repeats; made from a URL."""
 
+import asyncio
 from dataclasses import dataclass
 from typing import Any, TypeAlias, cast
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -25,9 +26,12 @@ class _Packing(AbstractConnection):
     """Packs with hiredis (redis-py packs in Python: a third of a command) and marks what never left."""
 
     async def connect_check_health(self, *args: Any, **kwargs: Any) -> None:
-        """As redis-py's, but what fails here was never sent."""
+        """As redis-py's, but what fails here was never sent, and a caller who leaves half way leaves nothing open."""
         try:
             await super().connect_check_health(*args, **kwargs)
+        except asyncio.CancelledError:
+            await self.disconnect(nowait=True)
+            raise
         except (theirs.ConnectionError, theirs.TimeoutError, OSError) as error:
             if type(error) in {theirs.ConnectionError, theirs.TimeoutError} or isinstance(error, OSError):
                 raise NeverSent(str(error)) from error

@@ -79,6 +79,7 @@ class Line:
     timeout_seconds: float
     _free: asyncio.Lock = field(default_factory=asyncio.Lock)
     _wire: _Wire | None = None
+    _ended: bool = False
 
     async def send(self, commands: Sequence[Command]) -> list[Any]:
         """The replies in order; a command the server refused has its redis-py ResponseError in place.
@@ -116,10 +117,18 @@ class Line:
         await self.connection.disconnect(nowait=True)
         try:
             async with asyncio.timeout(self.timeout_seconds):
-                await self.connection.connect()  # type: ignore[no-untyped-call]  # theirs
+                if not self._ended:
+                    await self.connection.connect()  # type: ignore[no-untyped-call]  # theirs
         except TimeoutError:
             raise Unreachable(reason=f"no connection in {self.timeout_seconds} s") from None
+        if self._ended:  # before, or while it was being opened: then nobody would close it any more
+            raise Unreachable(reason="this process has closed its connections")
         return _Wire(self.connection)
+
+    async def end(self) -> None:
+        """Close the connection for good."""
+        self._ended = True
+        await self.aclose()
 
     async def aclose(self) -> None:
         """Close the connection; the next ``send`` opens it again."""
