@@ -1,6 +1,8 @@
 """Logs: one event per verb, ids bound at the edge, no secret."""
 
+import io
 import json
+import sys
 
 import pytest
 import structlog
@@ -24,6 +26,16 @@ def test_below_the_level_nothing_is_written(capsys: pytest.CaptureFixture[str]) 
     configure("console", "warning")
     structlog.get_logger().info("sample.done")
     assert capsys.readouterr().err == ""
+
+
+def test_a_line_goes_where_standard_error_is_when_it_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    before, now = io.StringIO(), io.StringIO()
+    monkeypatch.setattr(sys, "stderr", before)
+    configure("json", "info")
+    before.close()
+    monkeypatch.setattr(sys, "stderr", now)
+    structlog.get_logger().info("sample.done")
+    assert "sample.done" in now.getvalue()
 
 
 def test_a_url_without_a_password_stays_as_it_is() -> None:

@@ -60,7 +60,7 @@ def configure(form: Literal["console", "json"] = "console", level: str = "info")
     structlog.configure(
         processors=[*shared, last],
         wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
-        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+        logger_factory=lambda *_: structlog.WriteLogger(sys.stderr),  # as it is now: a caller may have replaced it
         cache_logger_on_first_use=False,  # tests and the CLI configure more than once
     )
     handler = logging.StreamHandler(sys.stderr)
