@@ -121,7 +121,7 @@ if HAPROXY:
         result = await play(stack, speed=1).run(lambda share: None)
         assert result.clean, result
         assert (result.accepted > 2000, result.checks) == (True, 5)
-        assert result.processed["fallback"] < result.accepted / 5, "sent at once it would be a third"
+        assert result.processed["fallback"] < result.accepted / 50, "the best routing waits for the default"
         await books_agree(stack)
 
     async def test_a_process_killed_under_load_loses_and_doubles_nothing(stack: Stack) -> None:

@@ -26,7 +26,7 @@ from .processor import Client, Held, Outcome
 LEASE_EVERY_SECONDS = 1.0
 TURN_SECONDS = 0.005  # while something waits: what came in meanwhile is claimed together
 IDLE_SECONDS = 0.05  # between looks at the queue of a process that accepts nothing itself, and so hears of nothing
-COMMIT_SECONDS = 0.05  # what was taken meanwhile is entered together; a crash in between is resolved like any other
+COMMIT_SECONDS = 0.005  # what was taken meanwhile is entered together; a crash in between is resolved like any other
 HEALTH_EVERY_SECONDS = 0.5
 UNPIN_MARGIN_SECONDS = 2.0
 BACKOFF_SECONDS = 0.02
