@@ -98,7 +98,8 @@ async def everything(ledger: Ledger) -> list[Transfer]:
     return found
 
 
-@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.slow
+@pytest.mark.parametrize("size", [SMALL, FULL], ids=["small", "full"])
 async def test_a_primary_behind_sentinels_may_die_under_load(behind: Sentinels, size: tuple[int, float]) -> None:
     """One of two replicas is promised: whichever takes over is the one that is ahead, and goes on with the other."""
     async with await connect_url(behind.url, timeout_seconds=1.0, copies=ONE) as hub:

@@ -31,6 +31,9 @@ PERMANENT: tuple[str, ...] = ("{ledger:*}:*", "{*}:movements", "*payments_final"
 where posting adds a consumer group; their owners trim them.
 """
 
+OWNED = PERMANENT
+"""All that the ledger touches, as glob patterns, for access lists."""
+
 
 def keyspace(ledger: str) -> Key:
     """The prefix of all keys of one ledger."""

@@ -31,6 +31,11 @@ PERMANENT = (
     "*source_list_*",
 )
 """Balances, counters and registries are the engine's memory; streams and lists are trimmed by what they hold."""
+OWNED = (
+    *("pix_payments", "{pix_payments}:*", "*processed_count", "*total_amount", "*backend_bacen_response_*"),
+    *("source_list_*", "{source_list_*"),
+)
+"""All that Pix touches under the names of its default settings, as glob patterns, for access lists."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -208,13 +208,14 @@ async def probe(client: Client) -> Capabilities:
     if info and all(isinstance(value, dict) for value in info.values()):
         info = next(iter(info.values()))  # a cluster answers node by node
     valkey = info.get("valkey_version")
+    dragonfly = "dragonfly_version" in info
     version = str(valkey or info.get("redis_version", "6.2.0"))
     major_minor = tuple(int(part) for part in version.split(".")[:2])
     return Capabilities(
         version=version,
-        name="valkey" if valkey else "redis",
+        name="valkey" if valkey else "dragonfly" if dragonfly else "redis",
         cluster="cluster" in {info.get("redis_mode"), info.get("server_mode")},
-        shebang=bool(valkey) or major_minor >= (7, 0),
+        shebang=bool(valkey) or (major_minor >= (7, 0) and not dragonfly),
     )
 
 

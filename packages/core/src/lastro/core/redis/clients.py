@@ -172,7 +172,7 @@ class Capabilities:
     name: str = "redis"
     cluster: bool = False
     shebang: bool = True
-    """``#!lua`` on a script's first line: Redis ≥ 7.0, Valkey. On 6.2 it is a compile error."""
+    """``#!lua`` on a script's first line: Redis ≥ 7.0, Valkey. On 6.2 it is a compile error, DragonflyDB reads none."""
 
 
 class _Translating:
@@ -212,6 +212,11 @@ class PlainClient(_Translating, Redis):  # type: ignore[misc]  # two of redis-py
 
 class TranslatingClusterPipeline(ClusterPipeline):
     """Likewise, in a cluster."""
+
+    def execute_command(self, *args: Any, **options: Any) -> Any:
+        """As redis-py's; its transactions hand ``keys``, a hint for caches, on to who cannot take it."""
+        options.pop("keys", None)
+        return super().execute_command(*args, **options)
 
     async def execute(self, raise_on_error: bool = True, allow_redirections: bool = True) -> list[Any]:  # noqa: FBT001, FBT002
         """As redis-py's, with our errors."""

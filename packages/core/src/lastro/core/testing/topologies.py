@@ -30,7 +30,9 @@ class Node:
     folder: Path
     port: int
     options: Sequence[str]
-    binary: Path | None
+    binary: Path | None = None
+    tls: Sequence[str] = ()
+    """Options that make it listen with TLS alone."""
     server: local.Server = field(init=False)
 
     def __post_init__(self) -> None:
@@ -38,8 +40,9 @@ class Node:
 
     def start(self) -> None:
         """Start it, or start it again."""
-        listening = ("--port", str(self.port), "--bind", HOST, "--repl-diskless-sync-delay", "0", *self.options)
-        self.server = local.start(self.folder, binary=self.binary, durability="no", options=listening)
+        port = ("--tls-port", str(self.port), *self.tls) if self.tls else ("--port", str(self.port))
+        given = (*port, "--bind", HOST, "--repl-diskless-sync-delay", "0", *self.options)
+        self.server = local.start(self.folder, binary=self.binary, durability="no", options=given)
 
     @property
     def name(self) -> str:
@@ -76,6 +79,7 @@ class Sentinels:
 
     nodes: Sequence[Node]
     ports: Sequence[int]
+    tls: Sequence[str] = ()
 
     @property
     def url(self) -> str:
@@ -86,7 +90,7 @@ class Sentinels:
     @property
     def primary(self) -> Node:
         """Whom the sentinels name."""
-        with Redis(port=self.ports[0]) as sentinel:
+        with _open(self.ports[0], self.tls) as sentinel:
             address = sentinel.execute_command("SENTINEL", "GET-MASTER-ADDR-BY-NAME", "lastro")
         return next(node for node in self.nodes if node.port == int(address[1]))
 
@@ -124,23 +128,25 @@ def until(holds: Callable[[], object], what: str) -> None:
 
 
 @contextmanager
-def sentinels(*, replicas: int = 2, watching: int = 3, binary: Path | None = None) -> Iterator[Sentinels]:
+def sentinels(
+    *, replicas: int = 2, watching: int = 3, binary: Path | None = None, tls: Sequence[str] = ()
+) -> Iterator[Sentinels]:
     """A primary with replicas, and sentinels of which the greater half must agree."""
     with TemporaryDirectory(prefix="lastro-") as name:
         folder = Path(name)
-        nodes = [Node(folder / "0", free_port(), (), binary)]
+        nodes = [Node(folder / "0", free_port(), (), binary, tls)]
         watchers: list[subprocess.Popen[bytes]] = []
         try:
             primary = nodes[0]
             follow = ("--replicaof", f"{HOST} {primary.port}")
-            nodes += [Node(folder / str(number + 1), free_port(), follow, binary) for number in range(replicas)]
+            nodes += [Node(folder / str(number + 1), free_port(), follow, binary, tls) for number in range(replicas)]
             until(lambda: primary.ask("INFO", "replication")["connected_slaves"] == replicas, "the replicas")
             ports = [free_port() for _ in range(watching)]
             quorum = watching // 2 + 1
-            watchers += [_sentinel(folder / f"s{port}", port, primary.port, quorum, binary) for port in ports]
+            watchers += [_sentinel(folder / f"s{port}", port, primary.port, quorum, binary, tls) for port in ports]
             for port in ports:
-                until(lambda port=port: _sees(port, replicas, watching - 1), "the sentinels")  # type: ignore[misc]  # bound
-            yield Sentinels(nodes, ports)
+                until(lambda port=port: _sees(port, replicas, watching - 1, tls), "the sentinels")  # type: ignore[misc]  # bound
+            yield Sentinels(nodes, ports, tls)
         finally:
             for watcher in watchers:
                 watcher.terminate()
@@ -149,13 +155,19 @@ def sentinels(*, replicas: int = 2, watching: int = 3, binary: Path | None = Non
                 node.end()
 
 
-def _sentinel(folder: Path, port: int, primary: int, quorum: int, binary: Path | None) -> "subprocess.Popen[bytes]":
+def _sentinel(
+    folder: Path, port: int, primary: int, quorum: int, binary: Path | None, tls: Sequence[str]
+) -> "subprocess.Popen[bytes]":
     folder.mkdir()
     config = folder / "sentinel.conf"
-    config.write_text(
-        f"port {port}\nbind {HOST}\ndir {folder}\nsentinel monitor lastro {HOST} {primary} {quorum}\n"
-        f"sentinel down-after-milliseconds lastro {DOWN_AFTER_MS}\nsentinel failover-timeout lastro 5000\n"
-    )
+    lines = [f"{'tls-port' if tls else 'port'} {port}", f"bind {HOST}", f"dir {folder}", *(["port 0"] if tls else [])]
+    lines += [f"{name.removeprefix('--')} {value}" for name, value in zip(tls[::2], tls[1::2], strict=True)]
+    lines += [
+        f"sentinel monitor lastro {HOST} {primary} {quorum}",
+        f"sentinel down-after-milliseconds lastro {DOWN_AFTER_MS}",
+        "sentinel failover-timeout lastro 5000",
+    ]
+    config.write_text("\n".join(lines) + "\n")
     return subprocess.Popen(  # noqa: S603  # our own
         [local.find(binary), config, "--sentinel"],
         stdout=subprocess.DEVNULL,
@@ -163,14 +175,23 @@ def _sentinel(folder: Path, port: int, primary: int, quorum: int, binary: Path |
     )
 
 
-def _sees(port: int, replicas: int, others: int) -> bool:
-    with Redis(port=port, socket_timeout=2) as client:
+def _open(port: int, tls: Sequence[str]) -> Redis:
+    given = dict(zip(tls[::2], tls[1::2], strict=True))
+    names = {"ssl_ca_certs": "ca-cert", "ssl_certfile": "cert", "ssl_keyfile": "key"}
+    secure: dict[str, Any] = {name: given[f"--tls-{file}-file"] for name, file in names.items()} if tls else {}
+    return Redis(host=HOST, port=port, socket_timeout=2, ssl=bool(tls), **secure)
+
+
+def _sees(port: int, replicas: int, others: int, tls: Sequence[str]) -> bool:
+    with _open(port, tls) as client:
         told = client.execute_command("SENTINEL MASTER", "lastro")
     return bool(told["num-slaves"] == replicas and told["num-other-sentinels"] == others)
 
 
 @contextmanager
-def cluster(*, primaries: int = 3, replicas: int = 1, binary: Path | None = None) -> Iterator[Cluster]:
+def cluster(
+    *, primaries: int = 3, replicas: int = 1, binary: Path | None = None, tls: Sequence[str] = ()
+) -> Iterator[Cluster]:
     """A cluster with its slots shared out evenly, and so many replicas for each primary (0 or 1)."""
     with TemporaryDirectory(prefix="lastro-") as place:
         folder = Path(place)
@@ -184,7 +205,7 @@ def cluster(*, primaries: int = 3, replicas: int = 1, binary: Path | None = None
                     "cluster-replica-validity-factor": "0",
                 }
                 given = [part for name, value in options.items() for part in (f"--{name}", value)]
-                nodes.append(Node(folder / str(number), free_port(), given, binary))
+                nodes.append(Node(folder / str(number), free_port(), given, binary, tls))
             _join(nodes, primaries)
             yield Cluster(nodes)
         finally:
@@ -210,3 +231,34 @@ def _join(nodes: Sequence[Node], primaries: int) -> None:
         until(lambda node=node: node.ask("CLUSTER INFO")["cluster_state"] == "ok", "the cluster")  # type: ignore[misc]
     for node in nodes[primaries:]:
         until(lambda node=node: node.ask("INFO", "replication")["master_link_status"] == "up", "the copy")  # type: ignore[misc]
+
+
+@dataclass(frozen=True, slots=True)
+class Certificates:
+    """An authority, and what it signed for loopback."""
+
+    ca: Path
+    cert: Path
+    key: Path
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        """For a server that wants to see its clients' certificates, too."""
+        files = {"tls-ca-cert-file": self.ca, "tls-cert-file": self.cert, "tls-key-file": self.key}
+        chosen = {**files, "tls-replication": "yes", "tls-cluster": "yes"}
+        return tuple(part for name, value in chosen.items() for part in (f"--{name}", str(value)))
+
+
+def certificates(folder: Path) -> Certificates:
+    """Made by ``openssl``, good for a day."""
+    made = Certificates(folder / "ca.crt", folder / "own.crt", folder / "own.key")
+    request = folder / "own.csr"
+    named = f"-subj /CN=lastro -addext subjectAltName=IP:{HOST}"
+    signing = f"-CA {made.ca} -CAkey {folder}/ca.key -CAcreateserial -copy_extensions copyall"
+    for words in (
+        f"req -x509 -newkey rsa:2048 -nodes -keyout {folder}/ca.key -out {made.ca} -days 1 -subj /CN=lastro-ca",
+        f"req -newkey rsa:2048 -nodes -keyout {made.key} -out {request} {named}",
+        f"x509 -req -in {request} -out {made.cert} -days 1 {signing}",
+    ):
+        subprocess.run(["openssl", *words.split()], check=True, capture_output=True)  # noqa: S603, S607  # our own words
+    return made
