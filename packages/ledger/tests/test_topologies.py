@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
+from random import Random
 
 import pytest
 
@@ -17,6 +18,7 @@ from lastro.core.testing.load import Load
 from lastro.core.testing.topologies import Cluster, Sentinels, cluster, sentinels
 from lastro.ledger.engine import Ledger
 from lastro.ledger.engine.check import check
+from lastro.ledger.engine.shards import Shards
 from lastro.ledger.model.records import Account, QueryFilter, Transfer
 from lastro.ledger.settings import LedgerSettings
 
@@ -27,6 +29,7 @@ WOKEN_SECONDS = 20.0
 SMALL = (200, 1.0)
 FULL = (2_000, 10.0)
 REDIS = Path("/usr/bin/redis-server")
+ACCOUNTS = range(1, 121)
 NAMES = [f"ledger-{number}" for number in range(6)]
 SIZES = [pytest.param(SMALL, id="small"), pytest.param(FULL, id="full", marks=pytest.mark.slow)]
 
@@ -172,3 +175,42 @@ async def test_a_ledger_moves_to_another_server_under_load(three: Cluster, size:
         load = await loaded(ledgers, size, fault)
         assert hub.place(ledgers[0].keyspace) == away
         await all_there_once(load, ledgers)
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_a_shard_moves_to_another_server_while_money_goes_between_all_of_them(
+    three: Cluster, size: tuple[int, float]
+) -> None:
+    """Twelve shards on three servers; half of the transfers stay in theirs, half cross. Exact at the end."""
+    rate, seconds = size[0] // 2, size[1]
+    async with await connect_url(three.url, timeout_seconds=1.0, copies=ONE) as hub:
+        shards = await Shards.open(hub, LedgerSettings(), 12)
+        accounts = [Account(id=number, ledger=1, code=1) for number in ACCOUNTS]
+        await shards.create_accounts(accounts)
+        assert isinstance(hub.write, ClusterClient)
+
+        async def act(number: int) -> None:
+            debit, credit = Random(number).sample(ACCOUNTS, 2)
+            if number % 2:
+                same = [each for each in ACCOUNTS if shards.home(each) == shards.home(debit) and each != debit]
+                credit = same[number % len(same)]
+            outcome = await shards.create_transfer(
+                Transfer(id=number + 1, debit_account_id=debit, credit_account_id=credit, amount=1, ledger=1, code=1)
+            )
+            assert outcome.status in {"ok", "exists"}, outcome
+
+        load = Load(act, rate)
+        load.start()
+        for number in (0, 5, 11, 0):
+            space = shards.ledgers[number].keyspace
+            away = next(node.name for node in three.nodes[:3] if node.name != hub.place(space))
+            await asyncio.sleep(seconds / 5)
+            assert await move_slot(hub.write, slot(space), away)
+        await asyncio.sleep(seconds / 5)
+        await load.finish()
+        await shards.recover(older_ms=-1000)
+        assert await shards.check() == []
+        found = await shards.lookup_accounts(ACCOUNTS)
+        assert sum(each.debits_posted for each in found) == sum(each.credits_posted for each in found) == load.begun
+        assert not any(each.debits_pending + each.credits_pending for each in found)
+        assert len(await shards.lookup_transfers([number + 1 for number in load.acknowledged])) == load.begun
