@@ -88,7 +88,7 @@ async def test_the_store_has_no_secret_and_a_secret_of_another_store_opens_nothi
     ring = Keyring(hub)
     key, secret = await ring.create("a test", ("admin",))
     stored = await hub.read.hgetall(API_KEYS)
-    assert secret.encode() not in b"".join(stored.values())
+    assert secret.encode() not in b"".join(map(bytes, stored.values()))
     assert (await ring.find(secret.encode())) is not None
     for wrong in (b"", secret[:-1].encode(), f"lastro_{key.id}_guess".encode()):
         assert await ring.find(wrong) is None
@@ -299,7 +299,7 @@ def test_on_a_network_nothing_starts_before_keys_and_tls_were_spoken_of(tmp_path
         ({"tls_certificate": pem, "tls_key": tmp_path / "none"}, "there is no file"),
     ):
         with pytest.raises(Misconfigured, match=why):
-            refuse_exposed(Settings(http_host=host, **given))  # type: ignore[arg-type]  # a table of cases
+            refuse_exposed(Settings(http_host=host, **given))
     refuse_exposed(Settings(http_host=host, api_keys="off", tls="off"))
     refuse_exposed(Settings(http_host=host, api_keys="on", tls_certificate=pem, tls_key=pem))
     for local_only in (Settings(), Settings(http_host=host, http_socket=tmp_path / "s"), Settings(http_host="::1")):
