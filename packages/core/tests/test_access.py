@@ -10,6 +10,7 @@ import httpx
 import pytest
 from fastapi import APIRouter, Request
 from pydantic import SecretStr
+from pydantic_settings import SettingsConfigDict
 
 from lastro.core import local
 from lastro.core.access import bounds, keyring, refuse_exposed
@@ -22,7 +23,7 @@ from lastro.core.cli import main
 from lastro.core.errors import Forbidden, Invalid, LastroError, Misconfigured, TooFast, Unauthorized
 from lastro.core.keys import API_KEYS
 from lastro.core.redis import Hub, connect_url
-from lastro.core.settings import Settings
+from lastro.core.settings import Environment, Settings
 from lastro.core.testing import start_server, wait_for
 from lastro.core.testing.web import served
 
@@ -87,8 +88,8 @@ async def test_a_route_that_nobody_thought_of_is_closed_to_a_narrowed_key(hub: H
 async def test_the_store_has_no_secret_and_a_secret_of_another_store_opens_nothing(hub: Hub) -> None:
     ring = Keyring(hub)
     key, secret = await ring.create("a test", ("admin",))
-    stored = await hub.read.hgetall(API_KEYS)
-    assert secret.encode() not in b"".join(map(bytes, stored.values()))
+    stored: Any = await hub.read.hgetall(API_KEYS)
+    assert secret.encode() not in b"".join(stored.values())
     assert (await ring.find(secret.encode())) is not None
     for wrong in (b"", secret[:-1].encode(), f"lastro_{key.id}_guess".encode()):
         assert await ring.find(wrong) is None
@@ -288,6 +289,13 @@ async def test_without_a_word_about_keys_only_this_machine_is_answered(hub: Hub)
     await Gate("off", {}, {}).admit(asked("GET /", "", hub), (b"", b""))
 
 
+class Sample(Environment):
+    """Settings of a domain that comes with a secret for development."""
+
+    model_config = SettingsConfigDict(env_prefix="LASTRO_SAMPLE_")
+    secret: SecretStr = SecretStr("development")
+
+
 def test_on_a_network_nothing_starts_before_keys_and_tls_were_spoken_of(tmp_path: Path) -> None:
     pem = tmp_path / "x.pem"
     pem.touch()
@@ -302,6 +310,8 @@ def test_on_a_network_nothing_starts_before_keys_and_tls_were_spoken_of(tmp_path
             refuse_exposed(Settings(http_host=host, **given))
     refuse_exposed(Settings(http_host=host, api_keys="off", tls="off"))
     refuse_exposed(Settings(http_host=host, api_keys="on", tls_certificate=pem, tls_key=pem))
+    with pytest.raises(Misconfigured, match="LASTRO_SAMPLE_SECRET: everybody knows"):
+        refuse_exposed(Settings(http_host=host, api_keys="off", tls="off"), [Sample])
     for local_only in (Settings(), Settings(http_host=host, http_socket=tmp_path / "s"), Settings(http_host="::1")):
         refuse_exposed(local_only)
 

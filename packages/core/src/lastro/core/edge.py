@@ -17,8 +17,8 @@ from lastro.core.errors import Busy, LastroError, TooLarge, Unauthorized
 from lastro.core.metrics import SECONDS, Tally, counter, gauge, histogram
 
 PROBLEM = "application/problem+json"
-CHALLENGE = 'Bearer realm="lastro", Basic realm="lastro", charset="UTF-8"'
-"""Basic is for people with a browser: any name, and the key as password."""
+CHALLENGES = ('Bearer realm="lastro"', 'Basic realm="lastro", charset="UTF-8"')
+"""Basic is for people with a browser: any name, and the key as password. Browsers read one challenge per header."""
 CLASSES = ("1xx", "2xx", "3xx", "4xx", "5xx")
 REQUESTS = counter("http_requests_total", "requests answered", do="5xx: read the log", status=CLASSES)
 REQUEST_SECONDS = histogram(
@@ -55,11 +55,13 @@ def problem(error: LastroError, instance: str | None = None) -> dict[str, Any]:
 def refusal(error: LastroError, path: str) -> Response:
     """The response that says no: the one way an error leaves a service."""
     headers = {"content-type": PROBLEM}
-    if isinstance(error, Unauthorized):
-        headers["www-authenticate"] = CHALLENGE
     if "retry_after_seconds" in error.about:
         headers["retry-after"] = str(error.about["retry_after_seconds"])
-    return Response(msgspec.json.encode(problem(error, path)), error.status, headers)
+    response = Response(msgspec.json.encode(problem(error, path)), error.status, headers)
+    if isinstance(error, Unauthorized):
+        for challenge in CHALLENGES:
+            response.headers.append("www-authenticate", challenge)
+    return response
 
 
 def crash(error: Exception, path: str) -> Response:

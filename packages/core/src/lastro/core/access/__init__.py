@@ -5,10 +5,13 @@ the password of HTTP Basic. The store has its SHA-256 alone. What it opens are s
 ``admin``; ``pix:participant=12345678`` narrows all that it may do in Pix to that participant (`routes`).
 """
 
+from collections.abc import Iterable
 from typing import Any
 
+from pydantic import SecretStr
+
 from lastro.core.errors import Misconfigured
-from lastro.core.settings import Settings
+from lastro.core.settings import Environment, Settings, variables
 
 from .model import EVERYTHING, Bounds, Grant
 
@@ -28,8 +31,11 @@ def is_local(host: str) -> bool:
     return host.startswith(LOOPBACK)
 
 
-def refuse_exposed(settings: Settings) -> None:
-    """Raise Misconfigured when the services would be open to a network without keys or TLS and nobody said so."""
+def refuse_exposed(settings: Settings, domains: Iterable[type[Environment]] = ()) -> None:
+    """Raise Misconfigured when the services would be open to a network without keys or TLS and nobody said so.
+
+    Neither may a domain's secret be the one that it comes with.
+    """
     if (settings.tls_certificate is None) != (settings.tls_key is None):
         raise Misconfigured(setting="LASTRO_TLS_CERTIFICATE, LASTRO_TLS_KEY", reason="one needs the other")
     for path in (settings.tls_certificate, settings.tls_key):
@@ -49,3 +55,9 @@ def refuse_exposed(settings: Settings) -> None:
             reason=f"keys and money would cross the network in the clear at {settings.http_host}. Name "
             "LASTRO_TLS_CERTIFICATE and LASTRO_TLS_KEY; or set it to off, if something in front of us does TLS",
         )
+    for cls in domains:
+        given = cls.read()
+        for name, names in variables(cls).items():
+            default = cls.model_fields[name].default
+            if isinstance(default, SecretStr) and getattr(given, name) == default:
+                raise Misconfigured(setting=names[0], reason="everybody knows the one it comes with: set your own")

@@ -25,8 +25,9 @@ def up(
 ) -> None:
     """Run until Ctrl-C: the URLs, a status line every few seconds, and at the end whether it adds up (exit code)."""
     settings = Settings.read()
-    refuse_unknown([Settings, *installed("lastro.settings").values()])
-    refuse_exposed(settings)
+    domains = installed("lastro.settings")
+    refuse_unknown([Settings, *domains.values()])
+    refuse_exposed(settings, [cls for name, cls in domains.items() if domain in (None, name)])
     configure(settings.log_format, settings.log_level)
     if single:
         import uvloop
