@@ -10,6 +10,7 @@ SLOTS = 16_384
 PERMANENT: tuple[str, ...] = (
     "lastro:queues",
     "lastro:api-keys",
+    "lastro:checked",
     "queue:*",
     "*:delayed",
     "*:dead",
@@ -20,6 +21,9 @@ PERMANENT: tuple[str, ...] = (
 
 QUEUES = Key("lastro:queues")
 """Hash, name of a queue → the URL that opens it; one field per queue ever used, for ``lastro queue ls``."""
+
+CHECKED = Key("lastro:checked")
+"""Hash, domain → ``ms|differences`` of its last ``lastro check``; one field per domain."""
 
 API_KEYS = Key("lastro:api-keys")
 """Hash, id of an API key → its record as JSON, with the hashes of its secrets; at most ``access.keyring.KEYS_MAX``."""
