@@ -7,11 +7,22 @@ from typing import NewType
 Key = NewType("Key", str)
 
 SLOTS = 16_384
-PERMANENT: tuple[str, ...] = ("lastro:queues", "queue:*", "*:delayed", "*:dead", "*:taken:*", "*:consumers")
+PERMANENT: tuple[str, ...] = (
+    "lastro:queues",
+    "lastro:checked",
+    "queue:*",
+    "*:delayed",
+    "*:dead",
+    "*:taken:*",
+    "*:consumers",
+)
 """What core keeps without a life of its own: queues and what stands beside them; all of it is bounded."""
 
 QUEUES = Key("lastro:queues")
 """Hash, name of a queue → the URL that opens it; one field per queue ever used, for ``lastro queue ls``."""
+
+CHECKED = Key("lastro:checked")
+"""Hash, domain → ``ms|differences`` of its last ``lastro check``; one field per domain."""
 
 
 def slot(key: str | bytes) -> int:

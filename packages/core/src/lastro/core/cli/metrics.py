@@ -7,8 +7,7 @@ from rich.console import Console
 from rich.table import Table
 from typer import Option, Typer, echo
 
-from lastro.core.metrics import CATALOGUE
-from lastro.core.plugins import FACES_THAT_MEASURE, installed
+from lastro.core.measures import catalogue
 
 app = Typer(help="Every metric: name, kind, labels, meaning, what to do.")
 
@@ -16,9 +15,7 @@ app = Typer(help="Every metric: name, kind, labels, meaning, what to do.")
 @app.command()
 def metrics(as_json: Annotated[bool, Option("--json", help="for scripts")] = False) -> None:  # noqa: FBT002
     """Print the catalogue of everything that is installed."""
-    for face in FACES_THAT_MEASURE:
-        installed(face)  # a metric is declared by the module that counts
-    rows = [CATALOGUE[name] for name in sorted(CATALOGUE)]
+    rows = list(catalogue().values())
     if as_json:
         told = [
             {"name": m.name, "kind": m.kind, "labels": list(m.labels), "meaning": m.meaning, "do": m.do} for m in rows

@@ -26,7 +26,9 @@ from .processor import Client, Held, Outcome
 LEASE_EVERY_SECONDS = 1.0
 TURN_SECONDS = 0.005  # while something waits: what came in meanwhile is claimed together
 IDLE_SECONDS = 0.05  # between looks at the queue of a process that accepts nothing itself, and so hears of nothing
-COMMIT_SECONDS = 0.005  # what was taken meanwhile is entered together; a crash in between is resolved like any other
+COMMIT_SECONDS = 0.05  # what was taken meanwhile is entered together; a crash in between is resolved like any other
+RIPE_SECONDS = 0.02  # then the next payment that is accepted takes it along, in one write to the disk
+PROMPT_SECONDS = 0.5  # what took longer is entered at once: a summary of times so long past may be asked at this moment
 HEALTH_EVERY_SECONDS = 0.5
 UNPIN_MARGIN_SECONDS = 2.0
 BACKOFF_SECONDS = 0.02
@@ -65,6 +67,10 @@ class Sender:
         self.taken: list[Claim] = []
         """Charged, and not entered yet."""
         self.entering: asyncio.Task[None] | None = None
+        self.taken_since = 0.0
+        """When the first of them was."""
+        self.pressing = asyncio.Event()
+        """Something among the taken is to be entered at once."""
 
     async def run(self, run: Run) -> None:
         """Until told to stop; then what was sent is awaited within the grace, and the rest is the next owner's."""
@@ -95,6 +101,8 @@ class Sender:
     def choose(self) -> Processor | None:
         """Where the next payment goes, by expected profit; None when it is better to wait, or there is no room."""
         self.hosted = True
+        if self.taken and time.monotonic() - self.taken_since > RIPE_SECONDS:
+            self.pressing.set()
         chosen = self._route() if time.monotonic() < self.leased_until else None
         if chosen is None or self.places[chosen].free <= 0:
             return None
@@ -161,7 +169,7 @@ class Sender:
                 outcome, why = await place.client.pay(claim)
                 place.answered(outcome, why, time.monotonic() - began)
                 if outcome == "taken":
-                    self._enter(claim)
+                    self._enter(claim, at_once=claim.unknown or time.monotonic() - sent_at > PROMPT_SECONDS)
                     return
                 if outcome == "unknown":
                     claim, sent_at = replace(claim, unknown=True), time.monotonic()
@@ -210,16 +218,23 @@ class Sender:
         self.in_hand.discard(claim.correlation_id)
         self.more.set()
 
-    def _enter(self, claim: Claim) -> None:
+    def _enter(self, claim: Claim, *, at_once: bool = True) -> None:
         """It was charged: into the books, with what else was charged in these milliseconds."""
+        if not self.taken:
+            self.taken_since = time.monotonic()
         self.taken.append(claim)
+        if at_once:
+            self.pressing.set()
         if self.entering is None:
             self.entering = self.tasks.create_task(self._enter_all())
 
     async def _enter_all(self) -> None:
         while self.taken:
             if len(self.taken) < CLAIM_MAX and self.payments.sending:
-                await asyncio.sleep(COMMIT_SECONDS)
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(COMMIT_SECONDS):
+                        await self.pressing.wait()
+            self.pressing.clear()
             claims, self.taken = self.taken[:CLAIM_MAX], self.taken[CLAIM_MAX:]
             try:
                 await self.payments.commit(*claims)

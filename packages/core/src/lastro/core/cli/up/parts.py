@@ -17,6 +17,7 @@ from typer import echo
 from lastro.core import local
 from lastro.core.app import Server, create_app
 from lastro.core.errors import LastroError
+from lastro.core.measures import Measures
 from lastro.core.panels import Watch, line
 from lastro.core.plugins import Face, installed, plugs
 from lastro.core.redis import connect
@@ -151,16 +152,19 @@ def serving(application: Any, settings: Settings, listening: socket.socket) -> W
     return serve
 
 
-def status(settings: Settings, domain: str | None) -> Work:
-    """A line every few seconds: what moves, what waits, what the server carries."""
+def status(settings: Settings, domain: str | None, *, quiet: bool = False) -> Work:
+    """Look every few seconds at what moves, what waits, what the server carries: as metrics and, not quiet, a line."""
 
     async def tell(engine: Run) -> None:
         shows = {name: plug.load() for name, plug in plugs("lastro.panels").items() if domain in (None, name)}
-        watch = Watch(settings, shows)
+        watch, measures = Watch(settings, shows), Measures()
         try:
-            await watch.look()
+            measures.take(await watch.look())
             while not await engine.pause(STATUS_SECONDS):
-                echo(line(await watch.look()))
+                look = await watch.look()
+                measures.take(look)
+                if not quiet:
+                    echo(line(look))
         finally:
             await watch.aclose()
 
@@ -178,6 +182,7 @@ async def everything(domain: str | None, settings: Settings, *, simulate: bool) 
             doing = works("lastro.workers", domain) | (works("lastro.simulators", domain) if simulate else {})
             if settings.relays:
                 doing["core.relay"] = relay
+            doing["core.status"] = status(settings, domain, quiet=True)
             doing["core.web"] = serving(create_app(routers, settings, hub), settings, listening)
             echo(f"Lastro serves {', '.join(routers)} on {engine.url} (/, /docs, /readyz, /metrics) over {hub.url}")
             await run(doing, engine)
