@@ -83,6 +83,11 @@ class Settings(Environment):
     requests_max: int = Field(
         1_000, gt=0, description="requests in flight in one process; further ones are answered 503"
     )
+    relays: str = Field(
+        "",
+        description="logs to pass on to brokers, by `lastro relay` or `lastro up`: stream=url, spaces between; "
+        "kafka://host:port/topic?key=field, sqs://region/name?endpoint=url&key=field",
+    )
     log_format: Literal["console", "json"] = Field("console", description="for people or for machines")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="the least that is logged")
     grace_seconds: float = Field(10.0, ge=0, description="how long a stopping worker may finish what it has in hand")

@@ -24,6 +24,7 @@ COMMANDS = {
     "metrics": "Every metric: name, kind, labels, meaning, what to do.",
     "monitor": "Every domain on one screen, live; --once --json for scripts.",
     "queue": "The queues: list them, look at dead letters, replay or drop those.",
+    "relay": "Pass logs on to Kafka or SQS, each entry at least once, in order.",
     "scripts": "The Lua scripts: list, show, check.",
     "server": "The embedded server: up, status, down.",
     "settings": "Every setting: variable, default, meaning, value.",

@@ -29,7 +29,11 @@ from lastro.core.plugins import plugs
 from lastro.core.redis import Hub, connect_url
 from lastro.core.redis.clients import Client
 
-pytest_plugins = ["lastro.core.testing.postgres", "lastro.core.testing.browser"]
+pytest_plugins = [
+    "lastro.core.testing.postgres",
+    "lastro.core.testing.browser",
+    "lastro.core.testing.brokers",
+]
 
 LEGS = ("embedded", "cluster", "redis")
 BUS_OFFSET = 10_000  # the cluster bus listens that much above the port, and both must fit
