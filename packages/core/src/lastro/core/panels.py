@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 
 from lastro.core.clock import now_ms
 from lastro.core.errors import LastroError
+from lastro.core.keys import CHECKED
 from lastro.core.redis import Hub, connect
 from lastro.core.settings import Settings
 
@@ -58,6 +59,20 @@ class Store:
     role: str
     replicas: int
     fsync: str
+    memory_max_bytes: int = 0
+    """What it may take; 0 when nothing but the machine bounds it."""
+    replica_lag_bytes: int = 0
+    """What the slowest replica has not got yet."""
+    failing: tuple[str, ...] = ()
+    """What it says of itself that endangers data: the last write or the last snapshot failed, a replica has no link."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checked:
+    """What ``lastro check`` last said of one domain."""
+
+    at_ms: int
+    differences: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +84,7 @@ class Look:
     panels: Mapping[str, Panel] = field(default_factory=dict)
     rates: Mapping[str, float] = field(default_factory=dict)
     """Acts a second over the last looks, by domain; ``commands`` is the server's."""
+    checked: Mapping[str, Checked] = field(default_factory=dict)
     reason: str = ""
 
     def told(self) -> dict[str, Any]:
@@ -115,7 +131,7 @@ class Watch:
             for name, panel in panels.items():
                 was = before.panels.get(name)
                 rates[name] = max(0, panel.done - was.done) / seconds if was else 0.0
-        return Look(at_ms=at_ms, store=store, panels=panels, rates=rates)
+        return Look(at_ms=at_ms, store=store, panels=panels, rates=rates, checked=await _checked(hub))
 
 
 async def _store(hub: Hub) -> Store:
@@ -131,7 +147,34 @@ async def _store(hub: Hub) -> Store:
         role="cluster" if len(nodes) > 1 else str(first["role"]),
         replicas=sum(int(node["connected_slaves"]) for node in nodes),
         fsync="on" if int(first["aof_enabled"]) else "off",
+        memory_max_bytes=sum(int(node["maxmemory"]) for node in nodes),
+        replica_lag_bytes=max(_replica_lag(node) for node in nodes),
+        failing=tuple(sorted({what for node in nodes for what, well in WELL.items() if node.get(what, well) != well})),
     )
+
+
+WELL = {"aof_last_write_status": "ok", "rdb_last_bgsave_status": "ok", "master_link_status": "up"}
+
+
+def _replica_lag(node: Mapping[str, Any]) -> int:
+    behind = [node[f"slave{number}"]["offset"] for number in range(int(node["connected_slaves"]))]
+    return int(node["master_repl_offset"]) - min(behind) if behind else 0
+
+
+async def _checked(hub: Hub) -> dict[str, Checked]:
+    told: Any = await hub.read.hgetall(CHECKED)
+    found = {}
+    for domain, note in told.items():
+        at_ms, differences = note.split(b"|")
+        found[domain.decode()] = Checked(at_ms=int(at_ms), differences=int(differences))
+    return found
+
+
+async def note_checked(hub: Hub, differences: Mapping[str, int]) -> None:
+    """Write down how many differences a check found, by domain, for those who watch."""
+    now = now_ms()
+    if differences:
+        await hub.write.hset(CHECKED, mapping={domain: f"{now}|{count}" for domain, count in differences.items()})
 
 
 def line(look: Look) -> str:

@@ -45,7 +45,10 @@ class Keys:
 
     @property
     def known(self) -> Key:
-        """Hash id → ``state|cents|processor|requested_at_ms|attempts|owner or reason``, of every payment."""
+        """Hash id → ``state|cents|processor|requested_at_ms|attempts|reference|owner or reason``, of every payment.
+
+        Of one that is queued the fourth is since when it waits (ms), and the third empty.
+        """
         return Key(f"{self.prefix}payments_known")
 
     def totals(self, processor: Processor) -> Key:

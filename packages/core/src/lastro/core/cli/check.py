@@ -18,6 +18,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.table import Table
 from typer import Argument, Exit, Option, Typer, echo
 
+from lastro.core.panels import note_checked
 from lastro.core.plugins import NotInstalled, installed, plugs
 from lastro.core.redis import connect
 from lastro.core.settings import Settings
@@ -61,6 +62,7 @@ async def reconcile(domain: str | None, settings: Settings) -> dict[str, list[An
             asked = installed("lastro.totals")
             first, second = [{name: await totals(hub) for name, totals in asked.items()} for _ in range(2)]
             found |= {"across domains": list(differences(first, second))}
+        await note_checked(hub, {name: len(findings) for name, findings in found.items()})
         return found
 
 

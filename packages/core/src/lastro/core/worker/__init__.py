@@ -8,12 +8,19 @@ import asyncio
 import signal
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from time import monotonic
 from typing import TypeAlias
 
 import structlog
 
+from lastro.core.metrics import histogram
 from lastro.core.redis import Hub
 from lastro.core.settings import Settings
+
+LAG_SECONDS = 0.5
+LOOP_LAG = histogram(
+    "event_loop_lag_seconds", "how late a process's loop woke a task", do="above 0.1 s: what blocks, or is it too busy?"
+)
 
 log = structlog.get_logger()
 
@@ -43,9 +50,22 @@ Work: TypeAlias = Callable[[Run], Awaitable[None]]
 
 async def run(works: Mapping[str, Work], run: Run) -> None:
     """Run these until ``run.stopping``; one that fails ends all of them, and its error is raised."""
-    async with asyncio.TaskGroup() as group:
-        for name, work in works.items():
-            group.create_task(_named(name, work, run), name=name)
+    lag = asyncio.create_task(_measure_lag(run))
+    try:
+        async with asyncio.TaskGroup() as group:
+            for name, work in works.items():
+                group.create_task(_named(name, work, run), name=name)
+    finally:
+        lag.cancel()
+
+
+async def _measure_lag(run: Run) -> None:
+    """How late this process's loop is: a task that should have been awake by then has waited for others."""
+    late = LOOP_LAG.of()
+    due = monotonic() + LAG_SECONDS
+    while not await run.pause(max(0, due - monotonic())):
+        late.observe(monotonic() - due)
+        due = monotonic() + LAG_SECONDS
 
 
 async def _named(name: str, work: Work, run: Run) -> None:

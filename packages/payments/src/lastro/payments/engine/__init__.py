@@ -11,6 +11,7 @@ from decimal import Decimal
 from typing import Any, Protocol
 from uuid import uuid4
 
+from lastro.core.clock import now_ms
 from lastro.core.errors import Busy
 from lastro.core.redis import Hub
 from lastro.core.scripts import Batch, insist
@@ -330,6 +331,13 @@ class Payments:
         """How many are queued and not claimed."""
         return int(await self.hub.read.llen(self.keys.queue))
 
+    async def oldest_ms(self) -> int:
+        """For how long the oldest that is queued has waited; 0 when none is."""
+        last: Any = await self.hub.read.lindex(self.keys.queue, -1)
+        record: Any = await self.hub.read.hget(self.keys.known, last.decode()) if last else None
+        state, _, _, since, *_ = record.decode().split("|") if record else ("", "", "", "")
+        return max(0, now_ms() - int(since)) if state == "queued" else 0
+
     async def purge(self) -> None:
         """Forget everything, known ids included, in one command; followers of the final stream keep their places."""
         await self.hub.write.xtrim(self.keys.final, maxlen=0, approximate=False)
@@ -366,7 +374,7 @@ def _payment(correlation_id: str, record: bytes) -> Payment:
         amount_cents=int(cents),
         state=state,  # type: ignore[arg-type]  # the scripts write no other
         processor=processor or None,  # type: ignore[arg-type]  # likewise
-        requested_at_ms=int(at) if at else None,
+        requested_at_ms=int(at) if at and processor else None,
         attempts=int(attempts),
         reference=reference or None,
         reason=note if state == "dead" else None,

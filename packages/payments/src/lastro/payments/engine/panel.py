@@ -14,14 +14,17 @@ async def panel(hub: Hub) -> Panel:
     payments = Payments(hub, PaymentsSettings.read())
     summed, health = await payments.summary(), await payments.health()
     waiting, flying, dead = await payments.waiting(), await payments.flying(), await payments.dead_count()
+    oldest_ms = await payments.oldest_ms()
     return Panel(
         done=sum(summed[name].requests for name in PROCESSORS),
         unit="charged",
         cents=sum(summed[name].amount_cents for name in PROCESSORS),
         backlog=waiting + flying,
+        oldest_seconds=oldest_ms / 1000,
         dead=dead,
         rows=(
             ("waiting", f"{waiting:,}"),
+            ("oldest waits", f"{oldest_ms / 1000:.1f} s"),
             ("in flight", f"{flying:,}"),
             *(
                 (f"{name} charged", f"{summed[name].requests:,} payments, {brl(summed[name].amount_cents)}")

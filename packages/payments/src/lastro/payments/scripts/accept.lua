@@ -27,7 +27,7 @@ if processor ~= "" and redis.call("LLEN", queue) == 0 then
     return now
   end
 end
-if redis.call("HSETNX", known, id, record_text("queued", amount, "", "", "0", reference, "")) == 0 then
+if redis.call("HSETNX", known, id, record_text("queued", amount, "", record_now(), "0", reference, "")) == 0 then
   return "again"
 end
 redis.call("LPUSH", queue, id)

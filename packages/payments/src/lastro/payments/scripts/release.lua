@@ -11,11 +11,11 @@
 --     "ok"        queued again, for any processor
 local known, in_flight, queue = KEYS[1], KEYS[2], KEYS[3]
 local id, owner = ARGV[1], ARGV[2]
-local state, amount, _, _, attempts, reference, holder = record_of(known, id)
+local state, amount, _, at, attempts, reference, holder = record_of(known, id)
 if state ~= "in_flight" or holder ~= owner then
   return "not_ours"
 end
-redis.call("HSET", known, id, record_text("queued", amount, "", "", attempts, reference, ""))
+redis.call("HSET", known, id, record_text("queued", amount, "", at, attempts, reference, ""))
 redis.call("SREM", in_flight, id)
 redis.call("RPUSH", queue, id)
 return "ok"

@@ -8,7 +8,7 @@
 local known, queue, id = KEYS[1], KEYS[2], ARGV[1]
 local state, amount, _, _, attempts, reference = record_of(known, id)
 if state == "dead" then
-  redis.call("HSET", known, id, record_text("queued", amount, "", "", attempts, reference, ""))
+  redis.call("HSET", known, id, record_text("queued", amount, "", record_now(), attempts, reference, ""))
   redis.call("LPUSH", queue, id)
   redis.call("ZREM", KEYS[3], id)
 end

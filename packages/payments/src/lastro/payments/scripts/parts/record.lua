@@ -1,4 +1,5 @@
--- The record of a payment: state|cents|processor|requested_at_ms|attempts|reference|owner or reason.
+-- The record of a payment: state|cents|processor|requested_at_ms|attempts|reference|owner or reason. One that is
+-- queued has no processor, and in the place of requested_at_ms since when it waits.
 -- record_parts(text): its seven fields, or nothing when there is none.
 local function record_parts(text)
   if not text then
