@@ -11,6 +11,7 @@ import pytest
 from lastro.core.errors import Invalid, Misconfigured
 from lastro.core.keys import slot
 from lastro.core.redis import Hub, connect_url
+from lastro.core.testing.load import dying
 from lastro.ledger import keys
 from lastro.ledger.engine.shards import Shards
 from lastro.ledger.errors import CannotCross
@@ -174,35 +175,6 @@ async def test_queries_ask_every_shard_and_answer_by_time(shards: Shards) -> Non
     assert {1, 2, 3} <= {each.id for each in found}
     mine = await shards.get_account_transfers(AccountFilter(account_id=A))
     assert {each.id for each in mine} == {derived(1, 1), 1, derived(2, 2), derived(2, 3), 3}
-
-
-class Died(BaseException):
-    """The coordinator's process ended here."""
-
-
-async def dying(hub: Hub, at: int, *, answered: bool, act: Any) -> bool:
-    """Do it and die at that command, before it is sent or before its answer is heard; whether it got so far."""
-    client, sent = hub.write, 0
-    real = client.execute_command
-
-    async def counted(*command: Any, **options: Any) -> Any:
-        nonlocal sent
-        sent += 1
-        if sent == at and not answered:
-            raise Died
-        answer = await real(*command, **options)
-        if sent >= at:
-            raise Died
-        return answer
-
-    client.execute_command = counted  # type: ignore[method-assign]
-    try:
-        await act()
-    except Died:
-        return True
-    finally:
-        client.execute_command = real  # type: ignore[method-assign]
-    return False
 
 
 @pytest.mark.parametrize("answered", [False, True], ids=["unsent", "unheard"])

@@ -1,12 +1,14 @@
-"""A steady load of acts for tests of what survives a fault: what was acknowledged, and for how long nothing was."""
+"""For tests of what survives a fault: a steady load of acts, and a process that dies at any of its commands."""
 
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from itertools import pairwise
+from typing import Any
 
 from lastro.core.errors import Busy
+from lastro.core.redis import Hub
 
 TICK_SECONDS = 0.005
 PAUSE_SECONDS = 0.02
@@ -73,3 +75,32 @@ class Load:
             else:
                 self.acknowledged[number] = time.monotonic()
                 return
+
+
+class Died(BaseException):
+    """The process ended here."""
+
+
+async def dying(hub: Hub, at: int, *, answered: bool, act: Callable[[], Awaitable[object]]) -> bool:
+    """Act and die at that command of the hub, before it is sent or before its answer is heard; False if it lived."""
+    client, sent = hub.write, 0
+    real = client.execute_command
+
+    async def counted(*command: Any, **options: Any) -> Any:
+        nonlocal sent
+        sent += 1
+        if sent == at and not answered:
+            raise Died
+        answer = await real(*command, **options)
+        if sent >= at:
+            raise Died
+        return answer
+
+    client.execute_command = counted  # type: ignore[method-assign]
+    try:
+        await act()
+    except Died:
+        return True
+    finally:
+        client.execute_command = real  # type: ignore[method-assign]
+    return False
