@@ -1,8 +1,8 @@
 """The whole engine, all domains with traffic, on every way to run Redis: at its end everything adds up."""
 
 import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -13,19 +13,22 @@ from redis.exceptions import NoPermissionError
 from lastro.core.cli.acl import lines
 from lastro.core.testing import free_port
 from lastro.core.testing.engine import running
-from lastro.core.testing.topologies import HOST, Node, cluster, sentinels
+from lastro.core.testing.topologies import HOST, Node, cluster, sentinels, until
 
 SECRET = "not-a-secret"  # noqa: S105  # of a server that lives for one test
 STOP_SECONDS = 60.0
 
 
-def run(url: str, seconds: float = 2.0, **variables: str) -> None:
-    """``lastro up --simulate`` against that URL for a while; then it must add up."""
+def run(url: str, seconds: float = 2.0, fault: Callable[[], None] | None = None, **variables: str) -> None:
+    """``lastro up --simulate`` against that URL for a while, the fault half way; then it must add up."""
     with running("--simulate", LASTRO_REDIS_URL=url, **variables) as engine:
-        try:
-            engine.process.wait(seconds)
-        except subprocess.TimeoutExpired:
-            engine.process.terminate()
+        for _ in range(2):
+            with suppress(subprocess.TimeoutExpired):
+                engine.process.wait(seconds / 2)
+            if fault is not None:
+                fault()
+                fault = None
+        engine.process.terminate()
         status = engine.process.wait(STOP_SECONDS)
         told = engine.log.read_text()
         assert status == 0, told
@@ -47,6 +50,21 @@ def test_the_engine_runs_on_a_cluster() -> None:
     with cluster() as topology:
         run(topology.url)
         assert all(node.ask("DBSIZE") for node in topology.nodes[:3])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", range(3))
+def test_any_primary_of_the_cluster_may_die_under_the_engine(number: int) -> None:
+    """Its replica takes over, it is started again as a replica, and what all domains were told is still so."""
+    with cluster() as topology:
+
+        def fault() -> None:
+            dead = topology.nodes[number]
+            dead.kill()
+            until(lambda: topology.owner(number * 5_461 + 1) is not dead, "another primary")
+            dead.start()
+
+        run(topology.url, 10.0, fault, LASTRO_REDIS_REPLICAS="1", LASTRO_REDIS_TIMEOUT_SECONDS="1")
 
 
 @pytest.mark.slow
