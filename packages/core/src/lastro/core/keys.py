@@ -19,6 +19,18 @@ PERMANENT: tuple[str, ...] = (
 )
 """What core keeps without a life of its own: queues, what stands beside them, API keys; all of it is bounded."""
 
+OWNED: tuple[str, ...] = (
+    "lastro:*",
+    "queue:*",
+    "*:delayed",
+    "*:dead",
+    "*:op:*",
+    "*:taken:*",
+    "*:consumers",
+    "*:waited",
+)
+"""All of it, as glob patterns, for access lists: queues, what stands beside them, and the mark for WAIT."""
+
 QUEUES = Key("lastro:queues")
 """Hash, name of a queue → the URL that opens it; one field per queue ever used, for ``lastro queue ls``."""
 

@@ -62,6 +62,13 @@ class Settings(Environment):
     redis_connections_max: int = Field(
         64, gt=0, description="connections of one client of one process; more callers wait"
     )
+    redis_ca: Path | None = Field(None, description="rediss://: the authority that signed the server's certificate")
+    redis_cert: Path | None = Field(None, description="rediss://: our own certificate, if the server wants one")
+    redis_key: Path | None = Field(None, description="rediss://: its private key")
+    redis_replicas: int = Field(
+        0, ge=0, description="an act is answered when so many replicas have it; fewer in time is of unknown outcome"
+    )
+    redis_replicas_timeout_ms: int = Field(1_000, gt=0, description="how long to wait for the replicas")
     http_host: str = Field("127.0.0.1", description="address the services listen on")
     http_port: int = Field(8000, ge=0, le=65_535, description="port of the all-in-one service; 0 takes a free one")
     http_processes: int = Field(1, ge=1, le=64, description="processes that answer HTTP, on one inherited socket")

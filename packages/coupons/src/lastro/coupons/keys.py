@@ -16,6 +16,9 @@ PERMANENT: tuple[str, ...] = (
 )
 """What has no life of its own, as glob patterns; settling an event gives it one. Everything else must expire."""
 
+OWNED: tuple[str, ...] = ("coupons:live", "coupon:{*}:*", "rl:{*}", "payments:charges", "{payments}:payments:charges")
+"""All that coupons touch, as glob patterns, for access lists; the last two ask payments for a charge."""
+
 LIVE = Key("coupons:live")
 """Hash event → created ms: the events that are not settled, whose streams are read; at most ``events_max``."""
 
