@@ -19,12 +19,13 @@ test: $(READY) ## all tests on real servers, but for the long ones
 	@exec $(BIN)/pytest
 test-all: $(READY) ## the long ones too: kill runs and loads at full size
 	@exec $(BIN)/pytest -m ""
-check: $(READY) ## format, lint, types, import contracts, house tests
+check: $(READY) ## format, lint, types, import contracts, house tests, holes in dependencies
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 	@$(BIN)/pytest tests/test_house.py
+	@$(BIN)/python .ci/audit.py
 bench: $(READY) ## benchmarks beside their floors; D=core for one
 	@$(BIN)/lastro bench $(D)
 screenshots: $(READY) ## the README's pictures, from a running engine (needs a Chromium)

@@ -41,3 +41,5 @@ def test_a_line_goes_where_standard_error_is_when_it_is_written(monkeypatch: pyt
 def test_a_url_without_a_password_stays_as_it_is() -> None:
     assert mask_url("unix:///run/redis.sock") == "unix:///run/redis.sock"
     assert mask_url("redis://:x@h:1/0") == "redis://:•••@h:1/0"
+    assert mask_url("redis://h:1/0") == "redis://h:1/0"
+    assert mask_url("unix:///s?db=0&password=x&y=1") == "unix:///s?db=0&password=•••&y=1"

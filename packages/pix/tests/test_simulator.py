@@ -64,7 +64,7 @@ async def test_a_bank_pays_over_http_and_hears_of_it(desk: Any, server: local.Se
     app = create_app({"pix": router}, Settings(redis_url=SecretStr(server.url)))
     async with served(app) as web, desk.workers(1), asyncio.TaskGroup() as group:
         group.create_task(world.receive())
-        group.create_task(pay_over_http(world, str(web.base_url), 5, world.stopping))
+        group.create_task(pay_over_http(world, web, 5, world.stopping))
         await wait_for(lambda: world.seen.outcomes["ACSC"] >= 5, "the settlements")
         world.stopping.set()
     assert await desk.findings() == []

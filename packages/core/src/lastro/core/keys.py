@@ -9,6 +9,7 @@ Key = NewType("Key", str)
 SLOTS = 16_384
 PERMANENT: tuple[str, ...] = (
     "lastro:queues",
+    "lastro:api-keys",
     "lastro:checked",
     "queue:*",
     "*:delayed",
@@ -16,13 +17,21 @@ PERMANENT: tuple[str, ...] = (
     "*:taken:*",
     "*:consumers",
 )
-"""What core keeps without a life of its own: queues and what stands beside them; all of it is bounded."""
+"""What core keeps without a life of its own: queues, what stands beside them, API keys; all of it is bounded."""
 
 QUEUES = Key("lastro:queues")
 """Hash, name of a queue → the URL that opens it; one field per queue ever used, for ``lastro queue ls``."""
 
 CHECKED = Key("lastro:checked")
 """Hash, domain → ``ms|differences`` of its last ``lastro check``; one field per domain."""
+
+API_KEYS = Key("lastro:api-keys")
+"""Hash, id of an API key → its record as JSON, with the hashes of its secrets; at most ``access.keyring.KEYS_MAX``."""
+
+
+def key_limit(key_id: str) -> Key:
+    """String, the rate limit of an API key, as `limits` keeps it; expires."""
+    return Key(f"lastro:api-limit:{key_id}")
 
 
 def slot(key: str | bytes) -> int:

@@ -15,7 +15,7 @@ import structlog
 REDACTED = re.compile(r"password|secret|token|authorization|api_?key|cookie", re.IGNORECASE)
 CHATTY = ("httpx", "httpcore", "uvicorn", "asyncio")
 """Libraries that log every request or their own coming and going: only what is wrong with them is news."""
-_URL_PASSWORD = re.compile(r"(\w+://[^:@/\s]*):[^@/\s]+@")
+_URL_PASSWORD = re.compile(r"(\w+://[^:@/\s]*:)[^@/\s]+(?=@)|([?&]\w*password=)[^&\s]+")
 _HIDDEN = "•••"
 
 Event = MutableMapping[str, Any]
@@ -28,7 +28,7 @@ def redact(logger: object, method: str, event: Event) -> Event:
 
 def mask_url(text: str) -> str:
     """``redis://user:secret@host`` → ``redis://user:•••@host``."""
-    return _URL_PASSWORD.sub(rf"\1:{_HIDDEN}@", text)
+    return _URL_PASSWORD.sub(lambda found: f"{found[1] or found[2]}{_HIDDEN}", text)
 
 
 def _hidden(key: str, value: object) -> object:

@@ -13,6 +13,7 @@ Face = Literal[
     "lastro.routers",  # APIRouter, mounted under /<domain>
     "lastro.roots",  # APIRouter, mounted at the root: a contract that somebody else fixed
     "lastro.fronts",  # (app) → app: a path in front of the documented routes
+    "lastro.access",  # access.routes.Access: what an API key may do at which route
     "lastro.commands",  # typer.Typer, mounted as `lastro <domain>`
     "lastro.settings",  # the domain's Environment class
     "lastro.workers",  # async (Run) → None, named <domain>.<verb>

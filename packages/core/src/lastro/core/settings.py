@@ -1,14 +1,15 @@
 """Settings come from the environment, are read once in the process's first lines, and travel as arguments.
 
 Every field has a description, shown by ``lastro settings``. A domain's settings have a prefix of their own and do not
-inherit from these. A field with an original name keeps it as an alias beside the prefixed one.
+inherit from these. A field with an original name keeps it as an alias beside the prefixed one. A secret may also stand
+in a file, whose path the variable with ``_FILE`` behind its name has.
 """
 
 import os
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self, get_args
 
 from pydantic import AliasChoices, BaseModel, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -26,8 +27,9 @@ class Environment(BaseSettings):
     @classmethod
     def read(cls) -> Self:
         """From the environment. Raises Misconfigured naming the first variable that is wrong."""
+        given: dict[str, Any] = _from_files(cls)
         try:
-            return cls()
+            return cls(**given)
         except ValidationError as error:
             first = error.errors()[0]
             where = str(first["loc"][0]) if first["loc"] else cls.__name__
@@ -64,6 +66,19 @@ class Settings(Environment):
     http_port: int = Field(8000, ge=0, le=65_535, description="port of the all-in-one service; 0 takes a free one")
     http_processes: int = Field(1, ge=1, le=64, description="processes that answer HTTP, on one inherited socket")
     http_socket: Path | None = Field(None, description="a unix socket to listen on instead, behind a balancer")
+    api_keys: Literal["auto", "on", "off"] = Field(
+        "auto",
+        description="whether a request needs a key (`lastro keys`); auto: not on this machine, and on a network "
+        "nothing starts before it is said",
+    )
+    api_key: SecretStr | None = Field(None, description="the key that our own HTTP clients send")
+    tls_certificate: Path | None = Field(
+        None, description="certificate chain of the services, PEM; a new one in this file is used without a restart"
+    )
+    tls_key: Path | None = Field(None, description="its private key, PEM")
+    tls: Literal["auto", "off"] = Field(
+        "auto", description="off says that a network address may be served without TLS; with a certificate there is TLS"
+    )
     body_bytes_max: int = Field(1_048_576, gt=0, description="a longer request body is answered 413")
     requests_max: int = Field(
         1_000, gt=0, description="requests in flight in one process; further ones are answered 503"
@@ -76,6 +91,33 @@ class Settings(Environment):
     log_format: Literal["console", "json"] = Field("console", description="for people or for machines")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="the least that is logged")
     grace_seconds: float = Field(10.0, ge=0, description="how long a stopping worker may finish what it has in hand")
+
+
+def secret_files(settings: type[BaseModel]) -> dict[str, tuple[str, ...]]:
+    """Field name → the variables that name a file with its secret: those of the field, with ``_FILE`` behind."""
+    secrets = [
+        name
+        for name, field in settings.model_fields.items()
+        if SecretStr in (field.annotation, *get_args(field.annotation))
+    ]
+    return {name: tuple(f"{variable}_FILE" for variable in variables(settings)[name]) for name in secrets}
+
+
+def _from_files(settings: type[BaseModel]) -> dict[str, SecretStr]:
+    """What the ``_FILE`` variables of the environment point at, without the newline that an editor adds."""
+    found = {}
+    for name, files in secret_files(settings).items():
+        for variable in files:
+            path = os.environ.get(variable)
+            if path is None:
+                continue
+            if given := next((one for one in variables(settings)[name] if one in os.environ), None):
+                raise Misconfigured(setting=variable, reason=f"{given} is set, too: say it once")
+            try:
+                found[name] = SecretStr(Path(path).read_text(encoding="utf-8").rstrip("\r\n"))
+            except OSError as error:
+                raise Misconfigured(setting=variable, reason=f"{path}: {error.strerror}") from None
+    return found
 
 
 def variables(settings: type[BaseModel]) -> dict[str, tuple[str, ...]]:
@@ -93,7 +135,12 @@ def variables(settings: type[BaseModel]) -> dict[str, tuple[str, ...]]:
 
 def refuse_unknown(classes: Iterable[type[BaseModel]], environment: Sequence[str] | None = None) -> None:
     """Raise Misconfigured for the first ``LASTRO_…`` variable that no settings class knows, with the nearest name."""
-    known = {variable.upper() for cls in classes for names in variables(cls).values() for variable in names}
+    known = {
+        variable.upper()
+        for cls in classes
+        for names in (*variables(cls).values(), *secret_files(cls).values())
+        for variable in names
+    }
     for name in sorted(os.environ if environment is None else environment):
         if name.upper().startswith(PREFIX) and name.upper() not in known:
             near = get_close_matches(name.upper(), known, n=1)

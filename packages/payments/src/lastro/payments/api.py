@@ -16,8 +16,9 @@ from fastapi import APIRouter, Depends, FastAPI, Query, Request, Response
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from lastro.core.app import refusal
+from lastro.core.access.routes import Access
 from lastro.core.clock import parse_iso
+from lastro.core.edge import refusal
 from lastro.core.errors import LastroError
 from lastro.core.money import decimal
 
@@ -35,6 +36,8 @@ async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
     yield {}
 
 
+ACCESS = Access(admin=("POST /purge-payments",))
+"""What an API key may do here: everything needs a right to all payments, and forgetting them needs more."""
 router = APIRouter(lifespan=lifespan)
 root = APIRouter(tags=["payments"])
 

@@ -20,6 +20,7 @@ COMMANDS = {
     "bench": "The benchmarks, each beside its floor in the same run.",
     "check": "Does it add up? Records, streams, counters and books of every domain.",
     "demo": "A fixed job through all domains, with kills on the way; then it is added up.",
+    "keys": "API keys: create, list, rotate, revoke.",
     "metrics": "Every metric: name, kind, labels, meaning, what to do.",
     "monitor": "Every domain on one screen, live; --once --json for scripts.",
     "queue": "The queues: list them, look at dead letters, replay or drop those.",

@@ -22,7 +22,10 @@ LOOK_SECONDS = 1.0
 WATCHERS_MAX = 100
 PAGE = Path(__file__).parent / "page"
 KINDS = {"style.css": "text/css", "live.js": "text/javascript", "icon.svg": "image/svg+xml"}
-STRICT = {"content-security-policy": "default-src 'self'", "cache-control": "no-cache"}
+STRICT = {
+    "content-security-policy": "default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "cache-control": "no-cache",
+}
 
 router = APIRouter()
 

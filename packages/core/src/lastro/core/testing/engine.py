@@ -12,6 +12,7 @@ from typing import IO
 
 import httpx
 
+from lastro.core.access.client import trusting
 from lastro.core.testing import free_port
 
 READY_SECONDS = 20.0
@@ -43,7 +44,9 @@ class Engine:
     def __init__(self, folder: Path, *words: str, **variables: str) -> None:
         self.folder = folder
         self.port = free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
+        certificate = variables.get("LASTRO_TLS_CERTIFICATE")
+        self.url = f"{'https' if certificate else 'http'}://127.0.0.1:{self.port}"
+        self.trusted = trusting(Path(certificate) if certificate else None)
         self.log = folder / "up.log"
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("LASTRO_", "REDIS_"))}
         environment = {**kept, "LASTRO_DATA_DIR": str(folder), "LASTRO_HTTP_PORT": str(self.port), **variables}
@@ -53,7 +56,7 @@ class Engine:
     def ready(self) -> bool:
         """It answers; fails with what the engine said when it ended."""
         with suppress(httpx.HTTPError):
-            return httpx.get(f"{self.url}/readyz", timeout=1).is_success
+            return httpx.get(f"{self.url}/readyz", timeout=1, verify=self.trusted).is_success
         assert self.process.poll() is None, self.log.read_text()
         return False
 

@@ -6,8 +6,8 @@ import msgspec
 from fastapi import APIRouter, Request, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from lastro.core.app import PROBLEM, problem
 from lastro.core.clock import iso
+from lastro.core.edge import PROBLEM, problem
 from lastro.core.errors import Invalid, LastroError, TooFast
 from lastro.core.limits import admit
 from lastro.coupons import keys

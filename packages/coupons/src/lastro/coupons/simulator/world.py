@@ -7,6 +7,7 @@ from itertools import count
 import httpx
 import structlog
 
+from lastro.core.access.client import client
 from lastro.core.worker import Run
 
 from .client import Client, Manners
@@ -23,7 +24,7 @@ async def world(run: Run) -> None:
     """One event after another: a crowd twice its stock, some who come again, some who redeem or cancel."""
     while not run.url and not await run.pause(0.05):
         pass
-    async with httpx.AsyncClient(base_url=run.url, timeout=10) as http:
+    async with client(run.settings, run.url, timeout=10) as http:
         for number in count(1):
             if run.stopping.is_set():
                 return
@@ -40,28 +41,28 @@ async def _event(run: Run, http: httpx.AsyncClient, event_id: str) -> None:
         log.warning("coupons.not_created", status=made.status_code)
         await run.pause(5.0)
         return
-    client = Client(http, Manners(tries_max=4))
+    visitor = Client(http, Manners(tries_max=4))
     async with asyncio.TaskGroup() as crowd:
         for _ in range(CROWD):
             if await run.pause(random.expovariate(PER_SECOND)):
                 break
-            crowd.create_task(_visit(run, client, event_id, f"user{random.randrange(CROWD)}"))
+            crowd.create_task(_visit(run, visitor, event_id, f"user{random.randrange(CROWD)}"))
     await http.post(f"/coupons/events/{event_id}:close")
     while not await run.pause(KEPT_SECONDS):
         if (await http.post(f"/coupons/events/{event_id}:settle")).is_success:
             return
 
 
-async def _visit(run: Run, client: Client, event_id: str, user_id: str) -> None:
-    outcome = await client.attempt(event_id, user_id)
+async def _visit(run: Run, visitor: Client, event_id: str, user_id: str) -> None:
+    outcome = await visitor.attempt(event_id, user_id)
     if outcome.word != "won" or await run.pause(random.uniform(0.5, 3)):
         return
     path = f"/coupons/issuances/{outcome.about['issuance_id']}"
     chance = random.random()
     try:
         if chance < 0.4:  # noqa: PLR2004  # shares of a crowd
-            await client.http.post(f"{path}:redeem", json={"order_ref": f"order-{user_id}"})
+            await visitor.http.post(f"{path}:redeem", json={"order_ref": f"order-{user_id}"})
         elif chance < 0.5:  # noqa: PLR2004  # likewise
-            await client.http.post(f"{path}:cancel")
+            await visitor.http.post(f"{path}:cancel")
     except httpx.HTTPError:
         return  # a visitor who goes away

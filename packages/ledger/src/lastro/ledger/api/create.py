@@ -2,13 +2,15 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Body, Query, Response
+from fastapi import APIRouter, Body, Query, Request, Response
 
 from lastro.core.errors import Invalid
-from lastro.ledger.errors import AccountRefused, TransferRefused
+from lastro.ledger.engine import Ledger
+from lastro.ledger.errors import AccountRefused, TransferRefused, UnknownTransfer
 from lastro.ledger.model.json import from_json, outcome_json, whole
 from lastro.ledger.model.records import LIMIT_MAX, Account, Outcome, Transfer
 
+from .access import require, seen, within
 from .engine import Engine
 
 router = APIRouter()
@@ -17,9 +19,10 @@ Objects = Annotated[list[dict[str, Any]], Body()]
 
 
 @router.post("/accounts", status_code=201)
-async def create_account(given: Object, response: Response, ledger: Engine) -> dict[str, Any]:
+async def create_account(request: Request, given: Object, response: Response, ledger: Engine) -> dict[str, Any]:
     """Create an account, once; 201 if it was created now, 200 if it existed with the same content."""
     account = from_json(Account, given)
+    require(request, [account])
     outcome = await ledger.create_account(account)
     if not (outcome.ok or outcome.status == "exists"):
         raise AccountRefused(id=str(account.id), reason=outcome.status, result=outcome.result)
@@ -27,13 +30,16 @@ async def create_account(given: Object, response: Response, ledger: Engine) -> d
 
 
 @router.post("/accounts/batch")
-async def create_accounts(given: Objects, ledger: Engine) -> list[dict[str, Any]]:
+async def create_accounts(request: Request, given: Objects, ledger: Engine) -> list[dict[str, Any]]:
     """Create accounts, one outcome each; those linked by flag 1 all or nothing."""
-    return [outcome_json(each) for each in await ledger.create_accounts(_events(Account, given))]
+    accounts = _events(Account, given)
+    require(request, accounts)
+    return [outcome_json(each) for each in await ledger.create_accounts(accounts)]
 
 
 @router.post("/transfers", status_code=201)
 async def create_transfer(
+    request: Request,
     given: Object,
     response: Response,
     ledger: Engine,
@@ -42,12 +48,14 @@ async def create_transfer(
     """Create a transfer, once; ``metadata`` is kept beside it, ``?balances=true`` answers both accounts' balances."""
     metadata = given.pop("metadata", None)
     transfer = from_json(Transfer, given)
+    require(request, [transfer])
     outcome = await ledger.create_transfer(transfer, balances=balances, metadata=metadata)
     return _transfer(transfer, outcome, response)
 
 
 @router.post("/transfers/batch")
 async def create_transfers(
+    request: Request,
     given: Objects,
     ledger: Engine,
     balances: Annotated[bool, Query()] = False,  # noqa: FBT002
@@ -55,24 +63,37 @@ async def create_transfers(
     """Create transfers, one outcome each; those linked by flag 1 all or nothing."""
     notes = {number: each.pop("metadata") for number, each in enumerate(given) if "metadata" in each}
     transfers = _events(Transfer, given)
+    require(request, transfers)
     outcomes = await ledger.create_transfers(transfers, balances=balances, metadata=notes)
     return [outcome_json(each) for each in outcomes]
 
 
 @router.post("/transfers/{pending_id}/post", status_code=201)
-async def post_transfer(pending_id: str, given: Object, response: Response, ledger: Engine) -> dict[str, Any]:
+async def post_transfer(
+    request: Request, pending_id: str, given: Object, response: Response, ledger: Engine
+) -> dict[str, Any]:
     """Post a pending transfer: all of it, or the ``amount`` given. ``id`` is the posting transfer's."""
     amount = whole("amount", given["amount"]) if "amount" in given else None
     number = whole("id", given.get("id"))
-    transfer = ledger.posting(whole("pending_id", pending_id), number, amount)
+    transfer = ledger.posting(await _pending(request, ledger, pending_id), number, amount)
     return _transfer(transfer, await ledger.create_transfer(transfer), response)
 
 
 @router.post("/transfers/{pending_id}/void", status_code=201)
-async def void_transfer(pending_id: str, given: Object, response: Response, ledger: Engine) -> dict[str, Any]:
+async def void_transfer(
+    request: Request, pending_id: str, given: Object, response: Response, ledger: Engine
+) -> dict[str, Any]:
     """Void a pending transfer. ``id`` is the voiding transfer's."""
-    transfer = ledger.voiding(whole("pending_id", pending_id), whole("id", given.get("id")))
+    transfer = ledger.voiding(await _pending(request, ledger, pending_id), whole("id", given.get("id")))
     return _transfer(transfer, await ledger.create_transfer(transfer), response)
+
+
+async def _pending(request: Request, ledger: Ledger, pending_id: str) -> int:
+    """Its number. A narrowed key has to see it; what ledger a transfer is of never changes."""
+    number = whole("pending_id", pending_id)
+    if within(request).values is not None and not seen(request, await ledger.lookup_transfers([number])):
+        raise UnknownTransfer(transfer_id=number)
+    return number
 
 
 def _events(kind: Any, given: list[dict[str, Any]]) -> list[Any]:

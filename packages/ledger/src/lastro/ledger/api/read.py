@@ -5,10 +5,13 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Body, Request
 
 from lastro.core.errors import Invalid
+from lastro.ledger.engine import Ledger
+from lastro.ledger.errors import UnknownAccount, UnknownTransfer
 from lastro.ledger.model.codes import AccountFilterFlag, QueryFilterFlag
 from lastro.ledger.model.json import from_json, to_json, whole
-from lastro.ledger.model.records import AccountFilter, QueryFilter
+from lastro.ledger.model.records import Account, AccountFilter, QueryFilter
 
+from .access import seen, within
 from .engine import Engine
 
 router = APIRouter()
@@ -21,28 +24,30 @@ SIDES = {
 
 
 @router.post("/accounts/lookup")
-async def lookup_accounts(ids: Ids, ledger: Engine) -> list[dict[str, Any]]:
+async def lookup_accounts(request: Request, ids: Ids, ledger: Engine) -> list[dict[str, Any]]:
     """The accounts of these ids, in that order; unknown ones are left out."""
-    return [to_json(each) for each in await ledger.lookup_accounts(_ids(ids))]
+    return [to_json(each) for each in seen(request, await ledger.lookup_accounts(_ids(ids)))]
 
 
 @router.post("/transfers/lookup")
-async def lookup_transfers(ids: Ids, ledger: Engine) -> list[dict[str, Any]]:
+async def lookup_transfers(request: Request, ids: Ids, ledger: Engine) -> list[dict[str, Any]]:
     """The transfers of these ids, in that order; unknown ones are left out."""
-    return [to_json(each) for each in await ledger.lookup_transfers(_ids(ids))]
+    return [to_json(each) for each in seen(request, await ledger.lookup_transfers(_ids(ids)))]
 
 
 @router.get("/accounts/{account_id}")
-async def account(account_id: str, ledger: Engine) -> dict[str, Any]:
+async def account(request: Request, account_id: str, ledger: Engine) -> dict[str, Any]:
     """One account."""
-    return to_json(await ledger.account(_id(account_id)))
+    return to_json(await _account(request, ledger, account_id))
 
 
 @router.get("/transfers/{transfer_id}")
-async def transfer(transfer_id: str, ledger: Engine) -> dict[str, Any]:
+async def transfer(request: Request, transfer_id: str, ledger: Engine) -> dict[str, Any]:
     """One transfer, with its metadata if it has any."""
     number = _id(transfer_id)
-    found = to_json(await ledger.transfer(number))
+    if not (kept := seen(request, [await ledger.transfer(number)])):
+        raise UnknownTransfer(transfer_id=number)
+    found = to_json(kept[0])
     (metadata,) = await ledger.metadata([number])
     return found if metadata is None else {**found, "metadata": metadata}
 
@@ -50,12 +55,14 @@ async def transfer(transfer_id: str, ledger: Engine) -> dict[str, Any]:
 @router.get("/accounts/{account_id}/transfers")
 async def account_transfers(account_id: str, request: Request, ledger: Engine) -> list[dict[str, Any]]:
     """An account's transfers by timestamp; ``side``, ``reversed`` and the fields of an account filter narrow them."""
+    await _may_see(request, ledger, account_id)
     return [to_json(each) for each in await ledger.get_account_transfers(_account_filter(account_id, request))]
 
 
 @router.get("/accounts/{account_id}/balances")
 async def account_balances(account_id: str, request: Request, ledger: Engine) -> list[dict[str, Any]]:
     """Its balances right after each of these transfers, if the account keeps history."""
+    await _may_see(request, ledger, account_id)
     return [to_json(each) for each in await ledger.get_account_balances(_account_filter(account_id, request))]
 
 
@@ -69,6 +76,17 @@ async def query_accounts(request: Request, ledger: Engine) -> list[dict[str, Any
 async def query_transfers(request: Request, ledger: Engine) -> list[dict[str, Any]]:
     """Transfers by timestamp; ``reversed`` and the fields of a query filter narrow them."""
     return [to_json(each) for each in await ledger.query_transfers(_query_filter(request))]
+
+
+async def _may_see(request: Request, ledger: Ledger, account_id: str) -> None:
+    if within(request).values is not None:
+        await _account(request, ledger, account_id)
+
+
+async def _account(request: Request, ledger: Ledger, account_id: str) -> Account:
+    if found := seen(request, [await ledger.account(_id(account_id))]):
+        return found[0]
+    raise UnknownAccount(account_id=_id(account_id))
 
 
 def _id(text: str | int) -> int:
@@ -105,4 +123,6 @@ def _query_filter(request: Request) -> QueryFilter:
     flags = QueryFilterFlag.REVERSED if _reversed(given) else 0
     if "flags" in given:
         raise Invalid(field="flags", reason="reversed stands for them")
-    return from_json(QueryFilter, given, flags=int(flags))
+    wanted = from_json(QueryFilter, given, flags=int(flags))
+    within(request).require(str(wanted.ledger))
+    return wanted

@@ -13,6 +13,7 @@ import httpx
 import structlog
 import uvicorn
 
+from lastro.core.access.client import client
 from lastro.core.app import Server
 from lastro.core.worker import Run
 from lastro.payments.settings import PaymentsSettings
@@ -67,20 +68,20 @@ def _server(url: str, book: Book) -> Server:
 async def _pay(run: Run) -> None:
     while not run.url and not await run.pause(0.05):
         pass
-    async with httpx.AsyncClient(base_url=run.url) as client:
+    async with client(run.settings, run.url) as http:
         while not await run.pause(random.expovariate(PAYMENTS_PER_SECOND)):
             amount = Decimal(random.randrange(100, 100_000)) / 100
             body = f'{{"correlationId": "{uuid4()}", "amount": {amount}}}'
-            while (status := await _sent(client, body)) is None and not await run.pause(RETRY_SECONDS):
+            while (status := await _sent(http, body)) is None and not await run.pause(RETRY_SECONDS):
                 pass
             if status is not None and status >= HTTPStatus.BAD_REQUEST:
                 log.warning("payments.refused", status=status)
 
 
-async def _sent(client: httpx.AsyncClient, body: str) -> int | None:
+async def _sent(http: httpx.AsyncClient, body: str) -> int | None:
     """The status of the answer; None when none came: the id makes a repeat harmless."""
     try:
-        answer = await client.post("/payments", content=body, headers={"content-type": "application/json"})
+        answer = await http.post("/payments", content=body, headers={"content-type": "application/json"})
     except httpx.TransportError:
         return None
     return answer.status_code

@@ -11,7 +11,7 @@ from lastro.pix.model import iso20022
 from lastro.pix.model.ids import make_msg_id
 from lastro.pix.model.payment import Answer, Payment
 
-from .request import Engine, body_of, reply
+from .request import Engine, body_of, record_of, reply, within
 
 router = APIRouter()
 
@@ -23,20 +23,24 @@ async def take(request: Request, pix: Engine) -> Response:
         _, message = iso20022.parse(await request.body())
     except iso20022.BadXml as bad:
         raise BadMessage(reason=str(bad)) from None
+    allowed = within(request)
     if isinstance(message, Payment):
+        allowed.require(message.payer)
         await orders.submit(pix, [message])
         return reply({"id": message.end_to_end_id}, 201)
     if isinstance(message, Answer):
+        allowed.require(message.payee)
         await orders.answer(pix, [message])
         return reply({"id": message.end_to_end_id}, 201)
+    allowed.require(message.giver)
     await refunds.refund(pix, message)
     return reply({"id": message.rtr_id}, 201)
 
 
 @router.get("/payments/{payment_id}/pacs.002")
-async def final(payment_id: str, pix: Engine, *, payee: bool = False) -> Response:
+async def final(request: Request, payment_id: str, pix: Engine, *, payee: bool = False) -> Response:
     """The final pacs.002 as the payer's (or the receiver's) institution gets it; 202 while there is none."""
-    record = await orders.status(pix, payment_id)
+    record = await record_of(request, pix, payment_id)
     if not record.final:
         return Response(status_code=202)
     settled = "ACCC" if payee else "ACSC"

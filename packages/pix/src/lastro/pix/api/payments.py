@@ -6,7 +6,7 @@ from lastro.core.errors import Invalid, TooLarge
 from lastro.pix.engine import orders, refunds
 from lastro.pix.model.payment import Answer, Payment, Return
 
-from .request import Engine, body_of, decode, reply, told
+from .request import Engine, body_of, decode, record_of, reply, told, within
 
 router = APIRouter()
 
@@ -34,8 +34,10 @@ async def submit(request: Request, pix: Engine) -> Response:
     if len(body) > pix.settings.body_bytes_max:
         raise TooLarge(limit_bytes=pix.settings.body_bytes_max)
     payment = decode(body, Payment)
+    within(request).require(payment.payer)
     before = (await orders.submit(pix, [payment]))[0]
     if before:
+        within(request).require(before.payer)
         return reply(told(before))
     return reply({"id": payment.end_to_end_id, "state": "RECEIVED"}, 202)
 
@@ -51,6 +53,7 @@ async def submit_bulk(request: Request, pix: Engine) -> Response:
         if len(line) > pix.settings.body_bytes_max:
             raise TooLarge(limit_bytes=pix.settings.body_bytes_max)
         payments.append(decode(line, Payment, where=f"line {number}: "))
+    within(request).require(*(payment.payer for payment in payments))
     before = await orders.submit(pix, payments)
     states = [
         {"id": payment.end_to_end_id, "state": record.state if record else "RECEIVED"}
@@ -60,15 +63,16 @@ async def submit_bulk(request: Request, pix: Engine) -> Response:
 
 
 @router.get("/payments/{payment_id}")
-async def status(payment_id: str, pix: Engine) -> Response:
+async def status(request: Request, payment_id: str, pix: Engine) -> Response:
     """What became of a payment or return, and its timeline."""
-    record = await orders.status(pix, payment_id)
+    record = await record_of(request, pix, payment_id)
     return reply({**told(record), "timeline": await orders.timeline(pix, payment_id)})
 
 
 @router.get("/payments/{payment_id}/returns")
-async def returns(payment_id: str, pix: Engine) -> Response:
+async def returns(request: Request, payment_id: str, pix: Engine) -> Response:
     """What was given back of a payment, and what still can be."""
+    await record_of(request, pix, payment_id)
     made = await orders.returns_of(pix, payment_id)
     left = await refunds.left_cents(pix, payment_id)
     given = [
@@ -81,6 +85,7 @@ async def returns(payment_id: str, pix: Engine) -> Response:
 async def answer(request: Request, pix: Engine) -> Response:
     """A receiver's answer: ACSP, or RJCT with a code. A late or repeated one changes nothing."""
     given = decode(await request.body(), Answer)
+    within(request).require(given.payee)
     await orders.answer(pix, [given])
     return reply({"id": given.end_to_end_id}, 202)
 
@@ -91,5 +96,7 @@ async def refund(request: Request, pix: Engine) -> Response:
     body = await request.body()
     if len(body) > pix.settings.body_bytes_max:
         raise TooLarge(limit_bytes=pix.settings.body_bytes_max)
-    record = await refunds.refund(pix, decode(body, Return))
+    order = decode(body, Return)
+    within(request).require(order.giver)
+    record = await refunds.refund(pix, order)
     return reply(told(record), 201)

@@ -5,8 +5,11 @@ from typing import Annotated, Any, TypeVar
 import msgspec
 from fastapi import Depends, Request, Response
 
+from lastro.core.access import bounds
+from lastro.core.access.model import Bounds
+from lastro.pix.engine import orders
 from lastro.pix.engine.pix import Pix
-from lastro.pix.errors import PaymentRefused
+from lastro.pix.errors import NoSuchPayment, PaymentRefused
 from lastro.pix.model.record import Record
 
 WAIT_SECONDS_MAX = 30.0
@@ -19,6 +22,19 @@ def _pix(request: Request) -> Pix:
 
 
 Engine = Annotated[Pix, Depends(_pix)]
+
+
+def within(request: Request) -> Bounds:
+    """The participants that this request may act for and see; all of them but for a narrowed key."""
+    return bounds(request.scope, "pix")
+
+
+async def record_of(request: Request, pix: Pix, payment_id: str) -> Record:
+    """A payment or return of a participant that may be seen; for others it is as if it were not there."""
+    record = await orders.status(pix, payment_id)
+    if not within(request).hold(record.payer, record.payee):
+        raise NoSuchPayment(end_to_end_id=payment_id)
+    return record
 
 
 def decode(body: bytes, kind: type[T], *, where: str = "") -> T:

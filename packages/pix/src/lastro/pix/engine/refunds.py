@@ -31,8 +31,7 @@ async def refund(pix: Pix, order: Return) -> Record:
     if no.code:
         raise ReturnRefused(reason=no.reason, spi=no.code)
     original = await status(pix, order.end_to_end_id)
-    giver = order.rtr_id[1:9]
-    if original.state != "SETTLED" or original.payee != giver or original.is_original:
+    if original.state != "SETTLED" or original.payee != order.giver or original.is_original:
         raise ReturnRefused(reason=REFUSALS["unknown"].reason, spi="AGNT")
     cents = amount_cents(order.amount)
     assert isinstance(cents, int)  # return_refusal has looked

@@ -67,6 +67,11 @@ class Return(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forb
     reason: str
     text: str = ""
 
+    @property
+    def giver(self) -> str:
+        """Who gives back: the participant that the RtrId names."""
+        return self.rtr_id[1:9]
+
 
 @dataclass(frozen=True, slots=True)
 class Refusal:

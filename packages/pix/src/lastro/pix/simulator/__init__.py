@@ -2,6 +2,7 @@
 
 import asyncio
 
+from lastro.core.access.client import client
 from lastro.core.worker import Run
 from lastro.pix.engine.pix import Pix
 from lastro.pix.settings import PixSettings
@@ -35,4 +36,5 @@ async def _over_http(run: Run, world: World) -> None:
     while not run.url and not await run.pause(0.1):
         pass
     if run.url:
-        await pay_over_http(world, run.url, PER_SECOND_HTTP, world.stopping)
+        async with client(run.settings, run.url, timeout=5.0) as http:
+            await pay_over_http(world, http, PER_SECOND_HTTP, world.stopping)

@@ -2,6 +2,8 @@
 
 import asyncio
 
+import httpx
+
 from lastro.core.acts import Act, Result, Stage
 from lastro.pix.engine.pix import Pix
 from lastro.pix.settings import PixSettings
@@ -21,10 +23,10 @@ async def play(stage: Stage) -> Result:
     manners = Manners(rejects={"AC03": 0.01, "AC07": 0.005, "BE01": 0.005}, duplicates=0.01)
     world = World(Pix.of(stage.hub, PixSettings.read()), banks(10), manners)
     await world.open()
-    async with asyncio.TaskGroup() as group:
+    async with httpx.AsyncClient(base_url=stage.url, timeout=5.0) as bank, asyncio.TaskGroup() as group:
         group.create_task(world.receive())
         counting = group.create_task(_count(world, stage))
-        http = group.create_task(pay_over_http(world, stage.url, PER_SECOND_HTTP, ending := asyncio.Event()))
+        http = group.create_task(pay_over_http(world, bank, PER_SECOND_HTTP, ending := asyncio.Event()))
         await world.pay(PAYMENTS, PER_SECOND)
         ending.set()
         await http

@@ -123,10 +123,10 @@ class Theatre:
         return self.process.wait(END_SECONDS)
 
 
-async def perform(acts: Mapping[str, Act], folder: Path, *, kills: bool, quiet: bool) -> Report:
+async def perform(acts: Mapping[str, Act], folder: Path, *, port: int, kills: bool, quiet: bool) -> Report:
     """Play all acts side by side; the report is whole even when something does not add up."""
     report, started = Report(), time.monotonic()
-    theatre = Theatre(folder, port=free_ports(1)[0])
+    theatre = Theatre(folder, port=port or free_ports(1)[0])
     theatre.open()
     keeping = asyncio.create_task(theatre.keep_open())
     try:

@@ -9,6 +9,7 @@ from typing import Annotated
 
 from typer import Argument, Exit, Option, Typer, echo
 
+from lastro.core.access import refuse_exposed
 from lastro.core.logging import configure
 from lastro.core.plugins import installed
 from lastro.core.settings import Settings, refuse_unknown
@@ -24,7 +25,9 @@ def up(
 ) -> None:
     """Run until Ctrl-C: the URLs, a status line every few seconds, and at the end whether it adds up (exit code)."""
     settings = Settings.read()
-    refuse_unknown([Settings, *installed("lastro.settings").values()])
+    domains = installed("lastro.settings")
+    refuse_unknown([Settings, *domains.values()])
+    refuse_exposed(settings, [cls for name, cls in domains.items() if domain in (None, name)])
     configure(settings.log_format, settings.log_level)
     if single:
         import uvloop
@@ -50,12 +53,13 @@ def _supervised(domain: str | None, settings: Settings, *, simulate: bool) -> bo
     from lastro.core.cli.check import reconcile, show
     from lastro.core.supervise import Supervisor
 
-    from .parts import Embedded, gone, listen, parts, reach
+    from .parts import Embedded, gone, listen, parts, reach, with_key
 
     embedded = None if settings.redis_url else Embedded(settings)
     settings = embedded.settings if embedded else settings
     try:
         asyncio.run(reach(settings))
+        settings = asyncio.run(with_key(settings)) if simulate else settings
         with listen(settings) as listening:
             Supervisor(
                 parts(domain, settings, listening, simulate=simulate),

@@ -15,6 +15,8 @@ from pydantic import SecretStr
 from typer import echo
 
 from lastro.core import local
+from lastro.core.access.keyring import Keyring
+from lastro.core.access.tls import renew
 from lastro.core.app import Server, create_app
 from lastro.core.errors import LastroError
 from lastro.core.measures import Measures
@@ -28,6 +30,7 @@ from lastro.core.worker.relay import relay
 
 STATUS_SECONDS = 5.0
 BACKLOG = 2048
+WORLD_KEY_MS = 30 * 86_400_000  # the simulators' own key: nobody lets them run for longer
 
 log = structlog.get_logger()
 
@@ -64,6 +67,16 @@ async def reach(settings: Settings) -> None:
         await hub.read.ping()
 
 
+async def with_key(settings: Settings) -> Settings:
+    """The settings with a key for the simulators of this engine, where they need one and were given none."""
+    if settings.api_keys != "on" or settings.api_key is not None:
+        return settings
+    async with await connect(settings) as hub:
+        scopes = tuple(f"{name}:*" for name in plugs("lastro.routers"))
+        _, secret = await Keyring(hub).create("simulators", scopes, life_ms=WORLD_KEY_MS)
+    return settings.model_copy(update={"api_key": SecretStr(secret)})
+
+
 @contextmanager
 def listen(settings: Settings) -> Iterator[socket.socket]:
     """The socket that the web processes inherit."""
@@ -87,7 +100,7 @@ def parts(domain: str | None, settings: Settings, listening: socket.socket, *, s
     """The engine's processes. The world stops first, then the web, then who works off what came in."""
     routers = installed("lastro.routers", domain)
     workers = works("lastro.workers", domain)
-    url = address(listening)
+    url = address(listening, settings)
     found = [
         Part(name=f"{name}.work", run=_part(_of(workers, name), settings), stage=3)
         for name in routers
@@ -112,12 +125,13 @@ def works(face: Face, domain: str | None) -> dict[str, Work]:
     return {name: plug.load() for name, plug in plugs(face).items() if domain is None or name.split(".")[0] == domain}
 
 
-def address(listening: socket.socket) -> str:
+def address(listening: socket.socket, settings: Settings) -> str:
     """Where the services are reached."""
+    scheme = "https" if settings.tls_certificate else "http"
     if listening.family == socket.AF_UNIX:
         return f"unix:{listening.getsockname()}"
     host, port = listening.getsockname()[:2]
-    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    return f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
 
 
 def gone(pid: int) -> None:
@@ -137,15 +151,23 @@ def serving(application: Any, settings: Settings, listening: socket.socket) -> W
             proxy_headers=False,  # nobody here asks for the client's address
             backlog=BACKLOG,
             timeout_graceful_shutdown=max(1, round(settings.grace_seconds)),
+            ssl_certfile=settings.tls_certificate,
+            ssl_keyfile=settings.tls_key,
         )
+        config.load()
         web = Server(config)
         gc.collect()
         gc.freeze()  # what is loaded by now stays: no collection, and so no request, looks through it again
         task = asyncio.create_task(web.serve(sockets=[listening]))
         stopping = asyncio.create_task(engine.stopping.wait())
+        renewing = None
+        if config.ssl and settings.tls_certificate and settings.tls_key:
+            renewing = asyncio.create_task(renew(config.ssl, settings.tls_certificate, settings.tls_key))
         await asyncio.wait({task, stopping}, return_when=asyncio.FIRST_COMPLETED)
         web.should_exit = True
         engine.stopping.set()
+        if renewing:
+            renewing.cancel()
         await task
         await stopping
 
@@ -173,12 +195,13 @@ def status(settings: Settings, domain: str | None, *, quiet: bool = False) -> Wo
 
 async def everything(domain: str | None, settings: Settings, *, simulate: bool) -> None:
     """All parts in one process: for a container, whose keeper restarts it as a whole."""
+    settings = await with_key(settings) if simulate else settings
     async with await connect(settings) as hub:
         engine = Run(hub=hub, settings=settings)
         stop_on_signals(engine.stopping)
         routers = installed("lastro.routers", domain)
         with listen(settings) as listening:
-            engine.url = address(listening)
+            engine.url = address(listening, settings)
             doing = works("lastro.workers", domain) | (works("lastro.simulators", domain) if simulate else {})
             if settings.relays:
                 doing["core.relay"] = relay

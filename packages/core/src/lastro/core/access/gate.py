@@ -1,0 +1,179 @@
+"""The gate: every request passes it before any route, the fast paths of the domains included."""
+
+from base64 import b64decode
+from collections.abc import Mapping
+from time import monotonic
+from typing import Literal
+
+from starlette.types import Scope
+
+from lastro.core.errors import Forbidden, LastroError, TooFast, Unauthorized
+from lastro.core.keys import key_limit
+from lastro.core.limits.scripts import take
+from lastro.core.metrics import counter
+from lastro.core.redis import Hub
+
+from . import GRANT, is_local
+from .keyring import Keyring
+from .model import CORE, Grant, Outside
+from .routes import READING, Access
+
+PROBES = frozenset({"/livez", "/readyz"})
+DESCRIBING = frozenset({"/docs", "/docs/oauth2-redirect", "/openapi.json"})
+"""For whoever has a key at all."""
+SECRET_MAX = 512
+HELD_MAX = 1000
+REASONS = ("missing", "unknown", "scope", "outside", "too_fast", "exposed", "other_site")
+REFUSED = counter(
+    "access_refused_total",
+    "requests that were refused for their key",
+    do="missing, unknown: who asks without? scope, outside: does its owner need more? exposed: set LASTRO_API_KEYS",
+    reason=REASONS,
+)
+Presented = tuple[bytes, bytes]
+"""The Authorization and X-Api-Key headers of a request; empty where it has none."""
+
+
+class NoKey(Unauthorized):
+    """This needs a key: send Authorization: Bearer, or X-Api-Key."""
+
+    code = "access.no_key"
+
+
+class BadKey(Unauthorized):
+    """This key opens nothing: it was never made, has expired, or was revoked."""
+
+    code = "access.bad_key"
+
+
+class NotOpened(Forbidden):
+    """This needs a key with the scope {scope}."""
+
+    code = "access.not_opened"
+
+
+class NotNarrowed(Forbidden):
+    """This is not for a key that is narrowed to one {kind}."""
+
+    code = "access.not_narrowed"
+
+
+class Exposed(Unauthorized):
+    """The services stand on a network without keys: the operator has to set LASTRO_API_KEYS to on, or to off."""
+
+    code = "access.exposed"
+
+
+class OtherSite(Forbidden):
+    """A browser sent this for a page of another site."""
+
+    code = "access.other_site"
+
+
+class Gate:
+    """Lets requests pass, or raises why not. ``domains`` says whose the first part of a path is."""
+
+    def __init__(
+        self, mode: Literal["auto", "on", "off"], domains: Mapping[str, str], routes: Mapping[str, Access]
+    ) -> None:
+        self.mode = mode
+        self.domains = dict(domains)
+        self.routes = dict(routes)
+        self._held: dict[str, float] = {}
+
+    async def admit(self, scope: Scope, presented: Presented) -> None:
+        """Raise Unauthorized, Forbidden or TooFast, unless this request may be answered."""
+        if self.mode == "off" or (self.mode == "auto" and _reached_locally(scope)):
+            return
+        path = _path(scope)
+        if path in PROBES:
+            return
+        if self.mode == "auto":
+            raise self._refused(Exposed(), "exposed")
+        secret, is_basic = _secret(presented)
+        if not secret:
+            raise self._refused(NoKey(), "missing")
+        hub: Hub = scope["app"].state.hub
+        grant = await hub.one(Keyring, lambda: Keyring(hub)).find(secret)
+        if grant is None:
+            raise self._refused(BadKey(), "unknown")
+        if is_basic and _from_elsewhere(scope):
+            raise self._refused(OtherSite(), "other_site")
+        self._look(grant, scope["method"], path)
+        if grant.per_second:
+            await self._pace(hub, grant)
+        scope[GRANT] = grant
+
+    def _look(self, grant: Grant, method: str, path: str) -> None:
+        if grant.admin or path in DESCRIBING:
+            return
+        domain = self.domains.get(path.split("/", 2)[1], CORE)
+        routes = self.routes.get(domain, Access())
+        right = routes.right(method, path)
+        if right == "admin" or not grant.may(domain, "read" if right == "read" else "write"):
+            needed = "admin" if right == "admin" else f"{domain}:{right}"
+            raise self._refused(NotOpened(scope=needed), "scope")
+        bounds = grant.bounds_of(domain)
+        if bounds.values is None:
+            return
+        value = routes.bounded(method, path)
+        if value is None:
+            raise self._refused(NotNarrowed(kind=bounds.kind), "outside")
+        if value and value not in bounds.values:
+            raise self._refused(Outside(kind=bounds.kind), "outside")
+
+    async def _pace(self, hub: Hub, grant: Grant) -> None:
+        """The limit of a key, over all processes; one that is too fast is held here without asking again."""
+        now = monotonic()
+        wait = self._held.get(grant.key_id, 0.0) - now
+        if wait <= 0:
+            interval_us = max(1, round(1e6 / grant.per_second))
+            limit = key_limit(grant.key_id)
+            wait_us, _ = await take(hub.write, limit=limit, interval_us=interval_us, burst=grant.burst, cost=1)
+            if not wait_us:
+                return
+            wait = wait_us / 1e6
+            if len(self._held) >= HELD_MAX:
+                self._held.clear()
+            self._held[grant.key_id] = now + wait
+        raise self._refused(TooFast(retry_after_seconds=max(1, -int(-wait // 1))), "too_fast")
+
+    @staticmethod
+    def _refused(error: LastroError, reason: str) -> LastroError:
+        REFUSED.of(reason=reason).inc()
+        return error
+
+
+def _path(scope: Scope) -> str:
+    """The path as the routes see it: without the prefix under which a proxy serves all of this."""
+    path: str = scope["path"]
+    prefix: str = scope.get("root_path", "")
+    return path.removeprefix(prefix) if prefix and path.startswith(f"{prefix}/") else path
+
+
+def _secret(presented: Presented) -> tuple[bytes, bool]:
+    """The secret that was sent, and whether as Basic, which a browser adds by itself."""
+    authorization, api_key = presented
+    kind, _, value = authorization.partition(b" ")
+    match kind.lower():
+        case b"bearer":
+            return value.strip()[:SECRET_MAX], False
+        case b"basic":
+            try:
+                return b64decode(value, validate=True).partition(b":")[2][:SECRET_MAX], True
+            except ValueError:
+                return b"", True
+        case _:
+            return api_key[:SECRET_MAX], False
+
+
+def _reached_locally(scope: Scope) -> bool:
+    """Whether the address that took this request is one of this machine alone; a unix socket has no port."""
+    server = scope.get("server")
+    return server is not None and (server[1] is None or is_local(server[0]))
+
+
+def _from_elsewhere(scope: Scope) -> bool:
+    if scope["method"] in READING:
+        return False
+    return any(name == b"sec-fetch-site" and value not in {b"same-origin", b"none"} for name, value in scope["headers"])

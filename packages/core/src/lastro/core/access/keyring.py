@@ -1,0 +1,147 @@
+"""The keys of an engine: made, rotated, revoked, and known to every process within FRESH_SECONDS."""
+
+import asyncio
+import secrets
+from time import monotonic
+from typing import Any
+
+import msgspec
+
+from lastro.core.clock import now_ms
+from lastro.core.errors import Invalid, NotFound, Refused
+from lastro.core.keys import API_KEYS
+from lastro.core.redis import Hub
+
+from . import scripts
+from .model import NAME, ApiKey, Grant, Secret, digest, grant_of, made
+
+FRESH_SECONDS = 1.0  # what a process knows of the keys is never older: a revocation bites within it
+KEYS_MAX = 1000
+SECRETS_MAX = 2
+
+_read_key = msgspec.json.Decoder(ApiKey).decode
+
+
+class UnknownKey(NotFound):
+    """There is no key {id}; `lastro keys list` has those that are."""
+
+    code = "access.unknown_key"
+
+
+class TooManyKeys(Refused):
+    """There are {keys_max} keys already: revoke those that nobody uses."""
+
+    code = "access.too_many_keys"
+
+
+class ChangedMeanwhile(Refused):
+    """Somebody else changed the key {id} just now; look again."""
+
+    code = "access.changed_meanwhile"
+
+
+class RotatedAlready(Refused):
+    """The key {id} has two secrets that are valid; the older one is until {until_ms} ms. Rotate it after that."""
+
+    code = "access.rotated_already"
+
+
+class Keyring:
+    """The keys on one hub. ``find`` asks the server at most once in half of FRESH_SECONDS, whoever asks."""
+
+    def __init__(self, hub: Hub) -> None:
+        self.hub = hub
+        self._grants: dict[str, Grant] = {}
+        self._read_at = -FRESH_SECONDS
+        self._reading: asyncio.Task[None] | None = None
+
+    async def find(self, secret: bytes) -> Grant | None:
+        """What a secret opens; None when it opens nothing. Raises Busy when that cannot be known."""
+        age = monotonic() - self._read_at
+        if age > FRESH_SECONDS / 2:
+            if self._reading is None or self._reading.done():
+                self._reading = asyncio.create_task(self._read())
+                self._reading.add_done_callback(lambda task: task.cancelled() or task.exception())
+            if age > FRESH_SECONDS:
+                await asyncio.shield(self._reading)
+        grant = self._grants.get(digest(secret))
+        if grant is not None and grant.expires_ms and now_ms() >= grant.expires_ms:
+            return None
+        return grant
+
+    async def create(
+        self, name: str, scopes: tuple[str, ...], *, life_ms: int = 0, per_second: float = 0.0, burst: int = 0
+    ) -> tuple[ApiKey, str]:
+        """Make a key; its secret is here now and nowhere afterwards."""
+        if not NAME.fullmatch(name):
+            raise Invalid(field="name", reason="1 to 100 letters, digits, spaces and . _ @ : / -")
+        id_ = secrets.token_hex(6)
+        secret, record = self._secret(id_, life_ms)
+        key = ApiKey(
+            id=id_,
+            name=name,
+            scopes=scopes,
+            secrets=(record,),
+            created_ms=now_ms(),
+            per_second=per_second,
+            burst=burst or max(1, round(per_second)),
+        )
+        await self._put(id_, b"", msgspec.json.encode(key))
+        return key, secret
+
+    async def rotate(self, id_: str, *, overlap_ms: int, life_ms: int = 0) -> tuple[ApiKey, str]:
+        """Give a key a new secret; the one before is valid for so long still."""
+        before = await self._record(id_)
+        key = _read_key(before)
+        now = now_ms()
+        valid = [one for one in key.secrets if one.valid(now)]
+        if len(valid) >= SECRETS_MAX:
+            raise RotatedAlready(id=id_, until_ms=min(one.expires_ms for one in valid))
+        secret, record = self._secret(id_, life_ms)
+        until = now + overlap_ms
+        old = [
+            msgspec.structs.replace(one, expires_ms=min(until, one.expires_ms or until)) for one in valid if overlap_ms
+        ]
+        key = msgspec.structs.replace(key, secrets=(*old, record))
+        await self._put(id_, before, msgspec.json.encode(key))
+        return key, secret
+
+    async def revoke(self, id_: str) -> ApiKey:
+        """Take a key away; every process refuses it within FRESH_SECONDS."""
+        before = await self._record(id_)
+        await self._put(id_, before, b"")
+        return _read_key(before)
+
+    async def keys(self) -> list[ApiKey]:
+        """All of them, the oldest first."""
+        found: Any = await self.hub.read.hgetall(API_KEYS)
+        return sorted((_read_key(record) for record in found.values()), key=lambda key: (key.created_ms, key.id))
+
+    async def _read(self) -> None:
+        asked_at = monotonic()  # a revocation after this may not be in the answer
+        keys = await self.keys()
+        self._grants = {one.sha256: grant_of(key, one) for key in keys for one in key.secrets}
+        self._read_at = asked_at
+
+    async def _record(self, id_: str) -> bytes:
+        found: Any = await self.hub.write.hget(API_KEYS, id_)
+        if found is None:
+            raise UnknownKey(id=id_[:40])
+        record: bytes = found
+        return record
+
+    async def _put(self, id_: str, before: bytes, after: bytes) -> None:
+        word = await scripts.put(
+            self.hub.write, api_keys=API_KEYS, key_id=id_, before=before, after=after, keys_max=KEYS_MAX
+        )
+        if word == "full":
+            raise TooManyKeys(keys_max=KEYS_MAX)
+        if word == "changed":
+            raise ChangedMeanwhile(id=id_)
+
+    @staticmethod
+    def _secret(id_: str, life_ms: int) -> tuple[str, Secret]:
+        secret, now = made(id_), now_ms()
+        return secret, Secret(
+            sha256=digest(secret.encode()), created_ms=now, expires_ms=now + life_ms if life_ms else 0
+        )

@@ -1,0 +1,197 @@
+"""The outermost layer of a service: what every request meets, whatever it asks for, and every answer carries."""
+
+from http import HTTPStatus
+from itertools import count
+from secrets import token_hex
+from time import monotonic
+from typing import Any
+
+import msgspec
+import structlog
+from starlette.requests import ClientDisconnect
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from lastro.core.access.gate import Gate, Presented
+from lastro.core.errors import Busy, LastroError, TooLarge, Unauthorized
+from lastro.core.metrics import SECONDS, Tally, counter, gauge, histogram
+
+PROBLEM = "application/problem+json"
+CHALLENGES = ('Bearer realm="lastro"', 'Basic realm="lastro", charset="UTF-8"')
+"""Basic is for people with a browser: any name, and the key as password. Browsers read one challenge per header."""
+CLASSES = ("1xx", "2xx", "3xx", "4xx", "5xx")
+REQUESTS = counter("http_requests_total", "requests answered", do="5xx: read the log", status=CLASSES)
+REQUEST_SECONDS = histogram(
+    "http_request_seconds", "from first byte in to last byte out", do="which route?", buckets=SECONDS
+)
+IN_FLIGHT = gauge(
+    "http_requests_in_flight", "requests being answered", do="near requests_max: add processes", across="livesum"
+)
+SHED = counter("http_shed_total", "requests answered 503 because too many were in flight", do="add processes")
+
+ALL_HAVE = ((b"x-content-type-options", b"nosniff"), (b"referrer-policy", b"no-referrer"))
+OVER_TLS = ((b"strict-transport-security", b"max-age=31536000"),)
+NOT_KEPT = (b"cache-control", b"no-store")
+"""Unless the answer says otherwise: nobody between us and the caller keeps what is about money."""
+
+Headers = tuple[tuple[bytes, bytes], ...]
+
+log = structlog.get_logger()
+
+
+def problem(error: LastroError, instance: str | None = None) -> dict[str, Any]:
+    """The problem document of an error: what the web renders and the command line's ``--json`` prints."""
+    about = {key: value if isinstance(value, int | float | bool) else str(value) for key, value in error.about.items()}
+    document = {
+        "type": f"urn:lastro:problem:{error.code}",
+        "title": HTTPStatus(error.status).phrase,
+        "status": error.status,
+        "code": error.code,
+        "detail": str(error),
+    }
+    return {**about, **document, **({"instance": instance} if instance else {})}
+
+
+def refusal(error: LastroError, path: str) -> Response:
+    """The response that says no: the one way an error leaves a service."""
+    headers = {"content-type": PROBLEM}
+    if "retry_after_seconds" in error.about:
+        headers["retry-after"] = str(error.about["retry_after_seconds"])
+    response = Response(msgspec.json.encode(problem(error, path)), error.status, headers)
+    if isinstance(error, Unauthorized):
+        for challenge in CHALLENGES:
+            response.headers.append("www-authenticate", challenge)
+    return response
+
+
+def crash(error: Exception, path: str) -> Response:
+    """The response to a bug: it tells nothing, the log does."""
+    log.error("http.crashed", path=path, error=repr(error))
+    return refusal(LastroError(), path)
+
+
+class Edge:
+    """Sheds load, limits the body, gives the request its id, asks for its key, counts, sets the response headers."""
+
+    def __init__(self, app: ASGIApp, gate: Gate, *, body_bytes_max: int, requests_max: int) -> None:
+        self.app = app
+        self.gate = gate
+        self.body_bytes_max = body_bytes_max
+        self.requests_max = requests_max
+        self.in_flight = 0
+        self.answered = [REQUESTS.tally(status=of) for of in CLASSES]
+        self.ids, self.prefix = count(1), token_hex(8).encode()  # asking for chance with every request costs more
+        self.gauge, self.seconds, self.shed = IN_FLIGHT.tally(), REQUEST_SECONDS.tally(), SHED.of()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer, or refuse with the reason."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        request_id, length, presented = _told(scope["headers"])
+        request_id = request_id or b"%b%016x" % (self.prefix, next(self.ids))
+        answer = _Answer(send, request_id, self.answered, OVER_TLS if scope["scheme"] == "https" else ())
+        if self.in_flight >= self.requests_max and scope["path"] not in {"/livez", "/metrics"}:
+            self.shed.inc()
+            await refusal(Busy(), scope["path"])(scope, receive, answer)
+            return
+        if length and int(length) > self.body_bytes_max:
+            await self._too_large(scope, receive, answer)
+            return
+        started = monotonic()
+        self.in_flight += 1
+        self.gauge(self.in_flight)
+        # the server runs each request in a task, so in a context, of its own: nothing is left to be unbound
+        structlog.contextvars.bind_contextvars(request_id=request_id.decode("latin-1"))
+        try:
+            await self.gate.admit(scope, presented)
+            await self._pass_on(scope, receive, answer)
+        except LastroError as error:
+            if answer.started:
+                raise
+            await refusal(error, scope["path"])(scope, receive, answer)
+        finally:
+            self.in_flight -= 1
+            self.gauge(self.in_flight)
+            self.seconds(monotonic() - started)
+
+    async def _pass_on(self, scope: Scope, receive: Receive, answer: "_Answer") -> None:
+        body = _Body(receive, answer, self.body_bytes_max)
+        try:
+            await self.app(scope, body.receive, body.send)
+        except ClientDisconnect:
+            if not body.too_large:
+                raise
+        except LastroError:
+            raise
+        except Exception as error:
+            if not answer.started:  # a fast path's: FastAPI has answered its own
+                await crash(error, scope["path"])(scope, receive, answer)
+            raise
+        if body.too_large:
+            await self._too_large(scope, receive, answer)
+
+    async def _too_large(self, scope: Scope, receive: Receive, answer: Send) -> None:
+        await refusal(TooLarge(limit_bytes=self.body_bytes_max), scope["path"])(scope, receive, answer)
+
+
+def _told(headers: list[tuple[bytes, bytes]]) -> tuple[bytes, bytes, Presented]:
+    """What the edge wants to know of a request: its id, its length, its key."""
+    request_id = length = authorization = api_key = b""
+    for name, value in headers:
+        if name == b"content-length":
+            length = value
+        elif name == b"x-request-id":
+            request_id = value[:64]
+        elif name == b"authorization":
+            authorization = value
+        elif name == b"x-api-key":
+            api_key = value
+    return request_id, length, (authorization, api_key)
+
+
+class _Answer:
+    """A response on its way out: gets the headers that all have, and is counted."""
+
+    __slots__ = ("answered", "more", "request_id", "send", "started")
+
+    def __init__(self, send: Send, request_id: bytes, answered: list[Tally], more: Headers) -> None:
+        self.send = send
+        self.request_id = request_id
+        self.answered = answered
+        self.more = more
+        self.started = False
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.started = True
+            self.answered[message["status"] // 100 - 1]()
+            given = message.get("headers", ())
+            message["headers"] = [*given, (b"x-request-id", self.request_id), *ALL_HAVE, *self.more]
+            if not any(name == b"cache-control" for name, _ in given):
+                message["headers"].append(NOT_KEPT)
+        await self.send(message)
+
+
+class _Body:
+    """Counts a body as it comes, for clients that do not announce its length; past the limit it reads as cut off."""
+
+    __slots__ = ("answer", "incoming", "left", "too_large")
+
+    def __init__(self, incoming: Receive, answer: Send, limit: int) -> None:
+        self.incoming = incoming
+        self.answer = answer
+        self.left = limit
+        self.too_large = False
+
+    async def receive(self) -> Message:
+        message = await self.incoming()
+        self.left -= len(message.get("body", b""))
+        if self.left < 0:
+            self.too_large = True
+            return {"type": "http.disconnect"}
+        return message
+
+    async def send(self, message: Message) -> None:
+        if not self.too_large:
+            await self.answer(message)
