@@ -18,6 +18,7 @@ from lastro.core.plugins import plugs
 # name → module under lastro.core.cli, one sentence
 COMMANDS = {
     "bench": "The benchmarks, each beside its floor in the same run.",
+    "chaos": "Faults by a seed against a running engine with traffic; then everything is added up.",
     "check": "Does it add up? Records, streams, counters and books of every domain.",
     "demo": "A fixed job through all domains, with kills on the way; then it is added up.",
     "keys": "API keys: create, list, rotate, revoke.",

@@ -5,8 +5,9 @@ changed``; both have ``key``, which orders them, and ``stream`` and ``entry``, b
 """
 
 import asyncio
-from dataclasses import asdict
 from typing import Any
+
+import msgspec
 
 from lastro.core.errors import Busy
 from lastro.core.queue import Queue
@@ -67,7 +68,7 @@ def shape(event_id: str) -> Shape:
             issuance = Issuance.read(event_id, winner.decode(), record.decode())
         except ValueError:  # a change; or poison, which whoever reads it may judge
             return {b"key": event_id, b"event_id": event_id, **fields}
-        about: dict[bytes, Any] = {name.encode(): value for name, value in asdict(issuance).items()}
+        about: dict[bytes, Any] = {name.encode(): value for name, value in msgspec.structs.asdict(issuance).items()}
         return {b"key": f"{event_id}/{issuance.user_id}", **about}
 
     return told
