@@ -47,7 +47,8 @@ async def everything(redis: Client) -> dict[bytes, bytes | None]:
 async def test_the_original_example_runs_word_for_word(hub: Hub) -> None:
     """Without keys the bare prefix is used; a cluster needs a keyspace, and refuses before anything is written."""
     redis: Any = hub.write
-    text = REGISTRY["ledger.create_account"].source.text
+    source = REGISTRY["ledger.create_account"].source
+    text = source.text if hub.capabilities.shebang else source.text_6
     account = {"id": "1", "ledger": 700, "code": 10, "flags": 0}
     sha = await redis.script_load(text)
     if hub.capabilities.cluster:
@@ -198,8 +199,9 @@ async def test_a_bad_event_in_an_array_is_named_by_its_number(redis: Client) -> 
 
 async def test_the_other_events_of_a_pipeline_go_on(hub: Hub) -> None:
     await two_accounts(hub.write)
-    sha = REGISTRY["ledger.create_transfer"].source.sha
-    await hub.write.execute_command("SCRIPT LOAD", REGISTRY["ledger.create_transfer"].source.text)
+    source = REGISTRY["ledger.create_transfer"].source
+    text = source.text if hub.capabilities.shebang else source.text_6
+    sha = await hub.write.execute_command("SCRIPT LOAD", text)
     events = [json.dumps({**TRANSFER, "id": "1"}), "{", json.dumps({**TRANSFER, "id": "2"})]
     line = hub.line(hub.place(SPACE[0]))
     good, bad, also = await line.send([("EVALSHA", sha, 1, SPACE[0], event) for event in events])

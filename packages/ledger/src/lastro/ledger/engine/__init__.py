@@ -159,7 +159,7 @@ class Ledger:
             return self.settings.changes_keep
         length = await self.hub.write.xlen(stream)
         for group in await self.hub.write.xinfo_groups(stream):
-            lag = length if group["lag"] is None else group["lag"]
+            lag = length if group.get("lag") is None else group["lag"]  # 6.2 does not tell
             needed = max(needed, lag + group["pending"])
         keep = max(self.settings.changes_keep, min(self.settings.changes_keep + needed, self.settings.changes_max))
         await scripts.retain_changes(self.hub.write, keyspace=[self.keyspace], keep=keep)

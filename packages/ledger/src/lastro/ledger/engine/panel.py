@@ -19,7 +19,7 @@ async def panel(hub: Hub) -> Panel:
     accounts, transfers = (int.from_bytes(part, "little") for part in COUNTS.unpack(state)) if state else (0, 0)
     changes = keys.changes(name)
     groups: list[Any] = await hub.read.xinfo_groups(changes) if await hub.read.exists(changes) else []
-    behind = max((int(group["lag"] or 0) + int(group["pending"]) for group in groups), default=0)
+    behind = max((int(group.get("lag") or 0) + int(group["pending"]) for group in groups), default=0)
     return Panel(
         done=transfers,
         unit="transfers",
