@@ -19,6 +19,7 @@ import pytest
 from redis import Redis
 
 from lastro.core.testing import start_server
+from lastro.core.testing.edge import certify
 from lastro.core.testing.engine import Engine, running, start, until
 
 if TYPE_CHECKING:
@@ -48,13 +49,6 @@ class Guarded:
         """A request with the key."""
         headers = {"x-api-key": self.secret}
         return httpx.get(f"{self.engine.url}{path}", headers=headers, verify=self.engine.trusted)
-
-
-def certify(folder: Path, name: str) -> None:
-    """Write a new self-signed certificate and its key, over those that are there."""
-    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
-    files = ["-keyout", str(folder / "key.pem"), "-out", str(folder / "cert.pem"), "-days", "2", "-subj", f"/CN={name}"]
-    subprocess.run([*command, *files], check=True, capture_output=True)
 
 
 @pytest.fixture(scope="module")

@@ -29,6 +29,7 @@ from lastro.core.worker import Run, Work, run, stop_on_signals
 
 STATUS_SECONDS = 5.0
 BACKLOG = 2048
+KEEP_ALIVE_SECONDS = 75  # longer than a balancer keeps one: it closes first, and never sends into a closed connection
 WORLD_KEY_MS = 30 * 86_400_000  # the simulators' own key: nobody lets them run for longer
 
 log = structlog.get_logger()
@@ -148,6 +149,7 @@ def serving(application: Any, settings: Settings, listening: socket.socket) -> W
             proxy_headers=False,  # nobody here asks for the client's address
             backlog=BACKLOG,
             timeout_graceful_shutdown=max(1, round(settings.grace_seconds)),
+            timeout_keep_alive=KEEP_ALIVE_SECONDS,
             ssl_certfile=settings.tls_certificate,
             ssl_keyfile=settings.tls_key,
         )
