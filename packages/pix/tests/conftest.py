@@ -171,5 +171,11 @@ async def desk(pix: Pix) -> Desk:
 
 
 @pytest.fixture
+def desk_of() -> type[Desk]:
+    """A desk at an engine of the test's own."""
+    return Desk
+
+
+@pytest.fixture
 def make_original() -> Any:
     return original

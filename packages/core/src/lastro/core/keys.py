@@ -19,6 +19,18 @@ PERMANENT: tuple[str, ...] = (
 )
 """What core keeps without a life of its own: queues, what stands beside them, API keys; all of it is bounded."""
 
+OWNED: tuple[str, ...] = (
+    "lastro:*",
+    "queue:*",
+    "*:delayed",
+    "*:dead",
+    "*:op:*",
+    "*:taken:*",
+    "*:consumers",
+    "*:waited",
+)
+"""All of it, as glob patterns, for access lists: queues, what stands beside them, and the mark for WAIT."""
+
 QUEUES = Key("lastro:queues")
 """Hash, name of a queue → the URL that opens it; one field per queue ever used, for ``lastro queue ls``."""
 
@@ -49,8 +61,9 @@ def beside(queue: str, what: str) -> Key:
     """A key in the slot of a queue's own: ``pix_payments`` → ``{pix_payments}:dead``.
 
     ``delayed`` sorted set, due ms → packed message · ``dead`` stream of dead letters · ``op:<id>`` string, id of the
-    message published under that operation id, expires · of a list: ``consumers`` sorted set, name → end of its lease in
-    ms, and ``taken:<name>`` list, what that consumer has in hand.
+    message published under that operation id, expires · ``relaying`` string, who passes this log on, expires · of a
+    list: ``consumers`` sorted set, name → end of its lease in ms, and ``taken:<name>`` list, what that consumer has in
+    hand.
     """
     tagged = queue if re.search(r"\{[^}]+\}", queue) else f"{{{queue}}}"
     return Key(f"{tagged}:{what}")

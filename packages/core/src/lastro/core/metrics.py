@@ -48,6 +48,8 @@ class Metric(Generic[Instrument]):
     do: str
     labels: dict[str, Values]
     instrument: Instrument
+    summed: bool = False
+    """Of a gauge: several processes' values are parts of one sum."""
     children: dict[tuple[str, ...], Instrument] = field(default_factory=dict)
 
     def of(self, **labels: str) -> Instrument:
@@ -128,7 +130,9 @@ def gauge(
     **labels: Values,
 ) -> Metric[Gauge]:
     """Declare a gauge. ``across`` processes: the newest value (facts about the server), the sum or the highest."""
-    return _declare("gauge", name, meaning, do, labels, Gauge, multiprocess_mode=across)
+    metric = _declare("gauge", name, meaning, do, labels, Gauge, multiprocess_mode=across)
+    metric.summed = across == "livesum"
+    return metric
 
 
 def histogram(

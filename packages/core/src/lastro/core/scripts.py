@@ -93,8 +93,12 @@ class Source:
 
     @cached_property
     def text_6(self) -> str:
-        """For 6.2, where ``#!`` is a compile error; the empty comment keeps the line numbers."""
-        return "\n".join(["--", *self.body])
+        """For 6.2, where ``#!`` is a compile error; the empty comment keeps the line numbers.
+
+        DragonflyDB's flags, if any, come first: elsewhere it does not look for them.
+        """
+        flags = 1 if self.body[0].startswith("--!df") else 0
+        return "\n".join([*self.body[:flags], "--", *self.body[flags:]])
 
     @cached_property
     def sha(self) -> str:

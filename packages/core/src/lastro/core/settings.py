@@ -62,6 +62,13 @@ class Settings(Environment):
     redis_connections_max: int = Field(
         64, gt=0, description="connections of one client of one process; more callers wait"
     )
+    redis_ca: Path | None = Field(None, description="rediss://: the authority that signed the server's certificate")
+    redis_cert: Path | None = Field(None, description="rediss://: our own certificate, if the server wants one")
+    redis_key: Path | None = Field(None, description="rediss://: its private key")
+    redis_replicas: int = Field(
+        0, ge=0, description="an act is answered when so many replicas have it; fewer in time is of unknown outcome"
+    )
+    redis_replicas_timeout_ms: int = Field(1_000, gt=0, description="how long to wait for the replicas")
     http_host: str = Field("127.0.0.1", description="address the services listen on")
     http_port: int = Field(8000, ge=0, le=65_535, description="port of the all-in-one service; 0 takes a free one")
     http_processes: int = Field(1, ge=1, le=64, description="processes that answer HTTP, on one inherited socket")
@@ -82,6 +89,11 @@ class Settings(Environment):
     body_bytes_max: int = Field(1_048_576, gt=0, description="a longer request body is answered 413")
     requests_max: int = Field(
         1_000, gt=0, description="requests in flight in one process; further ones are answered 503"
+    )
+    relays: str = Field(
+        "",
+        description="logs to pass on to brokers, by `lastro relay` or `lastro up`: stream=url, spaces between; "
+        "kafka://host:port/topic?key=field, sqs://region/name?endpoint=url&key=field",
     )
     log_format: Literal["console", "json"] = Field("console", description="for people or for machines")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="the least that is logged")

@@ -4,6 +4,7 @@ from lastro.core.keys import Key
 
 PERMANENT: tuple[str, ...] = (
     "coupons:live",
+    "coupons:relaying",
     "payments:charges",
     "coupon:{*}:stock",
     "coupon:{*}:participants",
@@ -15,8 +16,14 @@ PERMANENT: tuple[str, ...] = (
 )
 """What has no life of its own, as glob patterns; settling an event gives it one. Everything else must expire."""
 
+OWNED: tuple[str, ...] = ("coupons:live", "coupon:{*}:*", "rl:{*}", "payments:charges", "{payments}:payments:charges")
+"""All that coupons touch, as glob patterns, for access lists; the last two ask payments for a charge."""
+
 LIVE = Key("coupons:live")
 """Hash event → created ms: the events that are not settled, whose streams are read; at most ``events_max``."""
+
+RELAYING = Key("coupons:relaying")
+"""Set, the events whose stream is passed on to a broker; one leaves when it is settled and all of it was."""
 
 
 def stock(event_id: str) -> Key:

@@ -46,6 +46,11 @@ class CouponsSettings(Environment):
         "payments_final",
         description="where payments tells what has ended; on a cluster {payments}:payments_final",
     )
+    relay_url: str = Field(
+        "",
+        description="a broker that is told every issuance and change, too: kafka://host:port/topic, "
+        "sqs://region/name.fifo; in order of each user",
+    )
     lease_seconds: float = Field(5.0, gt=0, description="after so long a silent worker's entries go to another")
     persist_batch: int = Field(1_000, gt=0, le=5_000, description="issuances in one database transaction")
 

@@ -6,12 +6,13 @@ from random import uniform
 import structlog
 
 from lastro.core.errors import LastroError
+from lastro.core.queue import open_queue
 from lastro.core.redis import Hub
 from lastro.core.streams import Message
 from lastro.core.worker import Run
 from lastro.core.worker.consume import Worker
 
-from .engine import Coupons, reconcile, spending
+from .engine import Coupons, passing_on, reconcile, spending
 from .engine.database import migrate
 from .engine.persist import Persister, migrated
 from .engine.upkeep import tend
@@ -29,6 +30,20 @@ async def persist(run: Run) -> None:
     try:
         await Persister(coupons, run).persist()
     finally:
+        await coupons.aclose()
+
+
+async def relay(run: Run) -> None:
+    """Tell a broker what was issued, where one is set."""
+    coupons = Coupons(run.hub, CouponsSettings.read())
+    if not coupons.settings.relay_url:
+        await run.stopping.wait()
+        return
+    sink = open_queue(coupons.settings.relay_url, run.hub)
+    try:
+        await passing_on.relay(coupons, run, sink)
+    finally:
+        await sink.aclose()
         await coupons.aclose()
 
 

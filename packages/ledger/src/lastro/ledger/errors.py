@@ -33,6 +33,12 @@ class TransferRefused(Refused):
     code = "ledger.transfer_refused"
 
 
+class CannotCross(Invalid):
+    """The transfer {id} cannot go from one shard to another: {reason}."""
+
+    code = "ledger.cannot_cross"
+
+
 class PostingRefused(Invalid):
     """A movement from {field} cannot be posted: the ledger says {reason} to transfer {id}."""
 

@@ -20,16 +20,23 @@ most 15 characters, so the two never meet. All of it is permanent: a ledger is h
 ``state``                                   string, 48 bytes: newest timestamps (of all, accounts, transfers), next
                                             expiry, number of accounts, of transfers, length of the change stream
 ``expiries``                                sorted set of pending transfers with a timeout, by the instant they expire
+``crossings``                               sorted set of reservations for other shards, by when (ms), until settled
+``shards``                                  string, on the first shard of a ledger: how many there are
 ``changes``                                 stream; one entry per created account, created transfer and expiry
 ==========================================  ===========================================================================
 """
 
-from lastro.core.keys import Key
+from itertools import count
+
+from lastro.core.keys import SLOTS, Key, slot
 
 PERMANENT: tuple[str, ...] = ("{ledger:*}:*", "{*}:movements", "*payments_final")
 """What has no life of its own, as glob patterns; everything else must expire. The last two are other domains' streams,
 where posting adds a consumer group; their owners trim them.
 """
+
+OWNED = PERMANENT
+"""All that the ledger touches, as glob patterns, for access lists."""
 
 
 def keyspace(ledger: str) -> Key:
@@ -50,6 +57,25 @@ def state(ledger: str) -> Key:
 def expiries(ledger: str) -> Key:
     """Sorted set; the pending transfers that will expire."""
     return Key(f"{keyspace(ledger)}expiries")
+
+
+def crossings(ledger: str) -> Key:
+    """Sorted set; the reservations here for transfers to other shards."""
+    return Key(f"{keyspace(ledger)}crossings")
+
+
+def shards(ledger: str) -> Key:
+    """String; how many shards a ledger has, for good."""
+    return Key(f"{keyspace(ledger)}shards")
+
+
+def shard(ledger: str, number: int, total: int) -> str:
+    """The name of one shard: such that the slots of all of them divide a cluster's evenly."""
+    for salt in count():
+        name = f"{ledger}.{number}" + (f"-{salt}" if salt else "")
+        if slot(keyspace(name)) * total // SLOTS == number:
+            return name
+    raise AssertionError
 
 
 def account(ledger: str, account_id: int) -> bytes:

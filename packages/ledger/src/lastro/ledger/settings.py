@@ -15,6 +15,12 @@ class LedgerSettings(Environment):
     batch_max: int = Field(
         1000, gt=0, le=8189, description="events in one script call: more wait less, but everybody else waits longer"
     )
+    shards: int = Field(
+        1, ge=1, le=1024, description="parts of the ledger, each in a slot of its own; decided once, for good"
+    )
+    recover_after_seconds: float = Field(
+        5.0, gt=0, description="a transfer between shards left half way for so long is finished by the worker"
+    )
     expire_every_seconds: float = Field(0.1, gt=0, description="pause of the worker that releases expired transfers")
     changes_keep: int = Field(20_000, ge=100, description="entries of the change stream kept when nobody lags behind")
     changes_max: int = Field(

@@ -22,6 +22,8 @@ PERMANENT = (
     "*payments_dead",
     "*payments:charges",
 )
+OWNED = ("payment_queue", "payments_*", "payments:charges", "{payments}:*")
+"""All that payments touch, as glob patterns, for access lists."""
 CLUSTER_PREFIX = "{payments}:"
 
 

@@ -27,10 +27,18 @@ PERMANENT = (
     "*processed_count",
     "*total_amount",
     "*backend_bacen_response_*",
+    "{*}:leaving",
+    "{*}:arrived",
     "pix_payments",
+    "pix_payments.*",
     "*source_list_*",
 )
 """Balances, counters and registries are the engine's memory; streams and lists are trimmed by what they hold."""
+OWNED = (
+    *("pix_payments", "{pix_payments}:*", "*processed_count", "*total_amount", "*backend_bacen_response_*"),
+    *("source_list_*", "{source_list_*", "pix_payments.*", "{pix_payments.*"),
+)
+"""All that Pix touches under the names of its default settings, as glob patterns, for access lists."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +80,16 @@ class Keys:
     def deadlines(self) -> Key:
         """Zset, the ids one batch accepted → the ms at which they expire; a member goes when it was swept."""
         return self._own("deadlines")
+
+    @property
+    def leaving(self) -> Key:
+        """Hash, ``<to>:<ispb>`` → number and centavos of what left for another shard; 0 centavos when it is there."""
+        return self._own("leaving")
+
+    @property
+    def arrived(self) -> Key:
+        """Hash, ``<from>:<ispb>`` → number of the last sum that came from another shard."""
+        return self._own("arrived")
 
     @property
     def movements(self) -> Key:

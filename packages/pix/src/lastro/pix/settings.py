@@ -71,6 +71,12 @@ class PixSettings(Environment):
     num_threads: int = Field(
         5, gt=0, validation_alias=_or("NUM_THREADS", "NUM_THREADS"), description="simulators: senders at work"
     )
+    shards: int = Field(
+        1, ge=1, le=1024, description="engines, each in a slot of a cluster; a participant is at home in one, for good"
+    )
+    sweep_seconds: float = Field(
+        1.0, gt=0, description="with shards: how often what participants were paid elsewhere is brought home"
+    )
     read_count: int = Field(
         250, gt=0, le=500, description="entries a worker takes at once; Lua cannot unpack much more than 500"
     )

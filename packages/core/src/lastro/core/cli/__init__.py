@@ -18,12 +18,14 @@ from lastro.core.plugins import plugs
 # name → module under lastro.core.cli, one sentence
 COMMANDS = {
     "bench": "The benchmarks, each beside its floor in the same run.",
+    "chaos": "Faults by a seed against a running engine with traffic; then everything is added up.",
     "check": "Does it add up? Records, streams, counters and books of every domain.",
     "demo": "A fixed job through all domains, with kills on the way; then it is added up.",
     "keys": "API keys: create, list, rotate, revoke.",
     "metrics": "Every metric: name, kind, labels, meaning, what to do.",
     "monitor": "Every domain on one screen, live; --once --json for scripts.",
     "queue": "The queues: list them, look at dead letters, replay or drop those.",
+    "relay": "Pass logs on to Kafka or SQS, each entry at least once, in order.",
     "scripts": "The Lua scripts: list, show, check.",
     "server": "The embedded server: up, status, down.",
     "settings": "Every setting: variable, default, meaning, value.",

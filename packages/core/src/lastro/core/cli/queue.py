@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import aclosing
 from typing import Annotated, Any, TypeVar
 
 from typer import Argument, Option, Typer, echo
@@ -41,7 +42,8 @@ def dead(name: Name, count: Annotated[int, Option(help="the oldest so many")] = 
     """The dead letters of a queue: id, reason, deliveries, first and last seen, error, fields."""
 
     async def look(hub: Hub) -> list[DeadLetter]:
-        return await (await _queue(hub, name)).letters(count=count)
+        async with await _queue(hub, name) as queue:
+            return await queue.letters(count=count)
 
     for letter in _run(look):
         fields = " ".join(
@@ -65,21 +67,29 @@ def drop(name: Name, ids: Ids = None, every: All = False) -> None:  # noqa: FBT0
 
 async def _measures(hub: Hub) -> list[tuple[str, Any]]:
     known: dict[bytes, bytes] = await hub.read.hgetall(QUEUES)  # type: ignore[assignment]  # bytes, as asked
-    return [(name.decode(), await open_queue(url.decode(), hub).measure()) for name, url in sorted(known.items())]
+    told = []
+    for name, url in sorted(known.items()):
+        async with aclosing(open_queue(url.decode(), hub)) as queue:
+            told.append((name.decode(), await queue.measure()))
+    return told
 
 
-async def _queue(hub: Hub, name: str) -> Queue:
+async def _queue(hub: Hub, name: str) -> "aclosing[Queue]":
     url: Any = await hub.read.hget(QUEUES, name)
     if url is None:
         raise UnknownQueue(name=name)
-    return open_queue(url.decode(), hub)
+    return aclosing(open_queue(url.decode(), hub))
 
 
 async def _each(hub: Hub, name: str, ids: list[str] | None, *, every: bool, act: str) -> int:
     """Page by page; what dies meanwhile is not of this call."""
     if bool(ids) == every:
         raise Invalid(field="ids", reason="name dead letters, or --all")
-    queue = await _queue(hub, name)
+    async with await _queue(hub, name) as queue:
+        return await _settle(queue, ids, act)
+
+
+async def _settle(queue: Queue, ids: list[str] | None, act: str) -> int:
     settle: Callable[[list[bytes]], Awaitable[int]] = queue.replay if act == "replay" else queue.drop
     if ids:
         return await settle([id_.encode() for id_ in ids])

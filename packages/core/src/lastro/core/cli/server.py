@@ -6,9 +6,11 @@ from typing import Annotated
 from typer import Exit, Option, Typer, echo
 
 from lastro.core import local
+from lastro.core.cli.acl import acl
 from lastro.core.settings import Settings
 
-app = Typer(no_args_is_help=True, help="The embedded server: up, status, down.")
+app = Typer(no_args_is_help=True, help="The embedded server: up, status, down; acl: rules for any server.")
+app.command()(acl)
 
 
 @app.command()

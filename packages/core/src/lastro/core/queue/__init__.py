@@ -4,8 +4,9 @@
     await queue.publish({"amount_cents": 100}, op_id=end_to_end_id)
 
 ``stream://`` is Redis Streams, ``list://`` a Redis list with an in-hand list per consumer, ``fifo://`` the plain
-LPUSH/BRPOP list (what is popped is gone), ``memory://`` this process. Each says in ``offers`` what it can do; what it
-does not offer raises NotOffered. ``lastro.core.testing.queues`` holds the suite they all pass.
+LPUSH/BRPOP list (what is popped is gone), ``memory://`` this process; ``kafka://`` and ``sqs://`` are brokers outside
+(extras ``kafka`` and ``sqs`` of lastro-core). Each says in ``offers`` what it can do; what it does not offer raises
+NotOffered. ``lastro.core.testing.queues`` holds the suite they all pass.
 """
 
 from collections.abc import Mapping, Sequence
@@ -60,14 +61,22 @@ class Offers:
     durable: bool = True
     """Messages outlive the process (the server's own durability decides about power cuts)."""
     acknowledged: bool = True
-    """A message not acknowledged is handed out again when its lease is over."""
+    """A message not acknowledged is handed out again, at the latest when who had it is gone."""
+    leased: bool = True
+    """It has a lease of its own, which can be renewed, let go, and lost to another consumer."""
     delayed: bool = True
     """Publish for later, and retries after a delay."""
     dead_letters: bool = True
     counted: bool = True
     """Deliveries are counted, so poison ends."""
+    begun: bool = True
+    """From the third on only a delivery that was begun counts: what waited behind a killer is not blamed."""
     once: bool = True
     """Publishing twice under one operation id gives one message."""
+    bounded: bool = True
+    """It has the bound its URL says; otherwise the broker's own retention is the bound."""
+    keyed: bool = False
+    """Messages of one key come in order, however many consumers there are."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,6 +178,9 @@ class Queue(Protocol):
     async def drop(self, ids: Sequence[bytes]) -> int:
         """Delete these dead letters; how many were there."""
 
+    async def aclose(self) -> None:
+        """Close what the queue itself opened; a hub is not its own."""
+
 
 _PLAIN = frozenset({bytes, str, int})
 
@@ -191,28 +203,32 @@ def flattened(fields: Fields) -> list[Value]:
 def open_queue(url: str, hub: Hub | None = None) -> Queue:
     """The queue a URL names: ``stream://name?group=…``, ``list://name``, ``fifo://name``, ``memory://name``.
 
-    Any of them takes ``len_max``, ``when_full`` (reject, block, drop) and ``block_seconds``. Raises Misconfigured,
-    naming what is wrong.
+    Any of these takes ``len_max``, ``when_full`` (reject, block, drop) and ``block_seconds``. Brokers are
+    ``kafka://host:port,host:port/topic?group=…&key=…`` and ``sqs://region/name?endpoint=…&key=…``.
+    Raises Misconfigured, naming what is wrong.
     """
     parts = urlsplit(url)
     name = unquote(parts.netloc + parts.path)
     given = dict(parse_qsl(parts.query, keep_blank_values=True))
-    group = given.pop("group", "workers")
-    keep = given.pop("keep", "no")
     try:
         if not name:
             raise ValueError("it names no queue")
+        if parts.scheme in {"kafka", "sqs"}:
+            return _broker(parts.scheme, parts.netloc, unquote(parts.path.strip("/")), given, hub)
+        group = given.pop("group", "workers")
+        keep = given.pop("keep", "no")
         if keep not in {"yes", "no"}:
             raise ValueError(f"keep is yes or no, not {keep!r}")
         bound = _bound(given)
-    except ValueError as error:
+    except (ValueError, ImportError) as error:
         raise Misconfigured(setting=f"queue {url!r}", reason=str(error)) from None
     if parts.scheme == "memory":
         from .memory import MemoryQueue
 
         return MemoryQueue(name=name, bound=bound)
     if hub is None or parts.scheme not in {"stream", "list", "fifo"}:
-        known = "needs a hub" if parts.scheme in {"stream", "list", "fifo"} else "is not stream, list, fifo or memory"
+        kinds = "stream, list, fifo, memory, kafka or sqs"
+        known = "needs a hub" if parts.scheme in {"stream", "list", "fifo"} else f"is not {kinds}"
         raise Misconfigured(setting=f"queue {url!r}", reason=f"{parts.scheme or 'no scheme'!r} {known}")
     if parts.scheme == "stream":
         from .stream import StreamQueue
@@ -225,6 +241,29 @@ def open_queue(url: str, hub: Hub | None = None) -> Queue:
     from .fifo import FifoQueue
 
     return FifoQueue(hub, Key(name), bound=bound)
+
+
+_BROKERS = {
+    "kafka": ("kafka://host:port,host:port/topic", {"group", "key"}),
+    "sqs": ("sqs://region/name", {"endpoint", "key"}),
+}
+
+
+def _broker(scheme: str, where: str, name: str, given: dict[str, str], hub: Hub | None) -> Queue:
+    form, options = _BROKERS[scheme]
+    if not where or not name or "/" in name:
+        raise ValueError(f"its form is {form}")
+    if unknown := set(given) - options:
+        raise ValueError(f"a {scheme} queue has no option {', '.join(sorted(unknown))}")
+    key = given.get("key", "key")
+    if scheme == "kafka":
+        from .kafka import KafkaQueue
+
+        return KafkaQueue(where, name, group=given.get("group", "workers"), key=key, hub=hub)
+    from .sqs import SqsQueue
+    from .sqs.client import Client
+
+    return SqsQueue(Client(where, name, given.get("endpoint")), key, hub)
 
 
 def _bound(given: dict[str, str]) -> Bound:

@@ -14,24 +14,27 @@ from lastro.core.errors import Invalid
 from lastro.core.keys import QUEUES, Key
 from lastro.core.redis import Hub
 from lastro.core.streams import Measure, Message, Turn
-from lastro.core.streams.letters import DeadLetter, Reason
 from lastro.core.streams.waiting import Waiting
 
 from . import BLOCK_SECONDS, LEASE_SECONDS, Bound, Fields, NotOffered, Offers, flattened, scripts
 from .bounded import within
+from .lacking import NoDeadLetters, NoSecondTry
 
 PUT_MAX = 256
-OFFERS = Offers(acknowledged=False, delayed=False, dead_letters=False, counted=False, once=False)
+OFFERS = Offers(
+    acknowledged=False, leased=False, delayed=False, dead_letters=False, counted=False, begun=False, once=False
+)
 
 
 @dataclass(slots=True)
-class FifoQueue:
+class FifoQueue(NoDeadLetters):
     """What is popped is gone. For what may be lost, or what other programs push and pop."""
 
     hub: Hub
     key: Key
     bound: Bound = field(default_factory=Bound)
     offers: Offers = OFFERS
+    kind = "fifo"
 
     @property
     def name(self) -> str:
@@ -72,26 +75,18 @@ class FifoQueue:
         """Its length; the list knows no more."""
         return Measure(lag=int(await self.hub.read.llen(self.key)))
 
-    async def letters(self, *, count: int = 500, after: bytes = b"") -> list[DeadLetter]:
-        """None, ever."""
-        return []
-
-    async def replay(self, ids: Sequence[bytes]) -> int:
-        """Not offered."""
-        raise NotOffered(kind="fifo", what="dead letters")
-
-    async def drop(self, ids: Sequence[bytes]) -> int:
-        """Not offered."""
-        raise NotOffered(kind="fifo", what="dead letters")
+    async def aclose(self) -> None:
+        """The hub has the connections."""
 
 
 @dataclass(slots=True)
-class FifoConsumer:
+class FifoConsumer(NoSecondTry):
     """Pops."""
 
     queue: FifoQueue
     name: str
     waiting: Waiting
+    kind = "fifo"
 
     async def read(self, count: int, *, block_seconds: float) -> list[Message]:
         """RPOP what is there, or wait for one with BRPOP."""
@@ -112,14 +107,6 @@ class FifoConsumer:
     async def acknowledge(self, messages: Sequence[Message]) -> int:
         """It was, when it was popped."""
         return len(messages)
-
-    async def retry(self, message: Message, *, delay_seconds: float) -> bool:
-        """Not offered."""
-        raise NotOffered(kind="fifo", what="retries")
-
-    async def bury(self, message: Message, *, reason: Reason, error: str, deliveries: int) -> bool:
-        """Not offered."""
-        raise NotOffered(kind="fifo", what="dead letters")
 
     async def renew(self, messages: Sequence[Message]) -> list[bytes]:
         """No lease."""

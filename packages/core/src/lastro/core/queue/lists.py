@@ -121,6 +121,9 @@ class ListQueue:
         """Delete them."""
         return await letters.drop(self.hub, self.key, ids)
 
+    async def aclose(self) -> None:
+        """The hub has the connections."""
+
 
 @dataclass(slots=True)
 class ListConsumer:

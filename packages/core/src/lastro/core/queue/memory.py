@@ -148,6 +148,9 @@ class MemoryQueue:
         """Forget them."""
         return sum(self.dead.pop(id_, None) is not None for id_ in ids)
 
+    async def aclose(self) -> None:
+        """Nothing to close."""
+
 
 @dataclass(slots=True)
 class MemoryConsumer:

@@ -176,6 +176,9 @@ class StreamQueue:
         """Delete them."""
         return await letters.drop(self.hub, self.stream, ids)
 
+    async def aclose(self) -> None:
+        """The hub has the connections."""
+
 
 @dataclass(slots=True)
 class StreamConsumer:

@@ -6,7 +6,9 @@ deadline is the block plus a margin, and ``line(place)`` sends whole batches ove
 redis-py arrives as one of ours (`failures`).
 """
 
+import asyncio
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Self, TypeVar
 
@@ -18,14 +20,19 @@ from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff, NoBackoff
 
 from lastro.core import local
+from lastro.core.errors import LastroError
 from lastro.core.keys import slot
 from lastro.core.logging import mask_url
 from lastro.core.settings import Settings
 
-from .clients import Capabilities, Client, ClusterClient, PlainClient, client_of
+from .clients import Capabilities, Client, ClusterClient, PlainClient, Tls, client_of
+from .copies import Copies
+from .failures import translated
 from .line import Line as Line
 
 BLOCK_MARGIN_SECONDS = 2.0
+RELEARN_SECONDS = 0.2
+"""Between two questions to a cluster about who has what."""
 READ_RETRIES = 3
 Kind = TypeVar("Kind")
 
@@ -41,11 +48,13 @@ class Hub:
     """With its password masked, for display."""
     timeout_seconds: float
     server: local.Server | None = None
+    copies: Copies | None = None
     _lines: dict[str, Line] = field(default_factory=dict)
     _own_lines: set[Line] = field(default_factory=set)
     _blocking: list[Client] = field(default_factory=list)
     _make: Any = None
     _shared: dict[type, Any] = field(default_factory=dict)
+    _relearning: "asyncio.Task[None] | None" = None
 
     def one(self, kind: type[Kind], make: Callable[[], Kind]) -> Kind:
         """The one of its kind on this hub, made when first asked for: what the faces of one process share."""
@@ -56,7 +65,10 @@ class Hub:
 
     def place(self, key: str) -> str:
         """The name of the server that has ``key``: what shares a place can share a batch."""
-        return "" if isinstance(self.write, PlainClient) else _node(self.write, key).name
+        if isinstance(self.write, PlainClient):
+            return ""
+        with translated():
+            return _node(self.write, key).name
 
     def line(self, place: str = "") -> Line:
         """The line to the server of that place; one per server and hub."""
@@ -83,12 +95,25 @@ class Hub:
             node = self.write.get_node(node_name=place)
             assert node is not None, place
             connection = node.connection_class(**node.connection_kwargs)
-        return Line(_without_read_deadline(connection), timeout_seconds)
+        waiting = 0 if self.copies is None else self.copies.timeout_ms / 1000
+        lost = None if isinstance(self.write, PlainClient) else self._relearn
+        return Line(_without_read_deadline(connection), timeout_seconds + waiting, self.copies, lost)
 
     async def moved(self, error: theirs.MovedError) -> None:
         """Learn from a redirect that a line met; what was redirected was not executed."""
         if isinstance(self.write, ClusterClient):
             await self.write.nodes_manager.move_slot(error)
+
+    def _relearn(self) -> None:
+        """Ask the cluster anew who has what, in the background: no command is there to find out."""
+        if self._relearning is None or self._relearning.done():
+            self._relearning = asyncio.create_task(self._learn())
+
+    async def _learn(self) -> None:
+        assert isinstance(self.write, ClusterClient)
+        with suppress(LastroError), translated():
+            await self.write.nodes_manager.initialize()
+        await asyncio.sleep(RELEARN_SECONDS)
 
     def blocking(self, block_seconds: float) -> Client:
         """A client for reads that wait up to ``block_seconds``: own connection, own deadline, never repeated."""
@@ -99,6 +124,9 @@ class Hub:
 
     async def aclose(self) -> None:
         """Close every connection; stop the embedded server if this hub started it."""
+        if self._relearning is not None:
+            self._relearning.cancel()
+            await asyncio.gather(self._relearning, return_exceptions=True)
         for line in (*self._lines.values(), *self._own_lines):
             await line.end()
         for client in (self.write, self.read, *self._blocking):
@@ -125,22 +153,43 @@ async def connect(settings: Settings) -> Hub:
     else:
         url = settings.redis_url.get_secret_value()
     hub = await connect_url(
-        url, timeout_seconds=settings.redis_timeout_seconds, connections_max=settings.redis_connections_max
+        url,
+        timeout_seconds=settings.redis_timeout_seconds,
+        connections_max=settings.redis_connections_max,
+        tls=Tls(settings.redis_ca, settings.redis_cert, settings.redis_key),
+        copies=Copies(settings.redis_replicas, settings.redis_replicas_timeout_ms) if settings.redis_replicas else None,
     )
     hub.server = server
     return hub
 
 
-async def connect_url(url: str, *, timeout_seconds: float = 5.0, connections_max: int = 64) -> Hub:
-    """Connect to ``redis://``, ``rediss://``, ``unix://``, ``redis+sentinel://`` or ``redis+cluster://``."""
+async def connect_url(
+    url: str,
+    *,
+    timeout_seconds: float = 5.0,
+    connections_max: int = 64,
+    tls: Tls = Tls(),  # noqa: B008  # frozen
+    copies: Copies | None = None,
+) -> Hub:
+    """Connect to ``redis://``, ``rediss://``, ``unix://``, ``redis+sentinel://`` or ``redis+cluster://``.
+
+    ``rediss`` is over TLS, also as ``rediss+sentinel`` and ``rediss+cluster``. With ``copies``, what the write client
+    and the lines ask of scripts is answered when the replicas have it, else OutcomeUnknown.
+    """
 
     def make(
-        *, retries: int = 0, socket_timeout: float = timeout_seconds, connections: int = connections_max
+        *,
+        retries: int = 0,
+        socket_timeout: float = timeout_seconds,
+        connections: int = connections_max,
+        copies: Copies | None = None,
     ) -> Client:
         retry = Retry(ExponentialBackoff(cap=0.5, base=0.01) if retries else NoBackoff(), retries)
-        return client_of(url, retry=retry, socket_timeout=socket_timeout, connections=connections)
+        return client_of(
+            url, retry=retry, socket_timeout=socket_timeout, connections=connections, tls=tls, copies=copies
+        )
 
-    write, read = make(), make(retries=READ_RETRIES)
+    write, read = make(copies=copies), make(retries=READ_RETRIES)
     try:
         found = await probe(write)
     except BaseException:
@@ -148,7 +197,7 @@ async def connect_url(url: str, *, timeout_seconds: float = 5.0, connections_max
         await read.aclose()
         raise
     write.capabilities = read.capabilities = found
-    return Hub(write, read, found, mask_url(url), timeout_seconds, _make=make)
+    return Hub(write, read, found, mask_url(url), timeout_seconds, copies=copies, _make=make)
 
 
 async def probe(client: Client) -> Capabilities:
@@ -159,13 +208,14 @@ async def probe(client: Client) -> Capabilities:
     if info and all(isinstance(value, dict) for value in info.values()):
         info = next(iter(info.values()))  # a cluster answers node by node
     valkey = info.get("valkey_version")
+    dragonfly = "dragonfly_version" in info
     version = str(valkey or info.get("redis_version", "6.2.0"))
     major_minor = tuple(int(part) for part in version.split(".")[:2])
     return Capabilities(
         version=version,
-        name="valkey" if valkey else "redis",
+        name="valkey" if valkey else "dragonfly" if dragonfly else "redis",
         cluster="cluster" in {info.get("redis_mode"), info.get("server_mode")},
-        shebang=bool(valkey) or major_minor >= (7, 0),
+        shebang=bool(valkey) or (major_minor >= (7, 0) and not dragonfly),
     )
 
 

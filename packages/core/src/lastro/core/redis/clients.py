@@ -2,28 +2,94 @@
 
 import asyncio
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeAlias, cast
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit, urlunsplit
 
 import hiredis
 import redis.exceptions as theirs
 from redis.asyncio import BlockingConnectionPool, Connection, Redis, RedisCluster, SSLConnection
 from redis.asyncio import UnixDomainSocketConnection as UnixConnection
 from redis.asyncio.client import Pipeline
+from redis.asyncio.cluster import ClusterNode, ClusterPipeline
 from redis.asyncio.connection import AbstractConnection, parse_url
 from redis.asyncio.retry import Retry
-from redis.asyncio.sentinel import Sentinel, SentinelConnectionPool, SentinelManagedConnection
+from redis.asyncio.sentinel import (
+    Sentinel,
+    SentinelConnectionPool,
+    SentinelManagedConnection,
+    SentinelManagedSSLConnection,
+)
 
 from lastro.core.errors import Misconfigured
 from lastro.core.logging import mask_url
 
-from .failures import NeverSent, translated
+from .copies import SCRIPT_CALLS, Copies
+from .failures import NeverSent, SlotMoving, translated
 
 Command: TypeAlias = tuple[Any, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Tls:
+    """Whom to trust, and who we are, where the URL says ``rediss``."""
+
+    ca: Path | None = None
+    cert: Path | None = None
+    key: Path | None = None
+
+    @property
+    def options(self) -> dict[str, str]:
+        """As redis-py names them."""
+        given = {"ssl_ca_certs": self.ca, "ssl_certfile": self.cert, "ssl_keyfile": self.key}
+        return {name: str(path) for name, path in given.items() if path is not None}
+
+
+class _ScriptCall(list[bytes]):
+    """A packed script call, and behind it what asks for its copies."""
+
+
 class _Packing(AbstractConnection):
-    """Packs with hiredis (redis-py packs in Python: a third of a command) and marks what never left."""
+    """Packs with hiredis (redis-py packs in Python: a third of a command) and marks what never left.
+
+    A script call is answered when there are as many ``copies`` as wanted, and never asked of the server that a slot is
+    being moved to: a script that found half of its keys there would take the rest for absent.
+    """
+
+    def __init__(self, *, copies: Copies | None = None, **options: Any) -> None:
+        self.copies = copies
+        self._asked = False
+        super().__init__(**options)
+
+    async def send_packed_command(self, command: Any, check_health: bool = True) -> None:  # noqa: FBT001, FBT002
+        """As redis-py's."""
+        await super().send_packed_command(command, check_health)
+        self._asked = isinstance(command, _ScriptCall)  # now: connecting, which that may begin with, asks on its own
+
+    async def read_response(self, *args: Any, **options: Any) -> Any:
+        """As redis-py's."""
+        if not self._asked:
+            return await super().read_response(*args, **options)
+        self._asked = False
+        answer: Any = None
+        refusal: theirs.ResponseError | None = None
+        try:
+            answer = await super().read_response(*args, **options)
+        except theirs.ResponseError as error:
+            refusal = SlotMoving(str(error)) if type(error) is theirs.AskError else error
+        if self.copies is not None:
+            told = [await self._told(args, options) for _ in range(self.copies.replies)]
+            if refusal is None:
+                self.copies.require(told)
+        if refusal is not None:
+            raise refusal
+        return answer
+
+    async def _told(self, args: Any, options: Any) -> Any:
+        try:
+            return await super().read_response(*args, **options)
+        except theirs.ResponseError as refused:
+            return refused
 
     async def connect_check_health(self, *args: Any, **kwargs: Any) -> None:
         """As redis-py's, but what fails here was never sent, and a caller who leaves half way leaves nothing open."""
@@ -39,7 +105,10 @@ class _Packing(AbstractConnection):
 
     def pack_command(self, *args: Any) -> list[bytes]:
         """One command."""
-        return [packed(args)]
+        if args[0] not in SCRIPT_CALLS:
+            return [packed(args)]
+        asking = b"" if self.copies is None else b"".join([packed(each) for each in self.copies.commands(args)])
+        return _ScriptCall([packed(args) + asking])
 
     def pack_commands(self, commands: Any) -> list[bytes]:
         """Many, in one piece."""
@@ -71,6 +140,10 @@ class SentinelConnection(_Packing, SentinelManagedConnection):
     """To the primary that the sentinels name."""
 
 
+class SentinelTlsConnection(_Packing, SentinelManagedSSLConnection):
+    """Likewise, over TLS."""
+
+
 _OURS: dict[type[AbstractConnection], type[AbstractConnection]] = {
     Connection: TcpConnection,
     SSLConnection: TlsConnection,
@@ -99,7 +172,7 @@ class Capabilities:
     name: str = "redis"
     cluster: bool = False
     shebang: bool = True
-    """``#!lua`` on a script's first line: Redis ≥ 7.0, Valkey. On 6.2 it is a compile error."""
+    """``#!lua`` on a script's first line: Redis ≥ 7.0, Valkey. On 6.2 it is a compile error, DragonflyDB reads none."""
 
 
 class _Translating:
@@ -137,34 +210,56 @@ class PlainClient(_Translating, Redis):  # type: ignore[misc]  # two of redis-py
                 await sentinel.aclose()
 
 
+class TranslatingClusterPipeline(ClusterPipeline):
+    """Likewise, in a cluster."""
+
+    def execute_command(self, *args: Any, **options: Any) -> Any:
+        """As redis-py's; its transactions hand ``keys``, a hint for caches, on to who cannot take it."""
+        options.pop("keys", None)
+        return super().execute_command(*args, **options)
+
+    async def execute(self, raise_on_error: bool = True, allow_redirections: bool = True) -> list[Any]:  # noqa: FBT001, FBT002
+        """As redis-py's, with our errors."""
+        with translated():
+            return await super().execute(raise_on_error, allow_redirections)
+
+
 class ClusterClient(_Translating, RedisCluster):  # type: ignore[misc]  # likewise
     """A cluster; redirects are followed (what was redirected was not executed), nothing else is repeated."""
+
+    def pipeline(self, transaction: Any = None, shard_hint: Any = None) -> ClusterPipeline:  # theirs
+        """As redis-py's."""
+        return TranslatingClusterPipeline(self, transaction)  # type: ignore[abstract]  # their slots name it without a value
 
 
 Client: TypeAlias = PlainClient | ClusterClient
 
 
-def client_of(url: str, *, retry: Retry, socket_timeout: float, connections: int) -> Client:
+def client_of(
+    url: str, *, retry: Retry, socket_timeout: float, connections: int, tls: Tls, copies: Copies | None = None
+) -> Client:
     """Make a client; Misconfigured, with the password masked, for a URL that makes no sense."""
     options: dict[str, Any] = {
         "retry": retry,
-        "socket_timeout": socket_timeout,
+        "socket_timeout": socket_timeout + (copies.timeout_ms / 1000 if copies else 0),
         "socket_connect_timeout": min(socket_timeout, 2.0),
         "protocol": 2,
         "driver_info": None,
     }
     scheme, _, rest = url.partition("://")
+    if scheme.startswith("rediss"):
+        options |= tls.options
     try:
         match scheme:
             case "redis+cluster" | "rediss+cluster":
-                return _cluster(f"{scheme.removesuffix('+cluster')}://{rest}", options)
+                return _cluster(f"{scheme.removesuffix('+cluster')}://{rest}", options, copies)
             case "redis+sentinel" | "rediss+sentinel":
-                return _behind_sentinels(url, options, connections)
+                return _behind_sentinels(url, options | {"copies": copies}, connections)
             case "redis" | "rediss" | "unix":
                 given: dict[str, Any] = dict(parse_url(url))
                 given.setdefault("connection_class", Connection)
                 given["connection_class"] = _OURS[given["connection_class"]]
-                pool = Pool(max_connections=connections, timeout=socket_timeout, **(options | given))
+                pool = Pool(max_connections=connections, timeout=socket_timeout, copies=copies, **(options | given))
                 return cast("PlainClient", PlainClient.from_pool(pool))
             case _:
                 raise ValueError(f"{scheme or url!r} is not one of redis, rediss, unix, redis+sentinel, redis+cluster")
@@ -172,12 +267,22 @@ def client_of(url: str, *, retry: Retry, socket_timeout: float, connections: int
         raise Misconfigured(setting="LASTRO_REDIS_URL", reason=mask_url(str(error))) from None
 
 
-def _cluster(url: str, options: dict[str, Any]) -> ClusterClient:
-    client = cast("ClusterClient", ClusterClient.from_url(url, **options))
+def _cluster(url: str, options: dict[str, Any], copies: Copies | None) -> ClusterClient:
+    """``redis+cluster://[user:password@]host:port[,host:port]``: any of its servers will do."""
+    parts = urlsplit(url)
+    login, at, hosts = parts.netloc.rpartition("@")
+    first, *others = hosts.split(",")
+    nodes = [ClusterNode(host, int(port)) for host, _, port in (other.rpartition(":") for other in others)]
+    given = {"startup_nodes": nodes} if nodes else {}
+    client = cast(
+        "ClusterClient",
+        ClusterClient.from_url(urlunsplit(parts._replace(netloc=login + at + first)), **given, **options),
+    )
     kind = _OURS[client.connection_kwargs["connection_class"]]
-    client.connection_kwargs["connection_class"] = kind
+    client.connection_kwargs |= {"connection_class": kind, "copies": copies}
     for node in client.nodes_manager.startup_nodes.values():
         node.connection_class = cast("type[Connection]", kind)
+        node.connection_kwargs["copies"] = copies
     return client
 
 
@@ -191,14 +296,17 @@ def _behind_sentinels(url: str, options: dict[str, Any], connections: int) -> Pl
     addresses = [(host.rpartition(":")[0] or host, int(host.rpartition(":")[2] or 26_379)) for host in hosts.split(",")]
     query = dict(parse_qsl(parts.query))
     user, _, password = login.partition(":")
+    secure = parts.scheme.startswith("rediss")
+    over_tls = {"ssl": True} | {name: value for name, value in options.items() if name.startswith("ssl_")}
     sentinel = Sentinel(  # type: ignore[no-untyped-call]  # theirs
         addresses,
-        sentinel_kwargs={"socket_timeout": 1.0, "password": query.get("sentinel_password")},
+        sentinel_kwargs={"socket_timeout": 1.0, "password": query.get("sentinel_password")}
+        | (over_tls if secure else {}),
     )
     pool = SentinelConnectionPool(  # type: ignore[no-untyped-call]  # theirs
         service,
         sentinel,
-        connection_class=SentinelConnection,
+        connection_class=SentinelTlsConnection if secure else SentinelConnection,
         max_connections=connections,
         username=unquote(user) or None,
         password=unquote(password) or None,

@@ -16,8 +16,13 @@ class NeverSent(theirs.ConnectionError):
     """Connecting failed, or no connection was free in time: nothing reached the server."""
 
 
+class SlotMoving(theirs.ResponseError):
+    """The slot of a script's keys is being moved to another server; until it is there, no script runs on them."""
+
+
 _REFUSED_FOR_NOW = (
     NeverSent,
+    SlotMoving,
     theirs.BusyLoadingError,
     theirs.ReadOnlyError,
     theirs.ClusterDownError,  # MasterDownError is one
@@ -42,7 +47,10 @@ _WRONG = (
     theirs.IncorrectPolicyType,
 )
 _SENT = (theirs.ConnectionError, theirs.TimeoutError, theirs.InvalidResponse, OSError)
-_FOR_NOW_WORDS = ("READONLY", "LOADING", "BUSY ", "MASTERDOWN", "CLUSTERDOWN", "NOREPLICAS", "MISCONF", "UNBLOCKED")
+_FOR_NOW_WORDS = (
+    *("READONLY", "LOADING", "BUSY ", "MASTERDOWN", "CLUSTERDOWN", "NOREPLICAS", "MISCONF", "UNBLOCKED"),
+    *("TTL exhausted", "Redis Cluster cannot be connected"),  # redis-py's: redirects without end, nobody there
+)
 
 
 def ours(error: BaseException) -> LastroError | None:

@@ -1,7 +1,7 @@
 """One connection for batches: all commands packed and sent at once, all replies read in a row."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -12,6 +12,7 @@ from redis.asyncio.connection import AbstractConnection
 from lastro.core.errors import LastroError, OutcomeUnknown, Unreachable
 
 from .clients import Command, packed
+from .copies import SCRIPT_CALLS, Copies
 from .failures import ours
 
 _MORE = object()
@@ -77,6 +78,9 @@ class Line:
 
     connection: AbstractConnection
     timeout_seconds: float
+    copies: Copies | None = None
+    lost: Callable[[], None] | None = None
+    """Told when a batch failed, or met a server that is not the one any more."""
     _free: asyncio.Lock = field(default_factory=asyncio.Lock)
     _wire: _Wire | None = None
     _ended: bool = False
@@ -84,8 +88,22 @@ class Line:
     async def send(self, commands: Sequence[Command]) -> list[Any]:
         """The replies in order; a command the server refused has its redis-py ResponseError in place.
 
-        Raises Unreachable when nothing was sent, OutcomeUnknown when some of it may have been executed.
+        Raises Unreachable when nothing was sent, OutcomeUnknown when some of it may have been executed, or has not
+        enough copies.
         """
+        waiting = self._waiting(commands)
+        replies = await self._send([*commands, *waiting] if waiting else commands)
+        if waiting and self.copies is not None:
+            replies, told = replies[: -len(waiting)], replies[-len(waiting) :]
+            if any(not isinstance(reply, Exception) for reply in replies):
+                self.copies.require(told)
+        return replies
+
+    def _waiting(self, commands: Sequence[Command]) -> list[Command]:
+        call = next((each for each in commands if each[0] in SCRIPT_CALLS), None) if self.copies is not None else None
+        return [] if call is None or self.copies is None else self.copies.commands(call)
+
+    async def _send(self, commands: Sequence[Command]) -> list[Any]:
         sending = b"".join([packed(command) for command in commands])
         async with self._free:
             try:
@@ -101,8 +119,12 @@ class Line:
                 for reply in replies:
                     if isinstance(reply, theirs.ConnectionError):  # redis-py's class of -LOADING and its like
                         raise reply
+                    if isinstance(reply, theirs.ReadOnlyError):  # no primary any more: ask anew who is
+                        await self.aclose()
             except BaseException as error:
                 await self.aclose()
+                if self.lost is not None:
+                    self.lost()
                 if not isinstance(error, LastroError) and (known := ours(error)) is not None:
                     raise known from error
                 raise

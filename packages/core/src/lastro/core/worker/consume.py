@@ -17,7 +17,6 @@ import socket
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from random import uniform
 from secrets import token_hex
 from typing import Any, Self, TypeAlias, cast
@@ -25,13 +24,12 @@ from typing import Any, Self, TypeAlias, cast
 import msgspec
 import structlog
 
-from lastro.core.clock import now_ms
-from lastro.core.errors import Busy, Invalid
+from lastro.core.errors import Busy
 from lastro.core.queue import BLOCK_SECONDS, LEASE_SECONDS, Backoff, Consumer, Queue
 from lastro.core.streams import Message
 from lastro.core.streams.letters import Reason
 
-from . import Run
+from . import Run, failed
 from .metrics import BATCH_SIZE, DEAD_NOW, DELAYED, IN_FLIGHT, LAG, LEASE_LOST, OLDEST, PENDING, REDELIVERED, SATURATION
 
 Handler: TypeAlias = Callable[[Message], Awaitable[None]]
@@ -265,8 +263,8 @@ class Worker:
             self._done += done
             self._finished.set()
         if failures:
-            failed = [message for message in unit.messages if message.id in failures]
-            await asyncio.gather(*(self._fail(message, failures[message.id]) for message in failed))
+            bad = [message for message in unit.messages if message.id in failures]
+            await asyncio.gather(*(self._fail(message, failures[message.id]) for message in bad))
 
     async def _attempt(self, messages: list[Message]) -> dict[bytes, Exception]:
         try:
@@ -282,23 +280,32 @@ class Worker:
 
     async def _fail(self, message: Message, error: Exception) -> None:
         """Again later, or never again."""
-        told = _told(error)
-        if not self.queue.offers.delayed:
-            log.error("worker.dropped", queue=self.queue.name, id=message.id.decode(), error=told)
-        elif isinstance(error, Busy):
-            waited = max(self.backoff.base_seconds, (now_ms() - _since_ms(message)) / 1000)
-            delay = uniform(0, min(self.backoff.cap_seconds, waited))
-            uncounted = msgspec.structs.replace(message, deliveries=message.deliveries - 1)
-            await self._insist(lambda: self._consumer.retry(uncounted, delay_seconds=delay))
-        elif isinstance(error, Invalid) or message.deliveries >= self.backoff.attempts:
-            reason: Reason = "invalid" if isinstance(error, Invalid) else "failed"
-            reason = "timeout" if isinstance(error, TimeoutError) else reason
-            await self._bury(message, reason, told, message.deliveries)
+        told, offers = failed.told(error), self.queue.offers
+        delay, again = failed.later(message, error, self.backoff)
+        if again is None:
+            await self._give_up(message, error, told)
+            return
+        log.debug("worker.failed", queue=self.queue.name, deliveries=message.deliveries, error=told)
+        if offers.delayed:
+            await self._insist(lambda: self._consumer.retry(again, delay_seconds=delay))
+        elif offers.acknowledged:  # it stays in hand
+            await asyncio.sleep(delay)
+            if message.id in self._held:
+                self._work_on(_Unit([msgspec.structs.replace(again, deliveries=again.deliveries + 1)]))
+            return
         else:
-            log.debug("worker.failed", queue=self.queue.name, deliveries=message.deliveries, error=told)
-            delay = self.backoff.seconds(message.deliveries)
-            await self._insist(lambda: self._consumer.retry(message, delay_seconds=delay))
+            log.error("worker.dropped", queue=self.queue.name, id=message.id.decode(), error=told)
         self._forget([message])
+
+    async def _give_up(self, message: Message, error: Exception, told: str) -> None:
+        """Among the dead letters; of a queue that has none, it is passed over, and the log names it."""
+        if self.queue.offers.dead_letters:
+            await self._bury(message, failed.reason(error), told, message.deliveries)
+            self._forget([message])
+            return
+        log.error("worker.dropped", queue=self.queue.name, id=message.id.decode(), error=told)
+        self._done.append(message)
+        self._finished.set()
 
     async def _bury_crashed(self, message: Message) -> None:
         """It was handed out often enough, and nobody ever came back from it."""
@@ -382,19 +389,3 @@ class Worker:
         while not self._suspects.empty():
             _, _, message = self._suspects.get_nowait()
             self._held.pop(message.id, None)
-
-
-def _since_ms(message: Message) -> int:
-    if message.first_ms:
-        return message.first_ms
-    ms = message.id.partition(b"-")[0]
-    return int(ms) if ms.isdigit() else now_ms()
-
-
-def _told(error: Exception) -> str:
-    """``ValueError: no amount [worker.py:31]``: what and where; equal places are equal words."""
-    last = error.__traceback__
-    while last is not None and last.tb_next is not None:
-        last = last.tb_next
-    where = f" [{Path(last.tb_frame.f_code.co_filename).name}:{last.tb_lineno}]" if last else ""
-    return f"{type(error).__name__}: {error}{where}"

@@ -3,13 +3,14 @@
 from dataclasses import dataclass
 from typing import Literal, Self, TypeAlias
 
+import msgspec
+
 Status: TypeAlias = Literal["issued", "reserved", "redeemed", "cancelled", "expired"]
 ORDINAL = "#"
 """Between a user and the number of a second, third … coupon: ``ana#2``. No user id has one."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Issuance:
+class Issuance(msgspec.Struct, frozen=True, kw_only=True, gc=False):  # made for every row: a dataclass takes 4 us more
     """A coupon of an event in a user's hands; ``seq`` counts the event's from 1, ``ordinal`` the user's."""
 
     event_id: str

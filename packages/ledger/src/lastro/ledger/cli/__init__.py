@@ -5,12 +5,13 @@ from typing import Annotated, Literal
 
 from typer import Argument, Exit, Option, Typer, echo
 
-from . import accounts, transfers
+from . import accounts, shards, transfers
 from .run import run, show
 
 app = Typer(no_args_is_help=True, help="Double-entry accounts and transfers, exact to 128 bits.")
 app.add_typer(accounts.app, name="account")
 app.add_typer(transfers.app, name="transfer")
+app.add_typer(shards.app, name="shards")
 
 
 @app.command()

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from typer import Exit, echo
 
-from lastro.core.redis import connect, connect_url
+from lastro.core.redis import Hub, connect, connect_url
 from lastro.core.settings import Settings
 from lastro.ledger.engine import Ledger
 from lastro.ledger.model.ids import named_id
@@ -20,11 +20,16 @@ Answer = TypeVar("Answer")
 
 def run(act: Callable[[Ledger], Awaitable[Answer]], *, url: str | None = None) -> Answer:
     """Connect, act, disconnect."""
+    return on_hub(lambda hub: act(Ledger(hub, LedgerSettings.read())), url=url)
+
+
+def on_hub(act: Callable[[Hub], Awaitable[Answer]], *, url: str | None = None) -> Answer:
+    """Likewise, for what is about the servers."""
 
     async def connected() -> Answer:
         hub = await (connect_url(url) if url else connect(Settings.read()))
         async with hub:
-            return await act(Ledger(hub, LedgerSettings.read()))
+            return await act(hub)
 
     return asyncio.run(connected())
 

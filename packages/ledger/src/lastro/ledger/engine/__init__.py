@@ -77,10 +77,12 @@ class Ledger:
         *,
         balances: bool = False,
         metadata: Mapping[int, object] | None = None,
+        crossing: bool = False,
     ) -> list[Outcome]:
         """Create transfers, in order, one outcome each; linked ones all or nothing, independent ones in one call too.
 
-        ``metadata`` is kept beside the transfers, by their number in the request, from 0.
+        ``metadata`` is kept beside the transfers, by their number in the request, from 0. ``crossing`` is for sides of
+        transfers between shards: reservations are noted until they are settled, and settled although an account closed.
         """
         request = Request(
             kind=TRANSFERS,
@@ -88,6 +90,7 @@ class Ledger:
             events=transfers,
             balances=balances,
             metadata=checked(metadata),
+            crossing=crossing,
         )
         return await request.send(self.hub.write, self.settings.batch_max)
 

@@ -140,10 +140,7 @@ class _Check:
         """Compare some accounts; what differs is looked at again, a few times."""
         sentences: dict[Id, str] = {}
         for attempt in range(TRIES):
-            async with self.client.pipeline(transaction=True) as pipe:
-                pipe.get(keys.state(self.name))
-                pipe.mget([self._key(each) for each in accounts])
-                state, values = await pipe.execute()
+            state, *values = await self.client.mget([keys.state(self.name), *map(self._key, accounts)])
             if wrong := await self._advance(transfers_stored(state)):
                 self.findings.append(wrong)
                 return

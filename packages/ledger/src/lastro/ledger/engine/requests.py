@@ -55,6 +55,8 @@ class Request:
     balances: bool = False
     metadata: Mapping[int, str] | None = None
     """JSON text by the event's number, from 0."""
+    crossing: bool = False
+    """These are one side of transfers between shards."""
 
     async def send(self, client: Client, batch_max: int) -> list[Outcome]:
         """One call per part, in order; what is linked stays together."""
@@ -70,7 +72,7 @@ class Request:
         return outcomes
 
     def _options(self, start: int, end: int) -> list[int | bytes]:
-        bits = scripts.BALANCES if self.balances else 0
+        bits = (scripts.BALANCES if self.balances else 0) | (scripts.CROSSING if self.crossing else 0)
         if start > 0:  # the first event of the request decides about imports
             bits |= scripts.IMPORTS if self.events[0].flags & self.kind.imported else scripts.NO_IMPORTS
         notes = {

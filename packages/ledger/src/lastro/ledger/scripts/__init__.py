@@ -10,8 +10,9 @@ from lastro.core.keys import Key
 from lastro.core.redis.clients import Client
 from lastro.core.scripts import script
 
-BALANCES, IMPORTS, NO_IMPORTS = 1, 2, 4
-"""Bits of ``options``: balances in the answer; a request's earlier part began with an import, or did not."""
+BALANCES, IMPORTS, NO_IMPORTS, CROSSING = 1, 2, 4, 8
+"""Bits of ``options``: balances in the answer; a request's earlier part began with an import, or did not; these are
+one side of transfers between shards."""
 
 
 @script

@@ -30,6 +30,7 @@ COMMIT_SECONDS = 0.05  # what was taken meanwhile is entered together; a crash i
 RIPE_SECONDS = 0.02  # then the next payment that is accepted takes it along, in one write to the disk
 PROMPT_SECONDS = 0.5  # what took longer is entered at once: a summary of times so long past may be asked at this moment
 HEALTH_EVERY_SECONDS = 0.5
+AWAY_SECONDS = 0.5  # before a store that is away, or refuses, is asked again
 UNPIN_MARGIN_SECONDS = 2.0
 BACKOFF_SECONDS = 0.02
 BACKOFF_MAX_SECONDS = 1.0
@@ -280,13 +281,15 @@ class Sender:
         task = asyncio.current_task()
         assert task is not None
         while not task.cancelling():  # asked too: redis-py can turn the cancellation of a call into an error of its own
+            pause = every_seconds
             try:
                 await act()
             except Busy as busy:
                 self.astray = True
                 self.more.set()
+                pause = max(every_seconds, AWAY_SECONDS)
                 log.warning("payments.store_away", reason=str(busy))
-            await asyncio.sleep(every_seconds)
+            await asyncio.sleep(pause)
 
     def _start(self, claim: Claim) -> None:
         if claim.correlation_id in self.in_hand:

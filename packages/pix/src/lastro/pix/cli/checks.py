@@ -6,13 +6,19 @@ from lastro.core.redis import Hub
 from lastro.pix.engine.findings import Finding
 from lastro.pix.engine.pix import Pix
 from lastro.pix.engine.reconcile import reconcile
+from lastro.pix.engine.shards import PixShards
 from lastro.pix.engine.totals import totals as sums
 from lastro.pix.settings import PixSettings
 
 
 async def findings(hub: Hub, told: Callable[[int, int], None] = lambda _done, _total: None) -> list[Finding]:
     """What does not add up, each named by its EndToEndId, participant or counter."""
-    return (await reconcile(Pix.of(hub, PixSettings.read()), told)).findings
+    settings = PixSettings.read()
+    if settings.shards == 1:
+        return (await reconcile(Pix.of(hub, settings), told)).findings
+    shards = PixShards.of(hub, settings, settings.shards)
+    found = [finding for engine in shards.engines for finding in (await reconcile(engine, told)).findings]
+    return [*found, *[finding async for finding in shards.between()]]
 
 
 async def totals(hub: Hub) -> Mapping[str, Mapping[str, tuple[int, int]]]:

@@ -192,3 +192,29 @@ async def count_list(
 
 @script
 async def now(redis: Client, *, payments: Key) -> int: ...
+
+
+@script
+async def send_away(
+    redis: Client, *, accounts: Key, leaving: Key, movements: Key, ispb: str, to: int, amount_cents: int
+) -> list[bytes]: ...
+
+
+@script
+async def take_in(
+    redis: Client,
+    *,
+    accounts: Key,
+    arrived: Key,
+    movements: Key,
+    ispb: str,
+    origin: int,
+    number: int,
+    amount_cents: int,
+) -> Literal["repeat", "done"]: ...
+
+
+@script
+async def has_arrived(
+    redis: Client, *, leaving: Key, ispb: str, to: int, number: int, amount_cents: int
+) -> Literal["past", "done"]: ...

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -59,10 +59,12 @@ class Report:
 
 @dataclass(slots=True)
 class Theatre:
-    """The engine of the demo: a real ``lastro up``, started again if somebody kills it."""
+    """A real ``lastro up``, started again if somebody kills it."""
 
     folder: Path
     port: int = 0
+    words: Sequence[str] = ("up",)
+    variables: Mapping[str, str] = field(default_factory=dict)
     process: "subprocess.Popen[bytes] | None" = None
 
     @property
@@ -76,10 +78,11 @@ class Theatre:
             **{name: value for name, value in os.environ.items() if name not in {"REDIS_URL", "LASTRO_REDIS_URL"}},
             "LASTRO_HTTP_PORT": str(self.port),
             "LASTRO_DURABILITY": "always",
+            **self.variables,
         }
         with (self.folder / "engine.log").open("ab") as log:
             self.process = subprocess.Popen(  # noqa: S603  # our own
-                [str(Path(sys.executable).parent / "lastro"), "up"], env=environment, stdout=log, stderr=log
+                [str(Path(sys.executable).parent / "lastro"), *self.words], env=environment, stdout=log, stderr=log
             )
 
     async def keep_open(self) -> None:
@@ -108,13 +111,21 @@ class Theatre:
                 return None
             os.kill(server.pid, signal.SIGKILL)
             return f"server (pid {server.pid})"
-        assert self.process is not None
-        for child in Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split():
-            name = Path(f"/proc/{child}/comm").read_text().strip()
+        for name, pid in self.parts().items():
             if name.endswith(what):
-                os.kill(int(child), signal.SIGKILL)
-                return f"{name} (pid {child})"
+                os.kill(pid, signal.SIGKILL)
+                return f"{name} (pid {pid})"
         return None
+
+    def parts(self) -> dict[str, int]:
+        """Name → pid of the engine's processes."""
+        assert self.process is not None
+        found = {}
+        with suppress(OSError):  # it was killed itself
+            for child in Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split():
+                with suppress(OSError):
+                    found[Path(f"/proc/{child}/comm").read_text().strip()] = int(child)
+        return found
 
     def close(self) -> int:
         """Stop it in order; its exit code says whether it adds up at rest."""
@@ -123,16 +134,16 @@ class Theatre:
         return self.process.wait(END_SECONDS)
 
 
-async def perform(acts: Mapping[str, Act], folder: Path, *, kills: bool, quiet: bool) -> Report:
+async def perform(acts: Mapping[str, Act], folder: Path, *, port: int, kills: bool, quiet: bool) -> Report:
     """Play all acts side by side; the report is whole even when something does not add up."""
     report, started = Report(), time.monotonic()
-    theatre = Theatre(folder, port=free_ports(1)[0])
+    theatre = Theatre(folder, port=port or free_ports(1)[0])
     theatre.open()
     keeping = asyncio.create_task(theatre.keep_open())
     try:
         await theatre.ready()
         await _play(acts, theatre, report, kills=kills, quiet=quiet)
-        report.findings = await _check()
+        report.findings = await checked()
     finally:
         keeping.cancel()
         at_rest = theatre.close()
@@ -172,7 +183,7 @@ async def _play(acts: Mapping[str, Act], theatre: Theatre, report: Report, *, ki
                     group.create_task(play(name, act, progress.add_task(act.what, total=act.steps)))
 
 
-async def _check() -> dict[str, list[str]]:
+async def checked() -> dict[str, list[str]]:
     """``lastro check``, as an operator runs it beside the engine."""
     process = await asyncio.create_subprocess_exec(
         str(Path(sys.executable).parent / "lastro"), "check", "--json", stdout=subprocess.PIPE

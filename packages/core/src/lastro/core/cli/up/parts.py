@@ -26,6 +26,7 @@ from lastro.core.redis import connect
 from lastro.core.settings import Settings
 from lastro.core.supervise import Part
 from lastro.core.worker import Run, Work, run, stop_on_signals
+from lastro.core.worker.relay import relay
 
 STATUS_SECONDS = 5.0
 BACKLOG = 2048
@@ -111,6 +112,8 @@ def parts(domain: str | None, settings: Settings, listening: socket.socket, *, s
         Part(name=f"web.{number}", run=_part({"web": serving(application, settings, listening)}, settings), stage=2)
         for number in range(1, settings.http_processes + 1)
     ]
+    if settings.relays:
+        found.append(Part(name="relay", run=_part({"core.relay": relay}, settings), stage=4))
     found.append(Part(name="status", run=_part({"status": status(settings, domain)}, settings), stage=4))
     if simulate:
         found.append(Part(name="world", run=_part(works("lastro.simulators", domain), settings, url), stage=1))
@@ -202,6 +205,8 @@ async def everything(domain: str | None, settings: Settings, *, simulate: bool) 
         with listen(settings) as listening:
             engine.url = address(listening, settings)
             doing = works("lastro.workers", domain) | (works("lastro.simulators", domain) if simulate else {})
+            if settings.relays:
+                doing["core.relay"] = relay
             doing["core.status"] = status(settings, domain, quiet=True)
             doing["core.web"] = serving(create_app(routers, settings, hub), settings, listening)
             echo(f"Lastro serves {', '.join(routers)} on {engine.url} (/, /docs, /readyz, /metrics) over {hub.url}")

@@ -85,3 +85,9 @@ async def trim(redis: Client, *, stream: Key) -> int: ...
 
 @script
 async def measure(redis: Client, *, stream: Key, delayed: Key, dead: Key, group: str, keep: int) -> list[int]: ...
+
+
+@script
+async def pass_on(
+    redis: Client, *, stream: Key, leader: Key, group: str, token: str, lead_ms: int, done: bytes, count_max: int
+) -> list[Any] | None: ...

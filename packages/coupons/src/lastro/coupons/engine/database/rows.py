@@ -16,10 +16,10 @@ _TYPES = {"ordinal": "int", "seq": "bigint", "epoch": "bigint", "issued_ms": "bi
 # only the same issuance is passed over: one that takes another's number, code or place is refused, loudly
 _ONCE = "ON CONFLICT (issuance_id) DO NOTHING"
 _COLUMNS = f"coupon_id, event_id, status, expires_ms, {', '.join(_EACH)}"
-_ARRAYS = ", ".join(f"CAST(:{name} AS {_TYPES.get(name, 'text')}[])" for name in _EACH)
-_POSTGRES = sa.text(
+_ARRAYS = ", ".join(f"%({name})b::{_TYPES.get(name, 'text')}[]" for name in _EACH)  # binary: text takes 3 us more a row
+_POSTGRES = (
     f"INSERT INTO coupon_issuances ({_COLUMNS}) "  # noqa: S608  # names of our own columns
-    "SELECT :coupon_id, :event_id, 'issued', CAST(:expires_ms AS bigint), rows.* "
+    "SELECT %(coupon_id)s, %(event_id)s, 'issued', %(expires_ms)s::bigint, rows.* "
     f"FROM unnest({_ARRAYS}) AS rows {_ONCE}"
 )
 _SQLITE = (
@@ -42,7 +42,7 @@ def insert(connection: sa.Connection, event: Event, rows: Sequence[Row]) -> int:
         return connection.exec_driver_sql(_SQLITE, [first + row for row in told]).rowcount
     columns: dict[str, Any] = dict(zip(_EACH, map(list, zip(*told, strict=True)), strict=True))
     columns |= {"coupon_id": event.coupon_id, "event_id": event.plan.event_id, "expires_ms": expires_ms}
-    return connection.execute(_POSTGRES, columns).rowcount
+    return connection.exec_driver_sql(_POSTGRES, columns).rowcount
 
 
 def upsert_event(connection: sa.Connection, event: Event) -> None:

@@ -45,6 +45,15 @@ local function write_rows(rows, due, undue)
   end
 end
 
+-- Note the reservations of one side of a crossing, by when: whoever made them may die before the other side is done.
+local function note_crossings(data, codes, micros)
+  for i = 1, #codes do
+    if codes[i] == 0 and read("<I2", data, i * 128 - 9) == 2 then
+      call("ZADD", PREFIX .. "crossings", floor(micros / 1000), sub(data, i * 128 - 127, i * 128 - 112))
+    end
+  end
+end
+
 -- One stream entry per change, in order; the last one trims.
 local function publish(changes, keep)
   local stream, n = PREFIX .. "changes", #changes

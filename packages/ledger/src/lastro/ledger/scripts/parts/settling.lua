@@ -61,6 +61,8 @@ local function refuse_state(d, c, status, low, high)
     return 35
   elseif imported and regresses() then
     return 60
+  elseif crossing then -- its other side may be posted already: what was reserved before an account closed is honoured
+    return nil
   elseif post and has(d, 32) then
     return 65
   elseif post and has(c, 32) then

@@ -21,6 +21,7 @@ local function create_transfers(data, single, options, going_on)
     slot_low, slot_high = last_low, last_high
   end
   local after = options % 2 == 1 and {} or nil
+  local crossing = floor(options / 8) % 2 == 1
   local plain = floor(options / 2) % 2 == 0 -- not in a chain, nor among imports
 -- @include "parts/transfer_store.lua"
   local rules
@@ -67,6 +68,9 @@ local function create_transfers(data, single, options, going_on)
   if #changes > 0 then
     append("transfers", stored_transfers, 128, records, 2)
     write_rows(rows, due, undue)
+    if crossing then
+      note_crossings(data, codes, micros)
+    end
     publish(changes, keep)
   end
   if as_json then

@@ -1,0 +1,172 @@
+"""How a fault is done, and undone."""
+
+import asyncio
+import os
+import shutil
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from subprocess import run as run_program
+
+from redis import Redis
+from redis.exceptions import RedisError
+
+from lastro.core import local
+from lastro.core.cli.demo.stage import Theatre
+
+from .proxy import Proxy
+from .schedule import Step
+
+DISK_MB = 512
+PIECE_BYTES = 1 << 20
+FAKETIME = (
+    "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1",
+    "/usr/lib/aarch64-linux-gnu/faketime/libfaketimeMT.so.1",
+)
+RIGHT = "+0"
+
+
+@dataclass(slots=True, kw_only=True)
+class Ground:
+    """Where faults happen."""
+
+    theatre: Theatre
+    proxy: Proxy
+    server: local.Server
+    disk: bool
+    """The folder is a small disk of its own, which can be filled."""
+    clock: Path | None
+    """The file that says how wrong the clock is; None where no library can make it so."""
+
+    async def do(self, step: Step) -> str:
+        """One fault, from its beginning to its end; what was done, or why not."""
+        match step.kind:
+            case "kill":
+                return self._signal(step.target, signal.SIGKILL) or "no such process now"
+            case "stop":
+                return await self._stop(step)
+            case "cut":
+                self.proxy.cut()
+            case "half_open":
+                self.proxy.half_open = True
+                await asyncio.sleep(step.seconds)
+                self.proxy.half_open = False
+                self.proxy.cut()  # a router that lost its table never finds these again
+            case "delay":
+                self.proxy.delay_seconds = step.amount
+                await asyncio.sleep(step.seconds)
+                self.proxy.delay_seconds = 0.0
+            case "drop_replies":
+                self.proxy.drop_replies = step.amount
+                await asyncio.sleep(step.seconds)
+                self.proxy.drop_replies = 0.0
+            case "disk_full":
+                return await self._fill(step.seconds)
+            case "memory_limit":
+                return await self._limit(step.seconds)
+            case "clock":
+                return await self._set_clock(step)
+        return str(step)
+
+    def heal(self) -> None:
+        """Undo what may still be wrong."""
+        self.proxy.half_open, self.proxy.delay_seconds, self.proxy.drop_replies = False, 0.0, 0.0
+        (self.theatre.folder / "filler").unlink(missing_ok=True)
+        if self.clock is not None:
+            self.clock.write_text(RIGHT)
+        for target in ("server", *self.theatre.parts()):
+            self._signal(target, signal.SIGCONT)
+
+    def _pid(self, target: str) -> int | None:
+        if target == "server":
+            return self.server.pid if self.server.alive() else None
+        if target == "engine":
+            return self.theatre.process.pid if self.theatre.process is not None else None
+        return self.theatre.parts().get(target)
+
+    def _signal(self, target: str, number: int) -> str:
+        pid = self._pid(target)
+        if pid is None:
+            return ""
+        with suppress(ProcessLookupError):
+            os.kill(pid, number)
+        return f"{target} (pid {pid})"
+
+    async def _stop(self, step: Step) -> str:
+        pid = self._pid(step.target)
+        if pid is None:
+            return "no such process now"
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGSTOP)
+        await asyncio.sleep(step.seconds)
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGCONT)
+        return str(step)
+
+    async def _fill(self, seconds: float) -> str:
+        if not self.disk:
+            return "left out: no small disk could be mounted here"
+        filler = self.theatre.folder / "filler"
+        with filler.open("wb", buffering=0) as file, suppress(OSError):
+            while file.write(b"\0" * PIECE_BYTES):
+                pass
+        await asyncio.sleep(seconds)
+        filler.unlink()
+        return f"disk full for {seconds:.1f} s"
+
+    async def _limit(self, seconds: float) -> str:
+        with suppress(RedisError):
+            self._config("1mb")
+            await asyncio.sleep(seconds)
+        for _ in range(100):
+            try:
+                self._config("0")
+            except RedisError:  # it was killed, and is loading: then the limit is gone, too
+                await asyncio.sleep(0.1)
+            else:
+                break
+        return f"memory limit for {seconds:.1f} s"
+
+    def _config(self, limit: str) -> None:
+        with Redis(unix_socket_path=str(self.server.socket), socket_timeout=2) as client:
+            client.config_set("maxmemory", limit)
+
+    async def _set_clock(self, step: Step) -> str:
+        if self.clock is None:
+            return "left out: libfaketime is not installed here"
+        self.clock.write_text(f"{step.amount:+.1f}")
+        await asyncio.sleep(step.seconds)
+        self.clock.write_text(RIGHT)
+        return str(step)
+
+
+@contextmanager
+def small_disk(folder: Path) -> Iterator[bool]:
+    """Mount one at the folder, where that is allowed."""
+    mounted = False
+    if os.geteuid() == 0 and (mount := shutil.which("mount")):
+        command = [mount, "-t", "tmpfs", "-o", f"size={DISK_MB}m,mode=755", "tmpfs", str(folder)]
+        mounted = run_program(command, check=False, capture_output=True).returncode == 0  # noqa: S603  # as found on PATH
+    try:
+        yield mounted
+    finally:
+        if mounted:
+            run_program(["umount", "-l", str(folder)], check=False)  # noqa: S603, S607  # likewise
+
+
+def false_clock(folder: Path) -> tuple[Path | None, dict[str, str]]:
+    """The file that sets it, and the variables of the server that follows it: Python cannot sleep on such a clock."""
+    library = next((path for path in FAKETIME if Path(path).exists()), None)
+    if library is None:
+        return None, {}
+    clock = folder / "clock"
+    clock.write_text(RIGHT)
+    return clock, {
+        "LD_PRELOAD": library,
+        "FAKETIME_TIMESTAMP_FILE": str(clock),
+        "FAKETIME_CACHE_DURATION": "1",
+        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+        "FAKETIME_DISABLE_SHM": "1",
+    }

@@ -1,0 +1,177 @@
+"""An engine with traffic, a schedule of faults against it, and the question whether it adds up."""
+
+import asyncio
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import httpx
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from lastro.core import local
+from lastro.core.acts import free_ports
+from lastro.core.cli.demo.stage import NotUp, Theatre, checked
+
+from .faults import Ground, false_clock, small_disk
+from .proxy import Proxy
+from .schedule import Schedule, Step
+
+HEALED_SECONDS = 30.0
+SETTLE_SECONDS = 8.0
+GUARD_SECONDS = 0.1
+BAR = (TextColumn("{task.description:<48}"), BarColumn(), TextColumn("{task.percentage:3.0f} %"), TimeElapsedColumn())
+
+
+@dataclass(slots=True)
+class Verdict:
+    """What became of a schedule."""
+
+    schedule: Schedule
+    done: list[str] = field(default_factory=list)
+    findings: dict[str, list[str]] = field(default_factory=dict)
+    seconds: float = 0.0
+
+    @property
+    def adds_up(self) -> bool:
+        """Nothing was found."""
+        return not any(self.findings.values())
+
+
+async def play(schedule: Schedule, *, quiet: bool, keep: Path | None = None) -> Verdict:
+    """Play a schedule on an engine of its own. With ``keep``, its log goes there when it does not add up."""
+    verdict, started = Verdict(schedule), time.monotonic()
+    with TemporaryDirectory(prefix="lastro-chaos-") as outer:
+        folder = Path(outer) / "disk"
+        folder.mkdir()
+        with small_disk(folder) as disk:
+            clock, variables = false_clock(Path(outer))
+            try:
+                await _played(verdict, folder, clock, variables, disk=disk, quiet=quiet)
+            finally:
+                if keep is not None and not verdict.adds_up:
+                    shutil.copy(folder / "engine.log", keep)
+    verdict.seconds = time.monotonic() - started
+    return verdict
+
+
+async def _played(
+    verdict: Verdict, folder: Path, clock: Path | None, variables: dict[str, str], *, disk: bool, quiet: bool
+) -> None:
+    ports = free_ports(3)
+    world = {
+        "LASTRO_PAYMENTS_PROCESSOR_DEFAULT_URL": f"http://127.0.0.1:{ports[1]}",
+        "LASTRO_PAYMENTS_PROCESSOR_FALLBACK_URL": f"http://127.0.0.1:{ports[2]}",
+    }
+    socket = folder.parent / "p.sock"
+    here = {"LASTRO_REDIS_URL": f"unix://{socket}", "LASTRO_DATA_DIR": str(folder), **world}
+    theatre = Theatre(folder, ports[0], words=("up", "--simulate"), variables=here)
+    with environment(variables):
+        server = _start(folder)
+    async with Proxy.to(server.socket, socket, seed=verdict.schedule.seed) as proxy:
+        ground = Ground(theatre=theatre, proxy=proxy, server=server, disk=disk, clock=clock)
+        guarding = asyncio.create_task(_guard(ground, variables))
+        theatre.open()
+        try:
+            await theatre.ready()
+            await _faults(ground, verdict, quiet=quiet)
+            await _judged(ground, verdict, here)
+        except NotUp as error:
+            verdict.findings["engine"] = [str(error)]
+        finally:
+            ground.heal()
+            guarding.cancel()
+            at_rest = await asyncio.to_thread(theatre.close)  # its last check comes through the proxy, which is ours
+            ground.server.stop()
+    if at_rest and verdict.adds_up:
+        log = (folder / "engine.log").read_text(errors="replace")
+        verdict.findings["at rest"] = [log[-3000:]]
+
+
+def _start(folder: Path) -> local.Server:
+    return local.start(folder, durability="always")
+
+
+async def _guard(ground: Ground, variables: dict[str, str]) -> None:
+    """What ended is started again, as whoever runs an engine does."""
+    while True:
+        if not ground.server.alive():
+            try:
+                with environment(variables):
+                    ground.server = await asyncio.to_thread(_start, ground.theatre.folder)
+            except (local.ServerFailed, OSError):
+                pass  # the disk is full: again
+        process = ground.theatre.process
+        if process is not None and process.poll() is not None:
+            ground.theatre.open()
+        await asyncio.sleep(GUARD_SECONDS)
+
+
+async def _faults(ground: Ground, verdict: Verdict, *, quiet: bool) -> None:
+    started = time.monotonic()
+    total = verdict.schedule.minutes * 60
+    with Progress(*BAR, console=Console(stderr=True, quiet=quiet)) as progress:
+        bar = progress.add_task(f"seed {verdict.schedule.seed}", total=total)
+
+        def now() -> float:
+            seconds = time.monotonic() - started
+            progress.update(bar, completed=min(seconds, total))
+            return seconds
+
+        async with asyncio.TaskGroup() as group:
+            for step in verdict.schedule.steps:
+                await _until(step.at_seconds, now)
+                progress.update(bar, description=str(step))
+                group.create_task(_done(ground, verdict, step))
+            await _until(total, now)
+
+
+async def _until(at_seconds: float, now: Callable[[], float]) -> None:
+    while (left := at_seconds - now()) > 0:  # noqa: ASYNC110  # it also moves the bar
+        await asyncio.sleep(min(left, 0.5))
+
+
+async def _done(ground: Ground, verdict: Verdict, step: Step) -> None:
+    verdict.done.append(f"{step.at_seconds:.1f} s: {await ground.do(step)}")
+
+
+async def _judged(ground: Ground, verdict: Verdict, here: dict[str, str]) -> None:
+    """Heal, wait until it serves, let it work off what waits; then ask the engine itself."""
+    ground.heal()
+    verdict.findings["engine"] = [] if await _serves(ground.theatre.url) else [f"not ready {HEALED_SECONDS} s later"]
+    await asyncio.sleep(SETTLE_SECONDS)
+    with environment({**here, "LASTRO_REDIS_URL": ground.server.url}):
+        verdict.findings |= await checked()
+
+
+async def _serves(url: str) -> bool:
+    deadline = time.monotonic() + HEALED_SECONDS
+    async with httpx.AsyncClient(base_url=url, timeout=5) as client:
+        while time.monotonic() < deadline:
+            try:
+                if (await client.get("/readyz")).is_success:
+                    return True
+            except httpx.HTTPError:
+                pass
+            await asyncio.sleep(0.1)
+    return False
+
+
+@contextmanager
+def environment(variables: dict[str, str]) -> Iterator[None]:
+    """These variables for what is started now."""
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value

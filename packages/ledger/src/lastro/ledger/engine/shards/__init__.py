@@ -1,0 +1,268 @@
+"""One ledger in several shards, each in a slot of its own: as many Redis cores as a cluster has servers.
+
+An account lives where its id says, for good. What stays inside a shard is what it always was: one script call. What
+goes from one to another is two reservations and a decision (`crossing`), about four times the work.
+"""
+
+import asyncio
+import heapq
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Self, TypeVar
+
+from lastro.core.errors import Busy, Invalid, Misconfigured
+from lastro.core.redis import Hub
+from lastro.ledger import keys
+from lastro.ledger.engine import Ledger
+from lastro.ledger.engine.check import check as recompute
+from lastro.ledger.errors import CannotCross, UnknownAccount, UnknownTransfer
+from lastro.ledger.model.codes import QueryFilterFlag, TransferFlag
+from lastro.ledger.model.crossing import TRANSIT, TRANSIT_CODE, Crossing, shard_of, transit
+from lastro.ledger.model.records import U128_MAX, Account, AccountFilter, Balance, Outcome, QueryFilter, Transfer
+from lastro.ledger.settings import LedgerSettings
+
+from .crossing import Coordinator
+
+SHARDS_MAX = 1_024
+WAITING_MAX = 20_000
+TRIES = 3
+"""The two sides are not read at once: a difference is looked at again before it is a finding."""
+Stored = TypeVar("Stored", Account, Transfer)
+Event = TypeVar("Event", Account, Transfer)
+
+
+@dataclass(slots=True)
+class Shards:
+    """A ledger whose accounts are spread. Make one per process with ``Shards.open``."""
+
+    hub: Hub
+    ledgers: Sequence[Ledger]
+    coordinator: Coordinator
+    _waiting: list[tuple[Transfer, "asyncio.Future[Outcome]"]] = field(default_factory=list)
+    _carrying: "asyncio.Task[None] | None" = None
+
+    @classmethod
+    async def open(cls, hub: Hub, settings: LedgerSettings, shards: int, name: str = "") -> Self:
+        """Open it; the first one decides how many shards it has. Raises Misconfigured for another number."""
+        if not 1 <= shards <= SHARDS_MAX:
+            raise Misconfigured(setting="LASTRO_LEDGER_SHARDS", reason=f"1 to {SHARDS_MAX}")
+        names = [keys.shard(name or settings.name, number, shards) for number in range(shards)]
+        count = keys.shards(keys.shard(name or settings.name, 0, 1))
+        client: Any = hub.write
+        if not await client.set(count, shards, nx=True) and int(await client.get(count)) != shards:
+            raise Misconfigured(
+                setting="LASTRO_LEDGER_SHARDS", reason=f"it has {int(await client.get(count))} for good"
+            )
+        ledgers = [Ledger(hub, settings, name=each) for each in names]
+        return cls(hub, ledgers, Coordinator(ledgers))
+
+    def home(self, account_id: int) -> int:
+        """The shard of an account."""
+        return shard_of(account_id, len(self.ledgers))
+
+    async def create_accounts(self, accounts: Sequence[Account]) -> list[Outcome]:
+        """Create accounts, each where it belongs, one outcome each; linked ones must share a shard."""
+        for account in accounts:
+            if account.id >= TRANSIT:
+                raise Invalid(field="id", reason="ids from 2^128 - 2^64 on are the shards' own")
+        places = self._places(accounts, [{self.home(account.id)} for account in accounts])
+        return await self._each(accounts, places, lambda shard, some: self.ledgers[shard].create_accounts(some))
+
+    async def create_transfers(self, transfers: Sequence[Transfer]) -> list[Outcome]:
+        """Create transfers, one outcome each. Those of one shard keep their order; linked ones must share a shard.
+
+        Raises CannotCross for one between shards that is more than plain, Invalid for a chain that leaves its shard.
+        """
+        sides = [self._sides(transfer) for transfer in transfers]
+        crossing = [at for at, some in enumerate(sides) if len(some) > 1 and not transfers[at].flags]
+        inside = [at for at, some in enumerate(sides) if len(some) == 1 or transfers[at].flags]
+        local = [transfers[at] for at in inside]
+        places = self._places(local, [sides[at] for at in inside])
+        told: dict[int, Outcome] = {}
+        answers = await asyncio.gather(
+            self._each(local, places, lambda shard, some: self.ledgers[shard].create_transfers(some)),
+            self.coordinator.carry([self._crossing(transfers[at]) for at in crossing]),
+            return_exceptions=True,
+        )
+        for chosen, some in zip((inside, crossing), answers, strict=True):
+            if isinstance(some, BaseException):
+                raise some
+            told.update(zip(chosen, some, strict=True))
+        return [told[at] for at in range(len(transfers))]
+
+    async def create_transfer(self, transfer: Transfer) -> Outcome:
+        """Create one transfer, once. Many tasks at once share the writes."""
+        sides = self._sides(transfer)
+        if len(sides) == 1:
+            return await self.ledgers[min(sides)].create_transfer(transfer)
+        self._crossing(transfer)
+        if len(self._waiting) >= WAITING_MAX:
+            raise Busy
+        future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        self._waiting.append((transfer, future))
+        if self._carrying is None or self._carrying.done():
+            self._carrying = asyncio.create_task(self._carry())
+        return await future
+
+    async def recover(self, *, older_ms: int) -> int:
+        """Finish the transfers between shards that were left half way for longer than that; how many they were."""
+        return await self.coordinator.recover(older_ms=older_ms)
+
+    async def lookup_accounts(self, ids: Sequence[int]) -> list[Account]:
+        """The accounts of these ids, in that order; unknown ones are left out."""
+        some = await asyncio.gather(
+            *(
+                ledger.lookup_accounts([each for each in ids if self.home(each) == number])
+                for number, ledger in self._numbered
+            )
+        )
+        found = {account.id: account for accounts in some for account in accounts}
+        return [found[each] for each in ids if each in found]
+
+    async def lookup_transfers(self, ids: Sequence[int]) -> list[Transfer]:
+        """The transfers of these ids, in that order; every shard is asked.
+
+        One between shards is told as it was asked for.
+        """
+        some = await asyncio.gather(*(self._looked_up(number, ids) for number in range(len(self.ledgers))))
+        found = {transfer.id: transfer for transfers in some for transfer in transfers}
+        return [found[each] for each in ids if each in found]
+
+    async def account(self, account_id: int) -> Account:
+        """One account. Raises UnknownAccount."""
+        if found := await self.lookup_accounts([account_id]):
+            return found[0]
+        raise UnknownAccount(account_id=account_id)
+
+    async def transfer(self, transfer_id: int) -> Transfer:
+        """One transfer. Raises UnknownTransfer."""
+        if found := await self.lookup_transfers([transfer_id]):
+            return found[0]
+        raise UnknownTransfer(transfer_id=transfer_id)
+
+    async def get_account_transfers(self, wanted: AccountFilter) -> list[Transfer]:
+        """The transfers of an account as its shard has them: those to others are reservations and their ends."""
+        return await self.ledgers[self.home(wanted.account_id)].get_account_transfers(wanted)
+
+    async def get_account_balances(self, wanted: AccountFilter) -> list[Balance]:
+        """The balances of an account with history."""
+        return await self.ledgers[self.home(wanted.account_id)].get_account_balances(wanted)
+
+    async def query_accounts(self, wanted: QueryFilter) -> list[Account]:
+        """The accounts which the filter picks, by timestamp; transit accounts are among them."""
+        return self._merged(await asyncio.gather(*(ledger.query_accounts(wanted) for ledger in self.ledgers)), wanted)
+
+    async def query_transfers(self, wanted: QueryFilter) -> list[Transfer]:
+        """The transfers which the filter picks, by timestamp, as the shards have them."""
+        return self._merged(await asyncio.gather(*(ledger.query_transfers(wanted) for ledger in self.ledgers)), wanted)
+
+    async def check(self) -> list[str]:
+        """What does not add up, in each shard and between any two."""
+        findings = [finding for ledger in self.ledgers for finding in await recompute(ledger)]
+        async for finding in self._between():
+            findings.append(finding)  # noqa: PERF401  # no asynchronous extend
+        return findings
+
+    async def aclose(self) -> None:
+        """Carry what waits to its end."""
+        while self._carrying is not None and not self._carrying.done():
+            await asyncio.wait([self._carrying])
+
+    @property
+    def _numbered(self) -> list[tuple[int, Ledger]]:
+        return list(enumerate(self.ledgers))
+
+    def _sides(self, transfer: Transfer) -> set[int]:
+        """The shards that a transfer has to do with. One that settles another says by its accounts where that is."""
+        named = {each for each in (transfer.debit_account_id, transfer.credit_account_id) if each}
+        if any(TRANSIT <= each < U128_MAX for each in named):
+            raise CannotCross(id=transfer.id, reason="an account of it is the shards' own")
+        if not named:
+            raise CannotCross(id=transfer.id, reason="name one of its accounts, or no shard can be found")
+        sides = {self.home(each) for each in named}
+        if len(sides) > 1 and transfer.flags:
+            raise CannotCross(id=transfer.id, reason="its accounts are in two shards, and it has flags")
+        if len(sides) > 1 and (transfer.pending_id or transfer.timeout or transfer.timestamp):
+            raise CannotCross(id=transfer.id, reason="its accounts are in two shards, and it is not plain")
+        return sides
+
+    def _crossing(self, transfer: Transfer) -> Crossing:
+        return Crossing(transfer, self.home(transfer.debit_account_id), self.home(transfer.credit_account_id))
+
+    @staticmethod
+    def _places(events: Sequence[Account | Transfer], sides: Sequence[set[int]]) -> dict[int, list[int]]:
+        """Shard → the events that are its, by number. Raises Invalid for a chain that is not all in one."""
+        places: dict[int, list[int]] = {}
+        before: int | None = None
+        for at, (event, some) in enumerate(zip(events, sides, strict=True)):
+            shard = min(some)
+            if before not in {None, shard}:
+                raise Invalid(field=f"event {at}", reason="linked to one of another shard")
+            places.setdefault(shard, []).append(at)
+            before = shard if event.flags & TransferFlag.LINKED else None  # the same bit for accounts
+        return places
+
+    @staticmethod
+    async def _each(
+        events: Sequence[Event],
+        places: Mapping[int, Sequence[int]],
+        act: Callable[[int, Sequence[Event]], Awaitable[list[Outcome]]],
+    ) -> list[Outcome]:
+        answers = await asyncio.gather(*(act(shard, [events[at] for at in some]) for shard, some in places.items()))
+        told: dict[int, Outcome] = {}
+        for some, outcomes in zip(places.values(), answers, strict=True):
+            told.update(zip(some, outcomes, strict=True))
+        return [told[at] for at in range(len(events))]
+
+    async def _carry(self) -> None:
+        """Take what waits, all of it at once; meanwhile more waits."""
+        while self._waiting:
+            some, self._waiting = self._waiting, []
+            try:
+                outcomes = await self.coordinator.carry([self._crossing(transfer) for transfer, _ in some])
+            except Exception as error:  # noqa: BLE001  # the callers' to handle: each gets it
+                for _, future in some:
+                    if not future.done():
+                        future.set_exception(error)
+            else:
+                for (_, future), outcome in zip(some, outcomes, strict=True):
+                    if not future.done():
+                        future.set_result(outcome)
+
+    async def _looked_up(self, number: int, ids: Sequence[int]) -> list[Transfer]:
+        ledger = self.ledgers[number]
+        found = await ledger.lookup_transfers(ids)
+        away = [each for each in found if each.credit_account_id >= TRANSIT and each.pending_id]
+        notes = await ledger.metadata([each.pending_id for each in away]) if away else []
+        whole = {
+            each.id: replace(each, credit_account_id=int(note["credit_account_id"]), pending_id=0, flags=0)
+            for each, note in zip(away, notes, strict=True)
+        }
+        return [whole.get(each.id, each) for each in found]
+
+    @staticmethod
+    def _merged(some: Sequence[list[Stored]], wanted: QueryFilter) -> list[Stored]:
+        reverse = bool(wanted.flags & QueryFilterFlag.REVERSED)
+        return list(heapq.merge(*some, key=lambda each: each.timestamp, reverse=reverse))[: wanted.limit]
+
+    async def _between(self) -> AsyncIterator[str]:
+        """Compare what left each shard for another with what came in there; silent about pairs on their way."""
+        for home, ledger in self._numbered:
+            for account in await ledger.query_accounts(QueryFilter(code=TRANSIT_CODE)):
+                away, number = account.user_data_32, account.ledger
+                for _ in range(TRIES):
+                    left, came = await self._across(home, away, number)
+                    if left == came or await self._on_their_way(home):
+                        break
+                else:
+                    yield f"shard {home}: {left} left for shard {away} in ledger {number}, {came} came in there"
+
+    async def _across(self, home: int, away: int, ledger: int) -> tuple[int, int]:
+        sides = ((home, away), (away, home))
+        found = [await self.ledgers[here].lookup_accounts([transit(ledger, there)]) for here, there in sides]
+        left, came = [some[0] if some else Account() for some in found]
+        return left.credits_posted, came.debits_posted
+
+    async def _on_their_way(self, home: int) -> int:
+        client: Any = self.hub.read
+        return int(await client.zcard(keys.crossings(self.ledgers[home].name)))

@@ -1,0 +1,245 @@
+"""A ledger in shards: what crosses is on both or on neither, whoever dies on the way."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from functools import partial
+from random import Random
+from typing import Any
+
+import pytest
+
+from lastro.core.errors import Invalid, Misconfigured
+from lastro.core.keys import slot
+from lastro.core.redis import Hub, connect_url
+from lastro.core.testing.load import dying
+from lastro.ledger import keys
+from lastro.ledger.engine.shards import Shards
+from lastro.ledger.errors import CannotCross
+from lastro.ledger.model.codes import AccountFlag, TransferFlag
+from lastro.ledger.model.crossing import TRANSIT, Crossing, derived, shard_of, transit
+from lastro.ledger.model.records import Account, AccountFilter, QueryFilter, Transfer
+from lastro.ledger.settings import LedgerSettings
+
+pytestmark = pytest.mark.anyio
+COUNT = 4
+LIMITED = AccountFlag.DEBITS_MUST_NOT_EXCEED_CREDITS
+
+
+def living(shard: int, number: int = 0) -> int:
+    """The number-th id of a shard."""
+    return [each for each in range(1, 200) if shard_of(each, COUNT) == shard][number]
+
+
+A, OTHER_A, B, C = living(0), living(0, 1), living(1), living(2)
+
+
+@pytest.fixture
+async def shards(hub: Hub) -> AsyncIterator[Shards]:
+    opened = await Shards.open(hub, LedgerSettings(), COUNT)
+    await opened.create_accounts([Account(id=each, ledger=1, code=1) for each in (A, OTHER_A, B, C)])
+    yield opened
+    await opened.aclose()
+    assert await opened.check() == []
+
+
+def paying(number: int, debit: int = A, credit: int = B, amount: int = 10, **more: Any) -> Transfer:
+    return Transfer(
+        id=number, debit_account_id=debit, credit_account_id=credit, amount=amount, ledger=1, code=1, **more
+    )
+
+
+async def balances(shards: Shards, *ids: int) -> list[tuple[int, ...]]:
+    """Pending and posted debits and credits of each."""
+    return [
+        (each.debits_pending, each.debits_posted, each.credits_pending, each.credits_posted)
+        for each in await shards.lookup_accounts(ids or (A, B))
+    ]
+
+
+def statuses(outcomes: Sequence[Any]) -> list[str]:
+    return [outcome.status for outcome in outcomes]
+
+
+def test_shards_divide_the_slots_of_a_cluster_evenly() -> None:
+    for total in (1, 2, 3, 16, 100):
+        slots = [slot(keys.keyspace(keys.shard("main", number, total))) for number in range(total)]
+        assert [each * total // 16_384 for each in slots] == list(range(total))
+
+
+async def test_a_transfer_between_shards_is_on_both(shards: Shards) -> None:
+    assert (await shards.create_transfer(paying(1))).status == "ok"
+    assert await balances(shards) == [(0, 10, 0, 0), (0, 0, 0, 10)]
+
+
+async def test_it_is_found_as_it_was_asked_for(shards: Shards) -> None:
+    outcome = await shards.create_transfer(paying(1, user_data_64=7))
+    found = await shards.transfer(1)
+    assert found == paying(1, user_data_64=7, timestamp=outcome.timestamp)
+
+
+async def test_asked_again_it_exists_and_nothing_moves(shards: Shards) -> None:
+    first = await shards.create_transfer(paying(1))
+    again = await shards.create_transfer(paying(1))
+    assert (again.status, again.timestamp) == ("exists", first.timestamp)
+    assert await balances(shards) == [(0, 10, 0, 0), (0, 0, 0, 10)]
+
+
+@pytest.mark.parametrize(
+    ("other", "status"),
+    [
+        (paying(1, amount=11), "exists_with_different_amount"),
+        (paying(1, credit=living(1, 1)), "exists_with_different_credit_account_id"),
+        (paying(1, credit=C), "exists_with_different_credit_account_id"),
+        (paying(1, debit=OTHER_A), "exists_with_different_debit_account_id"),
+        (paying(1, user_data_32=1), "exists_with_different_user_data_32"),
+    ],
+)
+async def test_the_same_id_for_another_transfer_is_told_in_what_it_differs(
+    shards: Shards, other: Transfer, status: str
+) -> None:
+    await shards.create_accounts([Account(id=living(1, 1), ledger=1, code=1)])
+    assert statuses(await shards.create_transfers([paying(1), other])) == ["ok", status]
+    assert await balances(shards) == [(0, 10, 0, 0), (0, 0, 0, 10)]
+
+
+async def test_what_the_payer_does_not_have_is_refused_and_touches_nobody_else(shards: Shards) -> None:
+    poor = living(0, 2)
+    await shards.create_accounts([Account(id=poor, ledger=1, code=1, flags=LIMITED)])
+    assert (await shards.create_transfer(paying(1, debit=poor))).status == "exceeds_credits"
+    assert await balances(shards, poor, B) == [(0, 0, 0, 0), (0, 0, 0, 0)]
+
+
+async def test_a_receiver_that_is_not_there_leaves_the_payer_his_money_for_good(shards: Shards) -> None:
+    missing = living(1, 5)
+    assert (await shards.create_transfer(paying(1, credit=missing))).status == "credit_account_not_found"
+    await shards.create_accounts([Account(id=missing, ledger=1, code=1)])
+    assert (await shards.create_transfer(paying(1, credit=missing))).status == "id_already_failed"
+    assert await balances(shards, A, missing) == [(0, 0, 0, 0), (0, 0, 0, 0)]
+
+
+async def test_an_id_that_was_used_inside_the_shard_is_refused(shards: Shards) -> None:
+    told = await shards.create_transfers([paying(1, credit=OTHER_A)])
+    told += await shards.create_transfers([paying(1)])
+    assert statuses(told) == ["ok", "exists_with_different_flags"]
+    assert await balances(shards, B) == [(0, 0, 0, 0)]
+
+
+async def test_some_inside_and_some_between_each_have_their_outcome_in_its_place(shards: Shards) -> None:
+    told = await shards.create_transfers(
+        [paying(1), paying(2, credit=OTHER_A), paying(3, debit=B, credit=A), paying(4, amount=0), paying(1)]
+    )
+    assert statuses(told) == ["ok", "ok", "ok", "ok", "exists"]
+    assert await balances(shards) == [(0, 20, 0, 10), (0, 10, 0, 10)]
+
+
+async def test_what_was_reserved_before_an_account_closed_is_still_settled(shards: Shards) -> None:
+    """Else it could be posted on one side and never on the other."""
+    coordinator = shards.coordinator
+    way = Crossing(paying(1), 0, 1)
+    await coordinator._open({(way.home, way.away, 1)})
+    await shards.ledgers[way.home].create_transfers([way.hold_home], crossing=True, metadata={0: way.note})
+    await shards.ledgers[way.away].create_transfers([way.hold_away])
+    closing = paying(
+        90, debit=B, credit=living(1, 1), amount=0, flags=TransferFlag.PENDING | TransferFlag.CLOSING_DEBIT
+    )
+    await shards.create_accounts([Account(id=living(1, 1), ledger=1, code=1)])
+    assert statuses(await shards.create_transfers([closing])) == ["ok"]
+    assert await shards.recover(older_ms=-1000) == 1
+    assert await balances(shards) == [(0, 10, 0, 0), (0, 0, 0, 10)]
+
+
+async def test_only_plain_transfers_cross_and_chains_stay_in_their_shard(shards: Shards) -> None:
+    for flag in (TransferFlag.PENDING, TransferFlag.BALANCING_DEBIT, TransferFlag.LINKED):
+        with pytest.raises(CannotCross):
+            await shards.create_transfers([paying(1, flags=flag)])
+    with pytest.raises(Invalid, match="another shard"):
+        await shards.create_transfers(
+            [paying(1, credit=OTHER_A, flags=TransferFlag.LINKED), paying(2, debit=B, credit=living(1, 1))]
+        )
+    with pytest.raises(CannotCross):
+        await shards.create_transfers([paying(1, debit=transit(1, 1))])
+    with pytest.raises(Invalid):
+        await shards.create_accounts([Account(id=TRANSIT, ledger=1, code=1)])
+
+
+async def test_a_ledger_has_its_number_of_shards_for_good(hub: Hub, shards: Shards) -> None:
+    assert shards
+    with pytest.raises(Misconfigured, match="4"):
+        await Shards.open(hub, LedgerSettings(), 5)
+
+
+async def test_queries_ask_every_shard_and_answer_by_time(shards: Shards) -> None:
+    await shards.create_transfers([paying(1), paying(2, debit=C, credit=A), paying(3, credit=OTHER_A)])
+    found = await shards.query_transfers(QueryFilter(ledger=1))
+    assert [each.timestamp for each in found] == sorted(each.timestamp for each in found)
+    assert {1, 2, 3} <= {each.id for each in found}
+    mine = await shards.get_account_transfers(AccountFilter(account_id=A))
+    assert {each.id for each in mine} == {derived(1, 1), 1, derived(2, 2), derived(2, 3), 3}
+
+
+@pytest.mark.parametrize("answered", [False, True], ids=["unsent", "unheard"])
+@pytest.mark.parametrize("missing", [False, True], ids=["accepted", "refused"])
+async def test_a_coordinator_may_die_at_any_step(hub: Hub, *, answered: bool, missing: bool) -> None:
+    """Every command it sends, before it and after it; then another finishes, and then it is asked for again."""
+    credit = living(1, 3) if missing else B
+    died = 0
+    while True:
+        await hub.write.flushall()
+        first = await Shards.open(hub, LedgerSettings(), COUNT)
+        await first.create_accounts([Account(id=each, ledger=1, code=1) for each in (A, B)])
+        act = partial(first.create_transfers, [paying(1, credit=credit)])
+        got = await dying(hub, died + 1, answered=answered, act=act)
+        async with await connect_url(hub.url) as own:
+            second = await Shards.open(own, LedgerSettings(), COUNT)
+            await second.recover(older_ms=-1000)
+            a, *rest = await balances(second, A, B)
+            assert (a, rest) in [((0, 0, 0, 0), [(0, 0, 0, 0)]), ((0, 10, 0, 0), [(0, 0, 0, 10)])]
+            assert await second.recover(older_ms=-1000) == 0
+            again = await second.create_transfer(paying(1, credit=credit))
+            assert again.status in ({"credit_account_not_found", "id_already_failed"} if missing else {"ok", "exists"})
+            posted = 0 if missing else 10
+            assert await balances(second, A, B) == [(0, posted, 0, 0), (0, 0, 0, posted)]
+            assert await second.check() == []
+        if not got:
+            break
+        died += 1
+    assert died >= 7, "every step was met"
+
+
+async def test_many_coordinators_and_recoveries_at_once_come_to_one_end(hub: Hub, shards: Shards) -> None:
+    """The same transfers by three coordinators, two of which die again and again, and recoveries in between."""
+    random = Random(7)
+    pairs = [random.sample([A, B, C, OTHER_A, living(3, 9)], 2) for _ in range(60)]
+    transfers = [paying(number, debit, credit, number) for number, (debit, credit) in enumerate(pairs, 1)]
+    hubs = [await connect_url(hub.url) for _ in range(3)]
+    others = [await Shards.open(each, LedgerSettings(), COUNT) for each in hubs]
+
+    async def restless(one: Shards, own: Hub, seed: int) -> None:
+        chance = Random(seed)
+        for _ in range(12):
+            some = chance.sample(transfers, 20)
+            act = partial(one.create_transfers, some)
+            await dying(own, chance.randint(1, 14), answered=chance.random() < 0.5, act=act)
+            await one.recover(older_ms=-1000)
+
+    await asyncio.gather(*(restless(one, own, seed) for seed, (one, own) in enumerate(zip(others, hubs, strict=True))))
+    told = await shards.create_transfers(transfers)
+    for one, own in zip(others, hubs, strict=True):
+        await one.recover(older_ms=-1000)
+        await own.aclose()
+    assert {outcome.status for outcome in told} <= {
+        "ok",
+        "exists",
+        "credit_account_not_found",
+        "debit_account_not_found",
+        "id_already_failed",
+    }
+    for transfer, outcome in zip(transfers, told, strict=True):
+        assert (outcome.status in {"ok", "exists"}) == (
+            living(3, 9) not in {transfer.debit_account_id, transfer.credit_account_id}
+        )
+    went = [transfer for transfer, outcome in zip(transfers, told, strict=True) if outcome.status in {"ok", "exists"}]
+    for account in (A, B, C, OTHER_A):
+        out = sum(each.amount for each in went if each.debit_account_id == account)
+        came = sum(each.amount for each in went if each.credit_account_id == account)
+        assert await balances(shards, account) == [(0, out, 0, came)]

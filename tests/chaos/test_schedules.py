@@ -1,0 +1,24 @@
+"""Schedules that once failed, played again; and a new one."""
+
+from pathlib import Path
+
+import pytest
+
+from lastro.core.cli.chaos.play import play
+from lastro.core.cli.chaos.schedule import Schedule, drawn
+
+pytestmark = [pytest.mark.anyio, pytest.mark.slow, pytest.mark.timeout(900)]
+
+KEPT = sorted((Path(__file__).parent / "schedules").glob("*.json"))
+
+
+@pytest.mark.parametrize("path", KEPT, ids=lambda path: path.stem)
+async def test_what_once_failed_adds_up(path: Path, tmp_path: Path) -> None:
+    verdict = await play(Schedule.read(path), quiet=True, keep=tmp_path / "engine.log")
+    assert not any(verdict.findings.values()), verdict.findings
+
+
+async def test_half_a_minute_of_faults_adds_up(tmp_path: Path) -> None:
+    verdict = await play(drawn(1, 0.5), quiet=True, keep=tmp_path / "engine.log")
+    assert not any(verdict.findings.values()), verdict.findings
+    assert len(verdict.done) == len(verdict.schedule.steps)

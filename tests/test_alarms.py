@@ -1,0 +1,220 @@
+"""Every alert, by a real Prometheus beside a real engine: silent while all is well, and heard when it is made true."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import pytest
+import redis
+
+from lastro.core import local
+from lastro.core.testing import free_port
+from lastro.core.testing.engine import Engine, running, until
+from lastro.core.testing.postgres import Database
+from lastro.core.testing.prometheus import Prometheus, watching
+
+OPS = Path(__file__).parent.parent / "ops" / "prometheus"
+ALERTS = set(re.findall(r"alert: (\w+)", (OPS / "rules.yml").read_text()))
+REQUESTS_MAX = 40
+LOOKED_AT_SECONDS = 4.0  # two looks of the slowest that measures
+TOKEN = {"X-Rinha-Token": "123"}
+
+pytestmark = [pytest.mark.slow, pytest.mark.needs("prometheus"), pytest.mark.timeout(400)]
+
+
+@dataclass(eq=False)
+class Scene:
+    """The engine, its server with a replica, its database, its processors, and who watches them."""
+
+    engine: Engine
+    primary: local.Server
+    store: Any
+    replica: local.Server
+    database: Database
+    processors: list[str]
+    prometheus: Prometheus
+    heard: set[str] = field(default_factory=set)
+    over: threading.Event = field(default_factory=threading.Event)
+
+    def listen(self) -> None:
+        """Remember every alert that fires, until it is over."""
+        while not self.over.wait(0.2):
+            self.heard |= self.prometheus.firing()
+
+    def hold(self, *pids: int, seconds: float) -> None:
+        """Hold processes for a while, as a hypervisor does; then let them work long enough to be looked at."""
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)
+        time.sleep(seconds)
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
+        time.sleep(LOOKED_AT_SECONDS)
+
+    def hear(self, *names: str, seconds: float = 30.0, again: Callable[[], object] | None = None) -> None:
+        """Wait for these alerts; ``again`` makes their condition true once more before each look."""
+
+        def heard() -> bool:
+            if again:
+                again()
+            return self.heard >= set(names)
+
+        until(heard, seconds, f"did not fire: {names}")
+
+
+@contextmanager
+def replicated(last: ExitStack) -> Iterator[tuple[local.Server, local.Server]]:
+    """A server and its replica."""
+    folders = [Path(last.enter_context(TemporaryDirectory(prefix="lastro-"))) for _ in range(2)]
+    port = free_port()
+    primary = local.start(folders[0], durability="no", options=("--port", str(port), "--repl-diskless-sync-delay", "0"))
+    replica = local.start(folders[1], durability="no", options=("--replicaof", f"127.0.0.1 {port}"))
+    try:
+        yield primary, replica
+    finally:
+        replica.stop()
+        primary.stop()
+
+
+@pytest.fixture
+def scene(postgres: Database) -> Iterator[Scene]:
+    """All of it running, with traffic in every domain."""
+    with ExitStack() as last:
+        primary, replica = last.enter_context(replicated(last))
+        processors = [f"http://127.0.0.1:{free_port()}" for _ in range(2)]
+        engine = last.enter_context(
+            running(
+                "--simulate",
+                LASTRO_REDIS_URL=primary.url,
+                LASTRO_REQUESTS_MAX=str(REQUESTS_MAX),
+                LASTRO_COUPONS_DATABASE_URL=postgres.url,
+                LASTRO_PIX_RETENTION_SECONDS="20",
+                PROCESSOR_DEFAULT_URL=processors[0],
+                PROCESSOR_FALLBACK_URL=processors[1],
+            )
+        )
+        prometheus = last.enter_context(watching(OPS, engine.url))
+        store = redis.Redis.from_url(primary.url)
+        found = Scene(engine, primary, store, replica, postgres, processors, prometheus)
+        listening = threading.Thread(target=found.listen)
+        last.callback(listening.join)
+        last.callback(found.over.set)
+        listening.start()
+        yield found
+
+
+def test_every_alert_fires_when_it_should_and_none_before(scene: Scene) -> None:
+    until(lambda: scene.prometheus.query("lastro_domain_acts_total > 0"), 30, "nothing moves")
+    time.sleep(10)
+    assert scene.heard == set()
+    books(scene)
+    letters(scene)
+    database_away(scene)
+    processors_fail(scene)
+    server_in_trouble(scene)
+    processes_held(scene)
+    server_held(scene)
+    scene.hear("LastroBacklogOld", "LastroBacklogGrows", seconds=60)
+    scene.engine.process.kill()
+    for pid in scene.engine.parts().values():
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    scene.hear("LastroDown")
+    assert scene.heard == ALERTS
+
+
+def books(scene: Scene) -> None:
+    """A counter is wrong, and a domain was last checked two days ago."""
+    lastro = str(Path(sys.executable).parent / "lastro")
+    scene.store.hincrby("payments_totals:default", "all:n", 1)
+    environment = {**os.environ, "LASTRO_REDIS_URL": scene.primary.url}
+    assert subprocess.run([lastro, "check", "payments"], env=environment, capture_output=True, check=False).returncode
+    scene.store.hset("lastro:checked", "pix", f"{int(time.time() * 1000) - 200_000_000}|0")
+    scene.hear("LastroDiffers", "LastroUnchecked")
+    scene.store.hincrby("payments_totals:default", "all:n", -1)
+
+
+def letters(scene: Scene) -> None:
+    """A charge that is none, and a coupon that two have."""
+    scene.store.xadd("payments:charges", {"correlation_id": "not one", "amount_cents": "-1"})
+    stream, event_id = next(
+        (name, name.decode().split("{")[1].split("}")[0]) for name in scene.store.scan_iter("coupon:*:events")
+    )
+    _, record = next(scene.store.hscan_iter(f"coupon:{{{event_id}}}:participants"))
+    number, _, *rest = record.decode().split("|")
+    scene.store.xadd(stream, {"winner": "another", "record": "|".join((number, str(uuid4()), *rest))})
+    scene.hear("LastroDeadLetters", "LastroCouponsCollide")
+
+
+def database_away(scene: Scene) -> None:
+    """PostgreSQL is gone: issuing goes on, what waits for it grows old."""
+    scene.database.server.kill()
+    scene.hear("LastroDatabaseDown", seconds=60)
+
+
+def processors_fail(scene: Scene) -> None:
+    """First nobody sends although the processors work, then both say that they fail."""
+    sender = scene.engine.parts()["payments.work"]
+    os.kill(sender, signal.SIGSTOP)
+    httpx.post(f"{scene.engine.url}/payments", json={"correlationId": str(uuid4()), "amount": 1})
+    scene.hear("LastroPaymentsHeld", seconds=60)
+    os.kill(sender, signal.SIGCONT)
+
+    def fail() -> None:
+        for url in scene.processors:
+            httpx.put(f"{url}/admin/configurations/failure", json={"failure": True}, headers=TOKEN)
+
+    scene.hear("LastroProcessorFailing", again=fail)
+
+
+def server_in_trouble(scene: Scene) -> None:
+    """Its memory is nearly used up, it cannot save, its replica falls behind, then is gone."""
+    used = scene.store.info("memory")["used_memory"]
+    scene.store.config_set("maxmemory", int(used * 1.05))
+    scene.hear("LastroServerMemory")
+    scene.store.config_set("maxmemory", 0)
+    Path(scene.primary.folder / "dump.rdb").mkdir()
+    scene.store.bgsave()
+    scene.hear("LastroServerPersistence")
+    os.kill(scene.replica.pid, signal.SIGSTOP)
+    scene.store.set("ballast", bytes(80_000_000))
+    scene.hear("LastroReplicaBehind")
+    scene.replica.kill()
+    scene.hear("LastroReplicaMissing")
+    scene.store.delete("ballast")
+
+
+def processes_held(scene: Scene) -> None:
+    """Every process of the engine is held for a second; Pix's workers for longer than the SPI allows a payment."""
+    parts = scene.engine.parts()
+    scene.hear("LastroLoopLag", again=lambda: scene.hold(*parts.values(), seconds=1), seconds=60)
+    scene.hear("LastroPixSlow", again=lambda: scene.hold(parts["pix.work"], seconds=7), seconds=60)
+
+
+def server_held(scene: Scene) -> None:
+    """The server answers late, then not at all, while more ask than may wait."""
+    scene.hear("LastroSlow", again=lambda: scene.hold(scene.primary.pid, seconds=0.7), seconds=60)
+
+    def crowd() -> None:
+        with ThreadPoolExecutor(REQUESTS_MAX * 2) as callers, suppress(httpx.TransportError):
+            list(callers.map(lambda _: httpx.get(f"{scene.engine.url}/payments-summary", timeout=20), range(100)))
+
+    def hold() -> None:
+        waiting = threading.Thread(target=crowd)
+        waiting.start()
+        scene.hold(scene.primary.pid, seconds=8)
+        waiting.join()
+
+    scene.hear("LastroServerDown", "LastroErrors", "LastroShedding", again=hold, seconds=60)
