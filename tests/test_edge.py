@@ -117,8 +117,7 @@ async def test_a_process_killed_under_500_requests_a_second_fails_no_more_than_i
         load = Steady(str(edge), transfer, 500)
         running = asyncio.create_task(load.run(4))
         await asyncio.sleep(1.5)
-        while load.asked == len(load.answers):
-            await asyncio.sleep(0)  # until something is in hand
+        await wait_for(lambda: load.asked > len(load.answers), "something in hand")
         services.processes["one"].kill()
         services.processes["one"].wait()
         in_hand = load.asked - len(load.answers)  # nothing was sent or heard since the kill: both calls block
