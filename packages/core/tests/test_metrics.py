@@ -1,5 +1,6 @@
 """Metrics are declared once, with closed labels, and right over several processes."""
 
+import asyncio
 import os
 import subprocess
 import sys
@@ -17,7 +18,7 @@ def test_a_label_outside_its_set_is_a_bug() -> None:
     SAMPLE.of(colour="red").inc()
     with pytest.raises(AssertionError, match="blue is not declared"):
         SAMPLE.of(colour="blue")
-    assert b'lastro_sample_total{colour="red"} 1.0' in exposition()
+    assert b'lastro_sample_total{colour="red"} 1.0' in asyncio.run(exposition())
 
 
 def test_a_name_is_declared_once() -> None:
@@ -34,7 +35,7 @@ def test_several_processes_are_one_sum(tmp_path: Path) -> None:
         "from lastro.core.metrics import counter, gauge, exposition\n"
         "counter('jobs_total', 'jobs', do='none').of().inc(2)\n"
         "gauge('busy', 'busy', do='none', across='livesum').of().set(3)\n"
-        "print(exposition().decode())"
+        "import asyncio; print(asyncio.run(exposition()).decode())"
     )
     environment = {**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(tmp_path)}
     for jobs in ("2.0", "4.0", "6.0"):

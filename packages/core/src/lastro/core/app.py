@@ -136,7 +136,7 @@ async def readyz(request: Request, response: Response) -> dict[str, Any]:
 @_health.get("/metrics", include_in_schema=False)
 async def metrics() -> Response:
     """Prometheus' text format."""
-    return Response(exposition(), media_type="text/plain; version=0.0.4; charset=utf-8")
+    return Response(await exposition(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
 
 async def _refuse(request: Request, error: Exception) -> Response:

@@ -142,10 +142,17 @@ def histogram(
     return _declare("histogram", name, meaning, do, labels, Histogram, buckets=buckets)
 
 
-def exposition() -> bytes:
-    """The text format of all metrics of this process, or of all processes that share the multi-process folder."""
+async def exposition() -> bytes:
+    """The text format of all metrics of this process, or of all processes that share the multi-process folder.
+
+    Adding up many processes takes a tenth of a second: on a thread, so that no request waits for it.
+    """
     for tally in list(TALLIES):
         tally.flush()
+    return await asyncio.to_thread(_text)
+
+
+def _text() -> bytes:
     if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
         return generate_latest()
     registry = CollectorRegistry()

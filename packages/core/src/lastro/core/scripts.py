@@ -23,6 +23,7 @@ from importlib.resources import files
 from typing import Any, Concatenate, Generic, Literal, ParamSpec, TypeVar, get_args, get_origin
 
 import stamina
+from prometheus_client import Histogram
 from redis.exceptions import MovedError, NoScriptError, ResponseError
 
 from lastro.core.errors import Busy, Fault, LastroError
@@ -172,9 +173,12 @@ class Script(Generic[P, R]):
     decode: Callable[[Any], Any]
 
     def __post_init__(self) -> None:
-        name = self.source.name
-        self._seconds, self._noscript = SECONDS_OF.of(script=name), NOSCRIPT.of(script=name)
-        self._ambiguous, self._errors = AMBIGUOUS.of(script=name), ERRORS.of(script=name)
+        self._errors = ERRORS.of(script=self.source.name)
+
+    @cached_property
+    def _seconds(self) -> Histogram:
+        """From the first call on: of a hundred scripts a process calls a few, and every series is written by each."""
+        return SECONDS_OF.of(script=self.source.name)
 
     async def __call__(self, redis: Client, /, *_: P.args, **given: P.kwargs) -> R:
         """One EVALSHA. Raises Unreachable, OutcomeUnknown, or Fault with the Lua file and line."""
@@ -185,7 +189,7 @@ class Script(Generic[P, R]):
             try:
                 reply = await redis.execute_command("EVALSHA", self.source.sha if shebang else self.source.sha_6, *body)
             except NoScriptError:
-                self._noscript.inc()
+                NOSCRIPT.of(script=self.source.name).inc()
                 reply = await redis.execute_command("EVAL", self.source.text if shebang else self.source.text_6, *body)
         except Fault as fault:
             raise self.fault(str(fault.about["reason"])) from fault
@@ -214,11 +218,11 @@ class Script(Generic[P, R]):
     def note(self, error: Exception) -> None:
         """Count an answer that never came."""
         if error.__class__.__name__ == "OutcomeUnknown":
-            self._ambiguous.inc()
+            AMBIGUOUS.of(script=self.source.name).inc()
 
     def forgotten(self) -> None:
         """Count a NOSCRIPT."""
-        self._noscript.inc()
+        NOSCRIPT.of(script=self.source.name).inc()
 
 
 def script(stub: Callable[Concatenate[Client, P], Coroutine[Any, Any, R]]) -> Script[P, R]:

@@ -13,6 +13,7 @@ from typing import TypeAlias
 
 import structlog
 
+from lastro.core import tracing
 from lastro.core.metrics import histogram
 from lastro.core.redis import Hub
 from lastro.core.settings import Settings
@@ -50,6 +51,7 @@ Work: TypeAlias = Callable[[Run], Awaitable[None]]
 
 async def run(works: Mapping[str, Work], run: Run) -> None:
     """Run these until ``run.stopping``; one that fails ends all of them, and its error is raised."""
+    tracing.start()
     lag = asyncio.create_task(_measure_lag(run))
     try:
         async with asyncio.TaskGroup() as group:
@@ -57,6 +59,7 @@ async def run(works: Mapping[str, Work], run: Run) -> None:
                 group.create_task(_named(name, work, run), name=name)
     finally:
         lag.cancel()
+        tracing.stop()
 
 
 async def _measure_lag(run: Run) -> None:

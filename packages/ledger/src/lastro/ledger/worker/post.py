@@ -2,6 +2,7 @@
 
 import asyncio
 
+from lastro.core import tracing
 from lastro.core.errors import Invalid
 from lastro.core.keys import Key
 from lastro.core.queue.stream import StreamQueue
@@ -35,7 +36,11 @@ def _worker(ledger: Ledger, stream: str, subject: Subject) -> Worker:
                 entries.append((message.id, list(subject.read(message.fields))))
             except Invalid as wrong:
                 failures[message.id] = wrong
+        began = tracing.now()
         refused = await post_movements(ledger, [movements for _, movements in entries])
+        if began:
+            for movement in (movement for _, movements in entries for movement in movements):
+                tracing.record("ledger.post", movement.name.rsplit(":", 1)[1], began, movement=movement.name)
         return failures | {entries[place][0]: why for place, why in refused.items()}
 
     queue = StreamQueue(ledger.hub, Key(stream), group=ledger.settings.post_group, keep=True)

@@ -11,6 +11,7 @@ from decimal import Decimal
 from typing import Any, Protocol
 from uuid import uuid4
 
+from lastro.core import tracing
 from lastro.core.clock import now_ms
 from lastro.core.errors import Busy
 from lastro.core.redis import Hub
@@ -66,7 +67,7 @@ class Payments:
 
     async def accept(self, correlation_id: str, amount_cents: int, reference: str = "") -> bool:
         """Record it, once, queued or already claimed; True when it is new. Durable when this returns. Raises Busy."""
-        sending = self.sending
+        began, sending = tracing.now(), self.sending
         processor = sending.choose() if sending else None
 
         def act() -> "asyncio.Future[str]":
@@ -93,6 +94,8 @@ class Payments:
         finally:
             if sending:
                 sending.took(processor, _claim(correlation_id, amount_cents, processor, answer), lost=lost)
+        if answer != "again":
+            tracing.record("payments.accept", correlation_id, began, root=True, amount_cents=amount_cents)
         return answer != "again"
 
     async def claim(self, processor: Processor, count: int) -> list[Claim]:
@@ -121,6 +124,7 @@ class Payments:
     async def commit(self, *claims: Claim) -> None:
         """Enter each into its processor's books, once, at most CLAIM_MAX; kept and repeated while the store is away."""
         items: list[str | int] = []
+        began = tracing.now()
         for claim in claims:
             fee = fee_cents(claim.amount_cents, self.fees[claim.processor])
             items += (claim.processor, claim.correlation_id, claim.amount_cents, claim.requested_at_ms, fee)
@@ -139,6 +143,8 @@ class Payments:
             ),
             within_seconds=SETTLE_SECONDS,
         )
+        for claim in claims:
+            tracing.record("payments.commit", claim.correlation_id, began, together=len(claims))
 
     async def release(self, claim: Claim) -> None:
         """Give it back to the queue: it is known that nobody charged it."""

@@ -13,6 +13,7 @@ from functools import partial
 
 import structlog
 
+from lastro.core import tracing
 from lastro.core.errors import Busy
 from lastro.core.worker import Run
 from lastro.payments.metrics import IN_FLIGHT, WAITING
@@ -167,7 +168,11 @@ class Sender:
         try:
             tries, sent_at, pause = 0, time.monotonic(), BACKOFF_SECONDS
             while (began := time.monotonic()) < self.leased_until:
+                traced = tracing.now()
                 outcome, why = await place.client.pay(claim)
+                tracing.record(
+                    "payments.charge", claim.correlation_id, traced, processor=claim.processor, outcome=outcome
+                )
                 place.answered(outcome, why, time.monotonic() - began)
                 if outcome == "taken":
                     self._enter(claim, at_once=claim.unknown or time.monotonic() - sent_at > PROMPT_SECONDS)

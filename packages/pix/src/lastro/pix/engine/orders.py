@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import msgspec
 
+from lastro.core import tracing
 from lastro.core.errors import Invalid
 from lastro.core.keys import Key
 from lastro.pix import scripts
@@ -38,7 +39,7 @@ async def submit(pix: Pix, payments: Sequence[Payment]) -> list[Record | None]:
     """
     if len({(payment.payer, payment.priority) for payment in payments}) > 1:
         raise Invalid(field="payer", reason="one payer and one priority in one call: one token bucket, one stream")
-    now = await pix.now_ms()
+    began, now = tracing.now(), await pix.now_ms()
     for payment in payments:
         no = refusal(payment, now)
         if no.code:
@@ -49,6 +50,8 @@ async def submit(pix: Pix, payments: Sequence[Payment]) -> list[Record | None]:
         stream = pix.keys.payments if fresh[0].priority == "HIGH" else pix.keys.normal
         bodies = [msgspec.json.encode(payment) for payment in fresh]
         await _enter(pix, stream, fresh[0].payer, bodies, field="payment", price=PAYMENT_PRICE)
+        for payment in fresh:
+            tracing.record("pix.submit", payment.end_to_end_id, began, root=True, payer=payment.payer)
     return [known.get(payment.end_to_end_id) for payment in payments]
 
 

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import TypeAlias
 
+from lastro.core import tracing
 from lastro.core.clock import iso, now_ms
 from lastro.core.errors import Fault
 from lastro.core.keys import Key
@@ -84,7 +85,7 @@ async def accept(pix: Pix, source: Key, batch: Sequence[Order]) -> list[Order]:
     """Hold the funds of payments and ask their receivers; the ones whose id is another payment's are the answer."""
     if not batch:
         return []
-    keys, settings = pix.keys, pix.settings
+    keys, settings, began = pix.keys, pix.settings, tracing.now()
     places = Places.of(pix, [item.minute for item in batch])
     items: list[scripts.Arg] = []
     for item in batch:
@@ -108,6 +109,8 @@ async def accept(pix: Pix, source: Key, batch: Sequence[Order]) -> list[Order]:
         )
 
     words = await _in_open_minutes(pix, places.records, call)
+    for item, word in zip(batch, words, strict=True):
+        tracing.record("pix.accept", item.payment.end_to_end_id, began, outcome=word)
     return [item for item, word in zip(batch, words, strict=True) if word == "conflict"]
 
 
@@ -131,7 +134,7 @@ async def _payer(pix: Pix, item: Reply) -> str | None:
 async def _settle(pix: Pix, batch: Sequence[tuple[Reply, str]]) -> Words:
     if not batch:
         return []
-    keys = pix.keys
+    keys, began = pix.keys, tracing.now()
     places = Places.of(pix, [item.minute for item, _ in batch])
     items: list[scripts.Arg] = []
     for item, payer in batch:
@@ -155,7 +158,10 @@ async def _settle(pix: Pix, batch: Sequence[tuple[Reply, str]]) -> Words:
         minutes=len(places.records),
         items=items,
     )
-    return _counted(reply)
+    words = _counted(reply)
+    for (item, _), word in zip(batch, words, strict=True):
+        tracing.record("pix.settle", item.answer.end_to_end_id, began, outcome=word)
+    return words
 
 
 async def _in_open_minutes(pix: Pix, minutes: Iterable[str], call: Callable[[], Awaitable[list[bytes]]]) -> Words:

@@ -40,6 +40,8 @@ class Kind(IntEnum):
 class Movement:
     """Money between two accounts, in one step or two."""
 
+    name: str
+    """``domain:kind:id of the act there``."""
     accounts: tuple[Account, Account]
     transfers: tuple[Transfer, ...]
 
@@ -55,14 +57,13 @@ class Movement:
             code=max(debit.code, credit.code),
             flags=flags,
         )
-        return cls((debit, credit), (transfer,))
+        return cls(name, (debit, credit), (transfer,))
 
     def then(self, name: str, amount: int, flag: TransferFlag) -> "Movement":
         """The same, and the transfer that settles or releases it."""
         (pending,) = self.transfers
-        return Movement(
-            self.accounts, (pending, Transfer(id=named_id(name), pending_id=pending.id, amount=amount, flags=flag))
-        )
+        settling = Transfer(id=named_id(name), pending_id=pending.id, amount=amount, flags=flag)
+        return Movement(name, self.accounts, (pending, settling))
 
     @property
     def posted(self) -> tuple[int, int, int]:
