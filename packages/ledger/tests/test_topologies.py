@@ -63,7 +63,7 @@ async def loaded(ledgers: list[Ledger], size: tuple[int, float], fault: Callable
         outcome = await ledgers[number % len(ledgers)].create_transfer(transfer)
         assert outcome.status in {"ok", "exists"}
 
-    load = Load(act, rate)
+    load = Load(act, rate, len(ledgers))
     load.start()
     await asyncio.sleep(seconds / 2)
     await fault()

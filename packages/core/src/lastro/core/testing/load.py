@@ -22,6 +22,8 @@ class Load:
     act: Callable[[int], Awaitable[None]]
     """The act of that number, once however often it is asked for; Busy is asked again."""
     rate: int
+    lanes: int = 1
+    """An act is in the lane of its number modulo this: what lies on one server goes on while another is away."""
     acknowledged: dict[int, float] = field(default_factory=dict)
     """Number → when."""
     busy: int = 0
@@ -45,9 +47,11 @@ class Load:
 
     @property
     def gap_seconds(self) -> float:
-        """The longest time in which nothing was acknowledged."""
-        times = [self.started, *sorted(self.acknowledged.values())]
-        return max(later - earlier for earlier, later in pairwise(times))
+        """The longest time in which nothing was acknowledged in one of the lanes."""
+        by_lane = [[self.started] for _ in range(self.lanes)]
+        for number, when in self.acknowledged.items():
+            by_lane[number % self.lanes].append(when)
+        return max(later - earlier for times in by_lane for earlier, later in pairwise(sorted(times)))
 
     async def _pace(self) -> None:
         while not self._stopping:
