@@ -46,6 +46,7 @@ def node(*options: str, binary: Path | None = None) -> Iterator[Node]:
             running_node.end()
 
 
+@pytest.mark.slow
 def test_the_engine_runs_on_a_cluster() -> None:
     with cluster() as topology:
         run(topology.url)

@@ -20,7 +20,7 @@ from lastro.ledger.model.crossing import TRANSIT, Crossing, derived, shard_of, t
 from lastro.ledger.model.records import Account, AccountFilter, QueryFilter, Transfer
 from lastro.ledger.settings import LedgerSettings
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("server", ["cluster"], indirect=True)]
 COUNT = 4
 LIMITED = AccountFlag.DEBITS_MUST_NOT_EXCEED_CREDITS
 
@@ -60,7 +60,8 @@ def statuses(outcomes: Sequence[Any]) -> list[str]:
     return [outcome.status for outcome in outcomes]
 
 
-def test_shards_divide_the_slots_of_a_cluster_evenly() -> None:
+async def test_shards_divide_the_slots_of_a_cluster_evenly(hub: Hub) -> None:
+    assert hub.capabilities.cluster
     for total in (1, 2, 3, 16, 100):
         slots = [slot(keys.keyspace(keys.shard("main", number, total))) for number in range(total)]
         assert [each * total // 16_384 for each in slots] == list(range(total))

@@ -159,7 +159,8 @@ async def test_a_primary_of_a_cluster_may_die_under_load(three: Cluster, size: t
         assert load.gap_seconds < BACK_SECONDS
 
 
-@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.slow
+@pytest.mark.parametrize("size", [SMALL, FULL], ids=["small", "full"])
 async def test_a_ledger_moves_to_another_server_under_load(three: Cluster, size: tuple[int, float]) -> None:
     """There and back. While its slot is between two servers it answers nobody, and so never from half of itself."""
     async with await connect_url(three.url, timeout_seconds=1.0, copies=ONE) as hub:
