@@ -18,12 +18,13 @@ from pydantic import SecretStr
 from rich.console import Console
 from rich.table import Table
 
+from lastro.core.database import migrate
 from lastro.core.redis import Hub, connect_url
 from lastro.core.testing import wait_for
 from lastro.core.testing.postgres import Postgres
 from lastro.coupons import keys
 from lastro.coupons.engine import Coupons, events
-from lastro.coupons.engine.database import migrate
+from lastro.coupons.engine.database import TABLES
 from lastro.coupons.engine.database.rows import insert, upsert_event
 from lastro.coupons.engine.outbox import outbox
 from lastro.coupons.engine.reconcile import winners
@@ -193,7 +194,7 @@ def _store(folder: Path, url: str) -> Iterator[Stack]:
 async def _drain(stack: Stack, event_id: str, count: int, rates: list[float], floors: list[float]) -> None:
     async with await connect_url(stack.store.url) as hub:
         coupons = Coupons(hub, CouponsSettings(database_url=SecretStr(stack.database_url)))
-        await asyncio.to_thread(migrate.upgrade, coupons.database)
+        await asyncio.to_thread(migrate.upgrade, coupons.database, TABLES)
         for event in (event_id, f"{event_id}-floor"):
             await events.create(coupons, Plan(event_id=event, total=count), opened=True)
             for at in range(0, count, 500):

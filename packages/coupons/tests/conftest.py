@@ -13,6 +13,7 @@ from pydantic import SecretStr
 
 from lastro.core import local
 from lastro.core.app import create_app
+from lastro.core.database import migrate
 from lastro.core.plugins import installed
 from lastro.core.redis import Hub
 from lastro.core.settings import Settings
@@ -21,7 +22,7 @@ from lastro.core.testing.postgres import Database
 from lastro.core.testing.web import served
 from lastro.core.worker import Run
 from lastro.coupons.engine import Coupons, events
-from lastro.coupons.engine.database import migrate
+from lastro.coupons.engine.database import TABLES
 from lastro.coupons.engine.outbox import outbox
 from lastro.coupons.engine.persist import Persister
 from lastro.coupons.model.event import Plan
@@ -38,7 +39,7 @@ def settings(tmp_path: Path) -> CouponsSettings:
 @pytest.fixture
 async def coupons(hub: Hub, settings: CouponsSettings) -> AsyncIterator[Coupons]:
     engine = Coupons(hub, settings)
-    await asyncio.to_thread(migrate.upgrade, engine.database)
+    await asyncio.to_thread(migrate.upgrade, engine.database, TABLES)
     yield engine
     await engine.aclose()
 
@@ -46,7 +47,7 @@ async def coupons(hub: Hub, settings: CouponsSettings) -> AsyncIterator[Coupons]
 @pytest.fixture
 async def on_postgres(hub: Hub, postgres: Database) -> AsyncIterator[Coupons]:
     engine = Coupons(hub, CouponsSettings(database_url=SecretStr(postgres.url)))
-    await asyncio.to_thread(migrate.upgrade, engine.database)
+    await asyncio.to_thread(migrate.upgrade, engine.database, TABLES)
     yield engine
     await engine.aclose()
 
@@ -58,7 +59,7 @@ async def here(
     """On each kind of database."""
     postgresql = CouponsSettings(database_url=SecretStr(postgres.url))
     engine = Coupons(hub, postgresql if request.param == "postgresql" else settings)
-    await asyncio.to_thread(migrate.upgrade, engine.database)
+    await asyncio.to_thread(migrate.upgrade, engine.database, TABLES)
     yield engine
     await engine.aclose()
 

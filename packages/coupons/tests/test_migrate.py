@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from lastro.core.database import migrate
 from lastro.coupons.engine import Coupons
-from lastro.coupons.engine.database import migrate, schema
+from lastro.coupons.engine.database import TABLES, schema
 
 from .conftest import opened, persisted
 
@@ -32,7 +33,7 @@ async def test_what_is_in_the_tables_outlives_every_step_up_and_down(here: Coupo
     with_first = await here.database.run(lambda c: set(sa.inspect(c).get_table_names()))
     assert "coupon_charges" not in with_first
 
-    assert await _to(here, "upgrade", "head") == migrate.HEAD
+    assert await _to(here, "upgrade", "head") == TABLES.head
     assert (await _rows(here, ISSUED), await _rows(here, EVENTS)) == before
     assert await _rows(here, "SELECT discount_cents FROM coupons") == [(0,)]
     assert await _rows(here, "SELECT * FROM coupon_charges") == []
@@ -58,7 +59,7 @@ async def test_constraints_hold_after_a_way_down_and_up(here: Coupons) -> None:
 
 
 async def _to(coupons: Coupons, way: str, version: str) -> str:
-    return str(await asyncio.to_thread(getattr(migrate, way), coupons.database, version))
+    return str(await asyncio.to_thread(getattr(migrate, way), coupons.database, TABLES, version))
 
 
 async def _rows(coupons: Coupons, query: str) -> list[tuple[Any, ...]]:

@@ -5,11 +5,12 @@ import asyncio
 import pytest
 import sqlalchemy as sa
 
+from lastro.core.database import migrate
 from lastro.core.testing import wait_for
 from lastro.core.testing.postgres import Database
 from lastro.coupons import keys
 from lastro.coupons.engine import Coupons, letters
-from lastro.coupons.engine.database import migrate, schema
+from lastro.coupons.engine.database import TABLES, schema
 from lastro.coupons.engine.outbox import outbox
 from lastro.coupons.engine.reconcile import stored
 from lastro.coupons.metrics import COLLISIONS, DATABASE_DOWN
@@ -116,9 +117,9 @@ async def test_the_tables_go_up_and_down(here: Coupons) -> None:
         found = sa.inspect(connection)
         return {(t, c["name"]) for t in schema.METADATA.tables for c in found.get_columns(t)}
 
-    assert await asyncio.to_thread(migrate.upgrade, here.database) == migrate.HEAD
+    assert await asyncio.to_thread(migrate.upgrade, here.database, TABLES) == TABLES.head
     declared = {(table.name, column.name) for table in schema.METADATA.tables.values() for column in table.columns}
     assert await here.database.run(columns) == declared
-    assert await asyncio.to_thread(migrate.downgrade, here.database) == "base"
+    assert await asyncio.to_thread(migrate.downgrade, here.database, TABLES) == "base"
     assert await here.database.run(tables) == {"alembic_version"}
-    assert await asyncio.to_thread(migrate.upgrade, here.database) == migrate.HEAD
+    assert await asyncio.to_thread(migrate.upgrade, here.database, TABLES) == TABLES.head

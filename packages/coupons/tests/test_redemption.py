@@ -3,12 +3,14 @@
 import asyncio
 
 import pytest
+import sqlalchemy as sa
 
 from lastro.core.clock import now_ms
 from lastro.core.errors import Invalid
 from lastro.core.testing import wait_for
 from lastro.coupons import errors
 from lastro.coupons.engine import Coupons, events, redemption
+from lastro.coupons.engine.database.schema import issuances
 from lastro.coupons.engine.figures import figures
 from lastro.coupons.engine.upkeep import tend
 
@@ -94,6 +96,22 @@ async def test_after_the_event_or_without_the_policy_a_cancelled_coupon_stays_go
         await events.close(coupons, "e")
     await redemption.cancel(coupons, id_)
     assert (await coupons.event("e")).stock == 0
+
+
+async def test_a_unit_that_did_not_go_back_when_its_coupon_was_cancelled_goes_back_later(here: Coupons) -> None:
+    """The store was away in between, and whoever cancelled does not come again."""
+    id_ = await issued(here, total=1)
+
+    def cancelled(connection: sa.Connection) -> None:
+        connection.execute(sa.update(issuances).values(status="cancelled", cancelled_ms=now_ms()))
+
+    await here.database.run(cancelled)
+    assert (await here.event("e")).stock == 0
+    await tend(here)
+    await tend(here)
+    assert (await here.event("e")).stock == 1
+    await redemption.cancel(here, id_)
+    assert (await here.event("e")).stock == 1
 
 
 async def test_a_coupon_past_its_time_is_refused_and_then_marked(here: Coupons) -> None:

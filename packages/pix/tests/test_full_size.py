@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from pydantic import SecretStr
 
 from lastro.core import local
 from lastro.core.redis import connect_url
@@ -135,10 +136,11 @@ async def test_a_thousand_malformed_among_a_hundred_thousand_stop_nothing(tmp_pa
 async def test_a_million_payments_stay_below_two_hundred_megabytes(tmp_path: Path, record_property: Any) -> None:
     """Sixty seconds of retention: answers are trimmed, stories archived, repeats still recognised."""
     server = start_server(tmp_path / "server")
-    settings = {"LASTRO_PIX_RETENTION_SECONDS": "60", "LASTRO_PIX_ARCHIVE_DIR": str(tmp_path / "archive")}
+    url = f"sqlite:///{tmp_path}/archive.sqlite"
+    settings = {"LASTRO_PIX_RETENTION_SECONDS": "60", "LASTRO_PIX_ARCHIVE_URL": url}
     peak = 0
     try:
-        async with engine(server, retention_seconds=60, archive_dir=tmp_path / "archive") as pix:
+        async with engine(server, retention_seconds=60, archive_url=SecretStr(url)) as pix:
             world = World(pix, banks(8), Manners(answer_p50_s=0))
             await world.open()
             first = world.order()

@@ -1,30 +1,53 @@
 """Memory is bounded: answers are trimmed, stories archived, and a repeat is still recognised."""
 
 import asyncio
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
+import sqlalchemy as sa
+from pydantic import SecretStr
 
 from lastro.core import local
+from lastro.core.database import Database, migrate
+from lastro.core.errors import Busy
 from lastro.core.settings import Settings
 from lastro.core.testing import wait_for
 from lastro.core.worker import Run
 from lastro.pix.engine import orders, outbox, refunds, retention
+from lastro.pix.engine.archive import TABLES
+from lastro.pix.engine.archive.schema import METADATA, payments
 from lastro.pix.engine.pix import Pix
 from lastro.pix.errors import SameIdOtherPayment
 from lastro.pix.settings import PixSettings
 from lastro.pix.worker.retain import keep_bounded
 
-pytestmark = pytest.mark.anyio
+# the strictest server is enough: scripts are tested on all of them
+pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("server", ["cluster"], indirect=True)]
 
 PAYER, PAYEE = "99990001", "99990002"
 
 
+@pytest.fixture(params=["sqlite", "postgresql"])
+def archive_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """An archive of each kind; PostgreSQL is started for those who ask for it alone."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/archive.sqlite"
+    return str(request.getfixturevalue("postgres").url)
+
+
 @pytest.fixture
-def pix_settings(tmp_path: Path) -> PixSettings:
-    return PixSettings(retention_seconds=0.05, deadline_ms=1, archive_dir=tmp_path)
+def pix_settings(archive_url: str) -> PixSettings:
+    return PixSettings(retention_seconds=0.05, deadline_ms=1, archive_url=SecretStr(archive_url))
+
+
+@pytest.fixture(autouse=True)
+async def closed() -> AsyncIterator[None]:
+    """No connection outlives its test."""
+    yield
+    await migrate.close_all()
 
 
 async def age(desk: Any) -> None:
@@ -167,3 +190,49 @@ async def test_a_minute_whose_records_are_gone_leaves_the_register(patient: Any)
         return await patient.pix.read.zscore(patient.pix.keys.minutes, "202001010000") is None
 
     await wait_for(gone, "the minute to go")
+
+
+async def test_a_mark_whose_story_is_not_in_the_archive_is_a_finding(patient: Any, archive_url: str) -> None:
+    lost, kept = await patient.settled(1_000), await patient.settled(2_000)
+    await age(patient)
+    await retention.archive(patient.pix)
+    database = Database(archive_url, 5)
+    await database.run(lambda c: c.execute(sa.delete(payments).where(payments.c.id == lost.end_to_end_id)))
+    await database.aclose()
+    assert [(found.kind, found.id) for found in await patient.findings()] == [("lost_story", lost.end_to_end_id)]
+    assert (await patient.status(lost)).archived
+    assert not (await patient.status(kept)).archived
+
+
+async def test_while_the_archive_is_away_nothing_is_shortened_and_the_worker_goes_on(patient: Any) -> None:
+    payment = await patient.settled(1_000)
+    await age(patient)
+    settings = patient.pix.settings.model_copy(
+        update={"archive_url": SecretStr("postgresql+psycopg://x@127.0.0.1:1/x")}
+    )
+    away = Pix(patient.pix.hub, settings, patient.pix.keys)
+    with pytest.raises(Busy):
+        await retention.archive(away)
+    assert not (await patient.status(payment)).archived
+    assert await retention.archive(patient.pix) == 1
+
+
+async def test_the_archives_table_goes_down_and_up_with_stories_in_it(patient: Any, archive_url: str) -> None:
+    await patient.settled(1_000)
+    await age(patient)
+    await retention.archive(patient.pix)
+    database = Database(archive_url, 5)
+
+    def told(connection: sa.Connection) -> tuple[set[str], int]:
+        found = sa.inspect(connection)
+        tables = set(found.get_table_names())
+        known = tables & set(METADATA.tables)
+        assert all({c["name"] for c in found.get_columns(t)} == {*METADATA.tables[t].columns.keys()} for t in known)
+        return tables, connection.execute(sa.text("SELECT count(*) FROM pix_payments")).scalar() or 0 if known else 0
+
+    assert await database.run(told) == ({"pix_payments", "pix_version"}, 1)
+    assert await asyncio.to_thread(migrate.downgrade, database, TABLES) == "base"
+    assert await database.run(told) == ({"pix_version"}, 0)
+    assert await asyncio.to_thread(migrate.upgrade, database, TABLES) == TABLES.head
+    assert await database.run(told) == ({"pix_payments", "pix_version"}, 0)
+    await database.aclose()

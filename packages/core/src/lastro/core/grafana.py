@@ -15,21 +15,8 @@ SCHEMA = 39
 SOURCE = {"type": "prometheus", "uid": "${source}"}
 WIDTH, HEIGHT = 8, 7
 ROW_WIDTH = 24
-OVER_ALL = (
-    "domain",
-    "http",
-    "server",
-    "event",
-    "check",
-    "stream",
-    "worker",
-    "queue",
-    "consumer",
-    "key",
-    "limit",
-    "script",
-)
-"""Of metrics that no domain owns, in the order in which an operator asks."""
+OVER_ALL = ("domain", "http", "server", "event", "check", "stream", "worker", "queue", "consumer", "script")
+"""In the order in which an operator asks; what else no domain owns comes after these."""
 SUMMED = {"script"}
 """Too many series to draw each: shown over all of them, and on a domain's page for that domain's."""
 MEASURED_BY_SOME = {"lastro_domain_latency_seconds"}
@@ -49,7 +36,7 @@ class Chart:
 
 def dashboards(metrics: Mapping[str, Metric[Any]], domains: list[str]) -> dict[str, dict[str, Any]]:
     """File name → dashboard, one over all and one per domain."""
-    found = {"lastro.json": _dashboard("lastro", "Lastro", list(_over_all(metrics)))}
+    found = {"lastro.json": _dashboard("lastro", "Lastro", list(_over_all(metrics, domains)))}
     for domain in domains:
         charts = list(_of_domain(metrics, domain))
         found[f"lastro-{domain}.json"] = _dashboard(f"lastro-{domain}", f"Lastro: {domain}", charts)
@@ -63,8 +50,10 @@ def queries(dashboard: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             yield panel["title"], target["expr"]
 
 
-def _over_all(metrics: Mapping[str, Metric[Any]]) -> Iterator[Chart]:
-    for subject in OVER_ALL:
+def _over_all(metrics: Mapping[str, Metric[Any]], domains: list[str]) -> Iterator[Chart]:
+    for subject in dict.fromkeys((*OVER_ALL, *map(_subject, metrics.values()))):
+        if subject in domains:
+            continue
         for metric in metrics.values():
             if _subject(metric) == subject:
                 yield _chart(metric, summed=subject in SUMMED)

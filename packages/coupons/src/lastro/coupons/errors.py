@@ -1,6 +1,6 @@
 """How coupons says no."""
 
-from lastro.core.errors import Busy, Fault, Forbidden, Invalid, LastroError, NotFound, Refused
+from lastro.core.errors import Busy, Forbidden, Invalid, LastroError, NotFound, Refused
 
 
 class SoldOut(Refused):
@@ -76,18 +76,6 @@ class NotDurable(Busy):
     """Too few copies of this coupon exist yet ({reason}): it may be yours. Ask again in {retry_after_seconds} s."""
 
     code = "coupons.outcome_unknown"
-
-
-class DatabaseAway(Busy):
-    """The database cannot take this now ({reason}); ask again in {retry_after_seconds} s."""
-
-    code = "coupons.database_away"
-
-
-class DatabaseRefused(Fault):
-    """The database refuses this for what it is: {reason}."""
-
-    code = "coupons.database_refused"
 
 
 class NotOffered(Refused):

@@ -5,6 +5,7 @@ from random import uniform
 
 import structlog
 
+from lastro.core.database import migrate
 from lastro.core.errors import LastroError
 from lastro.core.queue import open_queue
 from lastro.core.redis import Hub
@@ -13,7 +14,7 @@ from lastro.core.worker import Run
 from lastro.core.worker.consume import Worker
 
 from .engine import Coupons, passing_on, reconcile, spending
-from .engine.database import migrate
+from .engine.database import TABLES
 from .engine.persist import Persister, migrated
 from .engine.upkeep import tend
 from .settings import CouponsSettings
@@ -92,7 +93,7 @@ async def check(hub: Hub, told: reconcile.Told = reconcile.quietly) -> list[str]
     """What of the coupons does not add up, for ``lastro check``."""
     coupons = Coupons(hub, CouponsSettings.read())
     try:
-        await asyncio.to_thread(migrate.upgrade, coupons.database)
+        await asyncio.to_thread(migrate.upgrade, coupons.database, TABLES)
         found = await reconcile.check(coupons, told)
         return found + [f"{order}: charged after its coupon had gone back" for order in await spending.late(coupons)]
     finally:

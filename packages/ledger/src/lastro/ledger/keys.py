@@ -15,7 +15,8 @@ most 15 characters, so the two never meet. All of it is permanent: a ledger is h
 ``transfer:{id}``                           string; place in the log, 6 bytes, and unless it is plain its status (1
                                             pending, 2 posted, 3 voided, 4 expired); empty: a burnt id
 ``transfer:{id}:metadata``                  string; JSON, if any was given
-``log:transfers:{n}``                       string; 128-byte records by timestamp; 1,023 per segment n
+``log:transfers:{n}``                       string; 128-byte records by timestamp; 1,023 per segment n; one that is in
+                                            the archive is missing here, or back for a minute
 ``log:accounts:{n}``                        string; id, timestamp, user data, ledger, code; 58 bytes; likewise
 ``state``                                   string, 48 bytes: newest timestamps (of all, accounts, transfers), next
                                             expiry, number of accounts, of transfers, length of the change stream

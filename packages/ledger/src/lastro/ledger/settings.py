@@ -1,6 +1,6 @@
 """What an operator may change about the ledger."""
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 from pydantic_settings import SettingsConfigDict
 
 from lastro.core.settings import Environment
@@ -33,4 +33,11 @@ class LedgerSettings(Environment):
     payments_final: str = Field(
         "payments_final", description="stream of payments that came to their end, likewise; on a cluster {payments}:…"
     )
+    archive_url: SecretStr | None = Field(
+        None,
+        description="SQLAlchemy URL, postgresql+psycopg://user@host/name or sqlite:///file: old and final transfers go "
+        "there, 1,023 at a time; ids and balances stay. Every process of the ledger needs the same",
+    )
+    archive_after_seconds: float = Field(2_592_000, ge=0, description="how old transfers are that go to the archive")
+    archive_timeout_seconds: float = Field(5.0, gt=0, description="to connect to the archive, and for a lock of it")
     post_group: str = Field("ledger", min_length=1, description="consumer group that reads what is posted")

@@ -1,9 +1,8 @@
 """What an operator may change about Pix. The original system's names keep working, with their defaults."""
 
-from pathlib import Path
 from typing import Literal
 
-from pydantic import AliasChoices, Field
+from pydantic import AliasChoices, Field, SecretStr
 from pydantic_settings import SettingsConfigDict
 
 from lastro.core.settings import Environment
@@ -86,10 +85,12 @@ class PixSettings(Environment):
     retention_seconds: float = Field(
         86_400, gt=0, description="how long answers stay readable, and records whole when there is an archive"
     )
-    archive_dir: Path | None = Field(
+    archive_url: SecretStr | None = Field(
         None,
-        description="final records older than the retention go here, a file per minute; without it they stay whole",
+        description="SQLAlchemy URL, postgresql+psycopg://user@host/name or sqlite:///file: "
+        "final records older than the retention go there, and leave a mark; without it they stay whole",
     )
+    archive_timeout_seconds: float = Field(5.0, gt=0, description="to connect to the archive, and for a lock of it")
     deliveries_max: int = Field(5, gt=1, description="an entry taken over more often goes to the dead letters")
     dead_max: int = Field(100_000, gt=0, description="dead letters kept; the oldest beyond it go")
     body_bytes_max: int = Field(8_192, gt=0, description="a longer message goes to the dead letters, cut off")

@@ -9,10 +9,11 @@ import msgspec
 from typer import Argument, Option, echo
 
 from lastro.core.clock import parse_iso
+from lastro.core.database import migrate
 from lastro.core.redis import connect
 from lastro.core.settings import Settings
 from lastro.coupons.engine import Coupons
-from lastro.coupons.engine.database import migrate
+from lastro.coupons.engine.database import TABLES
 from lastro.coupons.model.event import Event
 from lastro.coupons.settings import CouponsSettings
 
@@ -31,7 +32,7 @@ def act(work: Callable[[Coupons], Awaitable[Answer]], *, database: bool = True) 
             coupons = Coupons(hub, CouponsSettings.read())
             try:
                 if database:
-                    await asyncio.to_thread(migrate.upgrade, coupons.database)
+                    await asyncio.to_thread(migrate.upgrade, coupons.database, TABLES)
                 return await work(coupons)
             finally:
                 await coupons.aclose()

@@ -9,6 +9,7 @@ from rich.progress import Progress
 from rich.table import Table
 from typer import Argument, Exit, Option, Typer, echo
 
+from lastro.core.database import Database, migrate
 from lastro.core.errors import Busy
 from lastro.core.logging import configure
 from lastro.core.redis import connect
@@ -16,7 +17,7 @@ from lastro.core.settings import Settings
 from lastro.core.worker import Run, run, stop_on_signals
 from lastro.coupons.engine import Coupons
 from lastro.coupons.engine import reconcile as reconciling
-from lastro.coupons.engine.database import Database, migrate
+from lastro.coupons.engine.database import TABLES
 from lastro.coupons.engine.recover import rebuild, recover
 from lastro.coupons.settings import CouponsSettings
 
@@ -43,7 +44,7 @@ def migrate_tables(
     """Bring the tables of the database to a version."""
     settings = CouponsSettings.read()
     database = Database(settings.database, settings.database_timeout_seconds)
-    at = (migrate.downgrade if down else migrate.upgrade)(database, version)
+    at = (migrate.downgrade if down else migrate.upgrade)(database, TABLES, version)
     asyncio.run(database.aclose())
     echo(f"{database.dialect} is at {at}")
 

@@ -11,6 +11,7 @@ from random import uniform
 from typing import Any
 
 from lastro.core.clock import now_ms
+from lastro.core.database import Database
 from lastro.core.errors import LastroError, OutcomeUnknown, Unreachable
 from lastro.core.redis import Hub
 from lastro.coupons import errors, keys, scripts
@@ -20,7 +21,6 @@ from lastro.coupons.model.event import Event
 from lastro.coupons.model.issuance import ORDINAL, Issuance
 from lastro.coupons.settings import CouponsSettings
 
-from .database import Database
 from .guard import Guard
 from .issuer import Issuer, Told
 from .stored import event_of
@@ -53,7 +53,9 @@ class Coupons:
     guard: Guard = field(init=False)
 
     def __post_init__(self) -> None:
-        self.database = Database(self.settings.database, self.settings.database_timeout_seconds)
+        self.database = Database(
+            self.settings.database, self.settings.database_timeout_seconds, "LASTRO_COUPONS_DATABASE_URL"
+        )
         self.issuer = Issuer(self.hub, self.settings.waiting_max, self.settings.replica_timeout_ms)
         self.guard = Guard(self.hub)
 

@@ -14,19 +14,20 @@ from typing import TypeAlias
 import sqlalchemy as sa
 import structlog
 
+from lastro.core.database import DatabaseAway, DatabaseRefused, migrate
 from lastro.core.errors import Busy, Invalid
 from lastro.core.keys import Key
 from lastro.core.streams import Measure, Message
 from lastro.core.worker import Run
 from lastro.core.worker.consume import Worker
 from lastro.coupons import keys
-from lastro.coupons.errors import DatabaseAway, DatabaseRefused, UnknownEvent
+from lastro.coupons.errors import UnknownEvent
 from lastro.coupons.metrics import COLLISIONS, DATABASE_DOWN, PERSIST_SECONDS, PERSISTED
 from lastro.coupons.model.event import Event
 from lastro.coupons.model.issuance import Issuance
 
 from . import Coupons
-from .database import migrate
+from .database import TABLES
 from .database.rows import Row, insert, upsert_event
 from .outbox import outbox
 
@@ -44,7 +45,7 @@ async def migrated(coupons: Coupons, run: Run) -> bool:
     """Bring the tables to what we know, as soon as the database is there; False when it is time to stop before."""
     while not run.stopping.is_set():
         try:
-            await asyncio.to_thread(migrate.upgrade, coupons.database)
+            await asyncio.to_thread(migrate.upgrade, coupons.database, TABLES)
         except (DatabaseAway, DatabaseRefused) as away:  # refused: another process was just making them
             log.warning("coupons.waits_for_database", reason=str(away))
             await run.pause(uniform(0.5, 1) * BACKOFF_CAP_SECONDS)

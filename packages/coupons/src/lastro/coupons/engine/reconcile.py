@@ -13,13 +13,13 @@ import sqlalchemy as sa
 
 from lastro.core.clock import now_ms
 from lastro.coupons import keys, scripts
-from lastro.coupons.model.event import Event
 from lastro.coupons.model.issuance import Issuance, Stored
 
 from . import Coupons
 from .database.rows import insert, stored_of, upsert_event
 from .database.schema import issuances, runs
 from .outbox import GROUP, entries, outbox
+from .redemption import give_back, not_given_back
 
 Kind: TypeAlias = Literal["missing in database", "missing in redis", "not returned", "stock", "differs", "too many"]
 PAGE_MAX = 1_000
@@ -82,7 +82,7 @@ async def look(coupons: Coupons, event_id: str, told: Told = quietly) -> list[Fi
     return [
         *await _missing_in_database(coupons, event_id, missing),
         *found,
-        *await _not_returned(coupons, event),
+        *[Finding("not returned", _about(one), one) for one in await not_given_back(coupons, event)],
         *await _stock(coupons, event_id, rows),
     ]
 
@@ -197,21 +197,6 @@ async def _missing_in_redis(coupons: Coupons, event_id: str, rows: Sequence[Stor
     return found
 
 
-async def _not_returned(coupons: Coupons, event: Event) -> list[Finding]:
-    """A cancelled coupon whose unit did not go back: somebody died between the two."""
-    event_id = event.plan.event_id
-    if not event.plan.returns_stock or event.state not in {"open", "sold_out", "paused", "scheduled"}:
-        return []
-    query = sa.select(issuances).where(issuances.c.event_id == event_id, issuances.c.status == "cancelled")
-    cancelled = await coupons.database.run(lambda c: [stored_of(row).issuance for row in c.execute(query)])
-    found = []
-    for page in _pages(cancelled):
-        back: list[Any] = await coupons.hub.read.hmget(keys.returned(event_id), [one.issuance_id for one in page])
-        absent = [one for one, at in zip(page, back, strict=True) if at is None]
-        found += [Finding("not returned", _about(one), one) for one in absent]
-    return found
-
-
 async def _stock(coupons: Coupons, event_id: str, rows: int) -> list[Finding]:
     event = await coupons.event(event_id)  # one moment: stock, winners and returns of one script
     found = []
@@ -232,14 +217,7 @@ async def _repair(coupons: Coupons, event_id: str, findings: Sequence[Finding]) 
     done = await write_rows(coupons, event_id, of["missing in database"])
     done += await restore(coupons, event_id, of["missing in redis"])
     for one in of["not returned"]:
-        word = await scripts.give_back(
-            coupons.hub.write,
-            meta=keys.meta(event_id),
-            stock=keys.stock(event_id),
-            returned=keys.returned(event_id),
-            issuance_id=one.issuance_id,
-        )
-        done += word == "ok"
+        done += await give_back(coupons, one)
     if of["missing in redis"] or any(finding.kind == "stock" for finding in findings):
         done += bool(await restock(coupons, event_id))
     return done

@@ -13,7 +13,8 @@ from lastro.core.clock import now_ms
 from lastro.core.errors import Invalid
 from lastro.coupons import errors, keys, scripts
 from lastro.coupons.model.codes import read_code
-from lastro.coupons.model.issuance import Stored
+from lastro.coupons.model.event import Event
+from lastro.coupons.model.issuance import Issuance, Stored
 
 from . import Coupons
 from .database.rows import stored_of
@@ -23,6 +24,7 @@ from .outbox import outbox
 RESERVE_SECONDS_MAX = 86_400
 EXPIRE_MAX = 1_000  # in one transaction
 ORDER_REF_MAX = 128
+PAGE = 1_000
 Answer = TypeVar("Answer")
 
 
@@ -107,15 +109,35 @@ async def cancel(coupons: Coupons, issuance_id: str) -> Stored:
         return _told(connection, issuance_id, "cancelled", "", done=done)
 
     found = await _run(coupons, issuance_id, act)
-    event_id = found.issuance.event_id
-    await scripts.give_back(
-        coupons.hub.write,
-        meta=keys.meta(event_id),
-        stock=keys.stock(event_id),
-        returned=keys.returned(event_id),
-        issuance_id=issuance_id,
-    )
+    await give_back(coupons, found.issuance)  # what does not get so far, the upkeep does
     return found
+
+
+async def give_back(coupons: Coupons, issuance: Issuance) -> bool:
+    """Put the unit of a cancelled coupon back into stock, once; False when it was, or the event does not take it."""
+    word = await scripts.give_back(
+        coupons.hub.write,
+        meta=keys.meta(issuance.event_id),
+        stock=keys.stock(issuance.event_id),
+        returned=keys.returned(issuance.event_id),
+        issuance_id=issuance.issuance_id,
+    )
+    return word == "ok"
+
+
+async def not_given_back(coupons: Coupons, event: Event) -> list[Issuance]:
+    """Cancelled coupons of an event whose unit did not go back: somebody died, or the store was away, in between."""
+    event_id = event.plan.event_id
+    if not event.plan.returns_stock or event.state not in {"open", "sold_out", "paused", "scheduled"}:
+        return []
+    query = sa.select(issuances).where(issuances.c.event_id == event_id, issuances.c.status == "cancelled")
+    cancelled = await coupons.database.run(lambda c: [stored_of(row).issuance for row in c.execute(query)])
+    absent: list[Issuance] = []
+    for at in range(0, len(cancelled), PAGE):
+        page = cancelled[at : at + PAGE]
+        back: list[Any] = await coupons.hub.read.hmget(keys.returned(event_id), [one.issuance_id for one in page])
+        absent += [one for one, at_ms in zip(page, back, strict=True) if at_ms is None]
+    return absent
 
 
 async def expire(coupons: Coupons) -> int:

@@ -1,9 +1,9 @@
-"""What time brings about: events end, coupons expire, dead letters are noted."""
+"""What time brings about: events end, coupons expire, dead letters are noted, cancelled units go back after all."""
 
 from . import Coupons
 from .events import close
 from .letters import note
-from .redemption import EXPIRE_MAX, expire
+from .redemption import EXPIRE_MAX, expire, give_back, not_given_back
 
 
 async def tend(coupons: Coupons) -> None:
@@ -13,5 +13,7 @@ async def tend(coupons: Coupons) -> None:
         if event.stored == "open" and event.state == "closed":
             await close(coupons, event_id)
         await note(coupons, event_id)
+        for issuance in await not_given_back(coupons, event):
+            await give_back(coupons, issuance)
     while await expire(coupons) == EXPIRE_MAX:
         pass

@@ -82,6 +82,12 @@ def check() -> None:
 
 
 @app.command()
+def unarchive() -> None:
+    """Bring archived transfers back for good, and empty the archive. Stop the workers before, or they go again."""
+    echo(f"{run(lambda engine: engine.archive.unarchive())} segments are back")
+
+
+@app.command()
 def stress(
     *,
     accounts: Annotated[int, Option(help="accounts to spread over")] = 1000,

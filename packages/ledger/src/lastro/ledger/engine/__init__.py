@@ -3,6 +3,7 @@
 import json
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, TypeVar
 
 from lastro.core.keys import Key
@@ -25,6 +26,7 @@ from lastro.ledger.model.records import (
 )
 from lastro.ledger.settings import LedgerSettings
 
+from .archive import Archive
 from .requests import ACCOUNTS, TRANSFERS, Request, checked, outcomes_of
 
 Found = TypeVar("Found", Account, Transfer, Balance)
@@ -40,6 +42,11 @@ class Ledger:
     settings: LedgerSettings
     name: str = ""
     _singles: list[Batch] = field(default_factory=list)
+
+    @property
+    def archive(self) -> Archive:
+        """Its old transfers."""
+        return Archive(self.hub, self.settings, self.name or self.settings.name)
 
     @property
     def keyspace(self) -> Key:
@@ -61,15 +68,16 @@ class Ledger:
         if balances or metadata is not None:
             notes = None if metadata is None else {0: metadata}
             return (await self.create_transfers([transfer], balances=balances, metadata=notes))[0]
-        answer = await self._batch.submit(
-            scripts.create_transfer, keyspace=[self.keyspace], events=transfer.encode(), options=[]
+        events = transfer.encode()
+        answer = await self.archive.ask(
+            lambda: self._batch.submit(scripts.create_transfer, keyspace=[self.keyspace], events=events, options=[])
         )
         return outcomes_of(answer, TRANSFERS.codes)[0]
 
     async def create_accounts(self, accounts: Sequence[Account]) -> list[Outcome]:
         """Create accounts, in order, one outcome each; linked ones all or nothing."""
         request = Request(kind=ACCOUNTS, keyspace=self.keyspace, events=accounts)
-        return await request.send(self.hub.write, self.settings.batch_max)
+        return await request.send(self.hub.write, self.settings.batch_max, self.archive.ask)
 
     async def create_transfers(
         self,
@@ -92,7 +100,7 @@ class Ledger:
             metadata=checked(metadata),
             crossing=crossing,
         )
-        return await request.send(self.hub.write, self.settings.batch_max)
+        return await request.send(self.hub.write, self.settings.batch_max, self.archive.ask)
 
     def posting(self, pending_id: int, number: int, amount: int | None = None) -> Transfer:
         """The transfer that posts a pending one: all of it, or that amount."""
@@ -147,7 +155,7 @@ class Ledger:
 
     async def expire_transfers(self) -> int:
         """Release the pending transfers whose time is over, a bounded number; how many they were."""
-        return await scripts.expire_transfers(self.hub.write, keyspace=[self.keyspace])
+        return await self.archive.ask(partial(scripts.expire_transfers, self.hub.write, keyspace=[self.keyspace]))
 
     async def retain_changes(self) -> int:
         """Trim the change stream; how long it may be now.
@@ -196,7 +204,9 @@ class Ledger:
         for start in range(0, len(ids), LIMIT_MAX - 1):
             # an id that nothing has goes first: a request that begins with a zero byte cannot be taken for JSON
             asked = bytes(16) + b"".join(number.to_bytes(16, "little") for number in ids[start : start + LIMIT_MAX - 1])
-            found += decode_all(kind, await script(self.hub.read, keyspace=[self.keyspace], ids=asked))
+            found += decode_all(
+                kind, await self.archive.ask(partial(script, self.hub.read, keyspace=[self.keyspace], ids=asked))
+            )
         return found
 
     async def _filtered(
@@ -208,7 +218,8 @@ class Ledger:
         bit = AccountFilterFlag.REVERSED if isinstance(wanted, AccountFilter) else QueryFilterFlag.REVERSED
         found: list[Found] = []
         while True:
-            records, resume = await script(self.hub.read, keyspace=[self.keyspace], wanted=wanted.encode())
+            looking = partial(script, self.hub.read, keyspace=[self.keyspace], wanted=wanted.encode())
+            records, resume = await self.archive.ask(looking)
             found += decode_all(kind, records)
             rest = wanted.limit - len(records) // 128
             if not resume or rest == 0:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from zlib import crc32
 
+from lastro.core.errors import Fault
 from lastro.ledger import keys
 from lastro.ledger.model.codes import AccountFlag
 from lastro.ledger.model.stored import (
@@ -105,6 +106,7 @@ class _Check:
     async def _advance(self, place: int) -> str | None:
         """Replay the log up to a place; what is wrong with the first transfer that cannot be."""
         while self.replay.place < place:
+            wanted: list[tuple[int, int, int]] = []
             async with self.client.pipeline(transaction=False) as pipe:
                 at = self.replay.place
                 for _ in range(SEGMENTS):
@@ -114,11 +116,16 @@ class _Check:
                         break
                     log = keys.log(self.name, "transfers", segment)
                     pipe.getrange(log, first * RECORD_BYTES, last * RECORD_BYTES - 1)
+                    wanted.append((segment, first * RECORD_BYTES, last * RECORD_BYTES))
                     at += last - first
                 pages = await pipe.execute()
             before = self.replay.place
-            for page in pages:
-                if wrong := self.replay.take(page):
+            for (segment, start, end), page in zip(wanted, pages, strict=True):
+                try:
+                    records = page or (await self.ledger.archive.segment(segment))[start:end]
+                except Fault as fault:
+                    return str(fault)
+                if wrong := self.replay.take(records):
                     return wrong
             if self.replay.place != at:
                 return f"the log has {self.replay.place} transfers, {place} are counted"

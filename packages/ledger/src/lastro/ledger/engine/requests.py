@@ -1,9 +1,10 @@
 """Create requests of any size as script calls that never hold the server for long, and their answers."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, TypeAlias
 
 from lastro.core.errors import Invalid
 from lastro.core.keys import Key
@@ -15,6 +16,8 @@ from lastro.ledger.model.codes import AccountCode, AccountFlag, TransferCode, Tr
 from lastro.ledger.model.records import LIMIT_MAX, Account, Balance, Outcome, Transfer, joined
 
 RESULT_BYTES = 16
+Ask: TypeAlias = Callable[[Callable[[], Awaitable[Any]]], Awaitable[Any]]
+"""Calls a script, and sees to what it needs."""
 BALANCES_BYTES = 128
 
 
@@ -58,17 +61,19 @@ class Request:
     crossing: bool = False
     """These are one side of transfers between shards."""
 
-    async def send(self, client: Client, batch_max: int) -> list[Outcome]:
-        """One call per part, in order; what is linked stays together."""
+    async def send(self, client: Client, batch_max: int, ask: Ask) -> list[Outcome]:
+        """One call per part, in order; what is linked stays together. A part of which less was done is asked again."""
         outcomes: list[Outcome] = []
-        for start, end in parts(self.events, self.kind.linked, batch_max):
-            answer = await self.kind.many(
-                client,
-                keyspace=[self.keyspace],
-                events=joined(self.events[start:end]),
-                options=self._options(start, end),
-            )
-            outcomes.extend(outcomes_of(answer, self.kind.codes, balances=self.balances))
+        for _, end in parts(self.events, self.kind.linked, batch_max):
+            while (start := len(outcomes)) < end:
+                call = partial(
+                    self.kind.many,
+                    client,
+                    keyspace=[self.keyspace],
+                    events=joined(self.events[start:end]),
+                    options=self._options(start, end),
+                )
+                outcomes.extend(outcomes_of(await ask(call), self.kind.codes, balances=self.balances))
         return outcomes
 
     def _options(self, start: int, end: int) -> list[int | bytes]:

@@ -5,6 +5,7 @@ object from an event's number (from 1) to its text.
 """
 
 from collections.abc import Sequence
+from typing import Literal
 
 from lastro.core.keys import Key
 from lastro.core.redis.clients import Client
@@ -77,3 +78,9 @@ async def expire_transfers(redis: Client, *, keyspace: Sequence[Key]) -> int: ..
 
 @script
 async def retain_changes(redis: Client, *, keyspace: Sequence[Key], keep: int) -> int: ...
+
+
+@script
+async def drop_segment(
+    redis: Client, *, keyspace: Sequence[Key], segment: int, sha1: str
+) -> Literal["gone", "other", "ok"]: ...

@@ -6,6 +6,8 @@
 --   ARGV[2..] options  bits (see parts/transfers.lua), then metadata
 --   returns per event a record (timestamp u64, code u32, 0 u32) or JSON with "result"; codes are TransferCode, 0 is created
 --     or error BADINPUT names the event and the field that makes no sense; nothing changed
+--     or error ARCHIVED names a segment of the log that is in the archive alone; nothing changed
+--     of records, those done before such a one is needed: ask again for the others
 -- @include "parts/keyspace.lua"
 -- @include "parts/plain_batch.lua"
 local function decide_transfers(events, options, going_on)
@@ -27,6 +29,10 @@ end
 if done == 0 then
   return decide_transfers(events, options, false)
 elseif done < count then
-  answers[#answers + 1] = decide_transfers(events:sub(done * 128 + 1), 4, true) -- 4: it began without an import
+  local whole, rest = pcall(decide_transfers, events:sub(done * 128 + 1), 4, true) -- 4: it began without an import
+  if not whole and not tostring(rest):find("ARCHIVED") then
+    error(rest)
+  end
+  answers[#answers + 1] = whole and rest or nil -- without: what was done is told, the caller asks again for the rest
 end
 return table.concat(answers)

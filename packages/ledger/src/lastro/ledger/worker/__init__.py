@@ -41,13 +41,17 @@ async def expire(run: Run) -> None:
 
 
 async def retain(run: Run) -> None:
-    """Trim the change stream by policy."""
+    """Trim the change stream by policy, and archive what is old."""
     settings = LedgerSettings.read()
     ledgers = _all(run.hub, settings)
+    archives = [ledger.archive for ledger in ledgers]
     while not await run.pause(settings.retain_every_seconds):
         try:
             for ledger in ledgers:
                 await ledger.retain_changes()
+            for archive in archives:
+                if moved := await archive.archive():
+                    log.info("retain.archived", ledger=archive.name, segments=moved)
         except Busy as busy:
             log.warning("retain.postponed", reason=str(busy))
 

@@ -12,6 +12,7 @@ Kind = Literal[
     "skewed_counter",
     "wrong_balance",
     "over_returned",
+    "lost_story",
 ]
 
 

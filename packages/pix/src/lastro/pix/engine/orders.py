@@ -14,9 +14,9 @@ from lastro.pix.model.ids import BadId, end_to_end_id, minute_of, rtr_id
 from lastro.pix.model.payment import Answer, Payment, amount_cents, answer_refusal, refusal
 from lastro.pix.model.record import Record
 
+from .archive import find
 from .deadlines import read_records
 from .pix import Pix
-from .retention import find_archived
 
 BULK_MAX = 500  # payments of one participant in one call
 PAYMENT_PRICE, ANSWER_PRICE = 100, 20  # hundredths of a token: a pacs.008, a pacs.002
@@ -109,8 +109,8 @@ async def status(pix: Pix, payment_id: str) -> Record:
         record = Record.parse(payment_id, line.decode())
         if not record.archived:
             return record
-        return find_archived(pix.settings, payment_id) or record
-    found = find_archived(pix.settings, payment_id)
+        return await find(pix, payment_id) or record
+    found = await find(pix, payment_id)
     if found is None:
         raise NoSuchPayment(end_to_end_id=payment_id)
     return found

@@ -16,6 +16,7 @@ from lastro.core.money import decimal
 from lastro.pix.model.record import Record
 
 from .accounts import accounts
+from .archive import missing
 from .deadlines import read_records
 from .findings import Finding, Kind
 from .pix import Pix
@@ -65,18 +66,24 @@ async def reconcile(pix: Pix, told: Told = lambda _done, _total: None) -> Report
 
 async def _look(pix: Pix, told: Told) -> Report:
     before = await _stamp(pix)
-    report, sums, held = Report(), _Sums(), list[str]()
+    report, sums, held, marks = Report(), _Sums(), list[str](), list[Record]()
     responses = Responses(pix, await pix.now_ms())
     total = await _size(pix)
     async for record in _records(pix):
         report.records += 1
         if record.letter == "A":
             held.append(record.id)
-        if not record.archived:
+        if record.archived:
+            marks.append(record)
+            if len(marks) == PAGE:
+                report.findings += await _stories(pix, marks)
+                marks.clear()
+        else:
             _add(sums, record)
         responses.expect(record)
         if report.records % PAGE == 0:
             told(report.records, max(total, report.records))
+    report.findings += await _stories(pix, marks)
     await responses.hear()
     report.messages = responses.messages
     told(total, total)
@@ -91,6 +98,11 @@ async def _look(pix: Pix, told: Told) -> Report:
         report.findings += differences
     report.findings.sort()
     return report
+
+
+async def _stories(pix: Pix, marks: list[Record]) -> list[Finding]:
+    """What was shortened in the store is in the archive."""
+    return [Finding("lost_story", mark.id, "it is not in the archive") for mark in await missing(pix, marks)]
 
 
 async def _size(pix: Pix) -> int:

@@ -1,11 +1,7 @@
 """What bounds memory: answers are trimmed by age, final records go to the archive and leave a mark for repeats."""
 
-import os
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
-import msgspec
 import structlog
 
 from lastro.core.clock import now_ms
@@ -14,11 +10,11 @@ from lastro.core.keys import Key
 from lastro.pix import scripts
 from lastro.pix.metrics import ARCHIVED, TRIMMED
 from lastro.pix.model.record import Record
-from lastro.pix.settings import PixSettings
 
+from .archive import write
 from .pix import Pix, forget_at_ms
 
-SCAN_COUNT = 250  # records in one step: one file write, one fsync, one script
+SCAN_COUNT = 250  # records in one step: one transaction of the archive, one script
 MINUTES_MAX = 20  # minutes of one visit
 CONSUMER_IDLE_MS = 600_000
 MOVEMENTS_KEEP_MS = 30_000  # time for a reader to come; what its group has not acknowledged stays
@@ -51,15 +47,15 @@ async def take_turn(pix: Pix, worker: str, seconds: float) -> bool:
 
 
 async def archive(pix: Pix) -> int:
-    """Move the stories of old final records into the archive's files; how many went. Safe to run twice.
+    """Move the stories of old final records into the archive; how many went. Safe to run twice. Raises DatabaseAway.
 
-    A record is shortened only after its line is on disk, and only if it still is what was written.
+    A record is shortened only after its row is committed, and only if it still is what was written.
     """
     now = now_ms()
     due = await pix.read.zrangebyscore(pix.keys.minutes, "-inf", now, start=0, num=MINUTES_MAX)
     archived = 0
     for minute in (member.decode() for member in due):
-        done, left = await _archive_minute(pix, minute, now) if pix.settings.archive_dir else (0, 0)
+        done, left = await _archive_minute(pix, minute, now) if pix.settings.archive_url else (0, 0)
         archived += done
         forget = forget_at_ms(minute, pix.settings)
         if forget <= now:
@@ -88,54 +84,13 @@ async def _archive_minute(pix: Pix, minute: str, now: int) -> tuple[int, int]:
             else:
                 left += 1
         if old:
-            _write(_file(pix.settings, minute), old)
+            pairs = zip(old[::2], old[1::2], strict=True)
+            await write(pix, [(name.decode(), line.decode()) for name, line in pairs])
             done += await scripts.archive(
                 pix.hub.write, records=pix.keys.records(minute), archived=pix.keys.archived, items=old
             )
         if not cursor:
             return done, left
-
-
-def _file(settings: PixSettings, minute: str) -> Path:
-    assert settings.archive_dir is not None
-    return settings.archive_dir / minute[:8] / f"{minute}.ndjson"
-
-
-def _write(path: Path, pairs: list[bytes]) -> None:
-    """Append and make it stay: after this the record may be shortened."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    lines = [
-        msgspec.json.encode({"id": name.decode(), "record": line.decode()})
-        for name, line in zip(pairs[::2], pairs[1::2], strict=True)
-    ]
-    with path.open("ab") as file:
-        file.write(b"\n".join(lines) + b"\n")
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def find_archived(settings: PixSettings, payment_id: str) -> Record | None:
-    """A record by its id, from the archive; a line written twice counts once, the last."""
-    if settings.archive_dir is None:
-        return None
-    found = None
-    for name, line in read_archive(_file(settings, payment_id[9:21])):
-        if name == payment_id:
-            found = Record.parse(name, line)
-    return found
-
-
-def read_archive(path: Path) -> Iterator[tuple[str, str]]:
-    """The id and record of each line of one file; a line that a crash cut short is passed over."""
-    if not path.exists():
-        return
-    with path.open("rb") as file:
-        for line in file:
-            try:
-                entry = msgspec.json.decode(line)
-            except msgspec.DecodeError:
-                continue
-            yield entry["id"], entry["record"]
 
 
 async def dismiss(pix: Pix) -> int:

@@ -113,7 +113,7 @@ class Ground:
             while file.write(b"\0" * PIECE_BYTES):
                 pass
         await asyncio.sleep(seconds)
-        filler.unlink()
+        filler.unlink(missing_ok=True)  # another one may have been first
         return f"disk full for {seconds:.1f} s"
 
     async def _limit(self, seconds: float) -> str:

@@ -37,6 +37,10 @@ class NotUp(LastroError):
     code = "demo.not_up"
 
 
+WATCHED_SECONDS = 8.0
+"""After the check, when somebody watches at that port: until its result was looked at, and scraped."""
+
+
 @dataclass(slots=True)
 class Report:
     """What happened."""
@@ -144,6 +148,8 @@ async def perform(acts: Mapping[str, Act], folder: Path, *, port: int, kills: bo
         await theatre.ready()
         await _play(acts, theatre, report, kills=kills, quiet=quiet)
         report.findings = await checked()
+        if port:
+            await asyncio.sleep(WATCHED_SECONDS)
     finally:
         keeping.cancel()
         at_rest = theatre.close()

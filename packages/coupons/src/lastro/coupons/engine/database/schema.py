@@ -59,6 +59,12 @@ issuances = sa.Table(
     sa.UniqueConstraint("code", name="issuances_by_code"),
     sa.Index("issuances_by_user", "user_id", "status"),
     sa.Index(
+        "issuances_cancelled",
+        "event_id",
+        postgresql_where=sa.text("status = 'cancelled'"),
+        sqlite_where=sa.text("status = 'cancelled'"),
+    ),
+    sa.Index(
         "issuances_to_expire",
         "expires_ms",
         postgresql_where=sa.text("status = 'issued'"),

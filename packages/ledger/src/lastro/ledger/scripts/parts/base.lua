@@ -38,10 +38,16 @@ local function fetch(keys)
   return found
 end
 
--- Bytes of a log of records of one size, from one place to another in the same segment.
+-- Bytes of a log of records of one size, from one place to another in the same segment. What is in the archive alone ends
+-- the script: it has written nothing yet, and whoever called it fetches that segment and calls again.
 local function log_bytes(log, size, from, to)
-  return call("GETRANGE", PREFIX .. "log:" .. log .. ":" .. format("%.0f", floor(from / SEGMENT)),
+  local segment = format("%.0f", floor(from / SEGMENT))
+  local bytes = call("GETRANGE", PREFIX .. "log:" .. log .. ":" .. segment,
     from % SEGMENT * size, (to or from) % SEGMENT * size + size - 1)
+  if bytes == "" then
+    error("ARCHIVED " .. segment)
+  end
+  return bytes
 end
 
 -- What is stored under a transfer's id: its place in the log in 6 bytes, then its status in one, unless it is plain.

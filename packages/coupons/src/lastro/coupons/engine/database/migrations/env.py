@@ -1,13 +1,10 @@
 # ruff: noqa: INP001  # Alembic runs it, nobody imports it
-"""What Alembic runs: on the connection, and in the transaction, that `migrate` gives it."""
+"""What Alembic runs."""
 
 from alembic import context
 
+from lastro.core.database.migrate import run
+from lastro.coupons.engine.database import TABLES
 from lastro.coupons.engine.database.schema import METADATA
 
-context.configure(
-    connection=context.config.attributes["connection"],
-    target_metadata=METADATA,
-    render_as_batch=True,  # SQLite alters a table by making it anew
-)
-context.run_migrations()
+run(context.config.attributes["connection"], METADATA, TABLES.versions)

@@ -1,0 +1,10 @@
+# ruff: noqa: INP001  # Alembic runs it, nobody imports it
+"""What Alembic runs."""
+
+from alembic import context
+
+from lastro.core.database.migrate import run
+from lastro.ledger.engine.archive import TABLES
+from lastro.ledger.engine.archive.schema import METADATA
+
+run(context.config.attributes["connection"], METADATA, TABLES.versions)

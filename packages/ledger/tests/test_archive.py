@@ -1,0 +1,200 @@
+"""Old transfers in a database: every answer is what it was before, duplicates' included."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from pydantic import SecretStr
+
+from lastro.core.database import Database, migrate
+from lastro.core.errors import Busy, Fault
+from lastro.core.redis import Hub
+from lastro.ledger import keys
+from lastro.ledger.engine import Ledger
+from lastro.ledger.engine.archive import TABLES
+from lastro.ledger.engine.archive.schema import METADATA, transfers
+from lastro.ledger.engine.check import check
+from lastro.ledger.model.codes import AccountFlag, TransferFlag
+from lastro.ledger.model.records import Account, AccountFilter, Outcome, QueryFilter, Transfer
+from lastro.ledger.model.stored import LOG_SEGMENT
+from lastro.ledger.settings import LedgerSettings
+
+# the strictest server is enough: scripts are tested on all of them
+pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("server", ["cluster"], indirect=True)]
+
+COUNT = 2 * LOG_SEGMENT + 100
+OLD = 500  # in the first segment
+
+
+def paying(number: int, **changes: Any) -> Transfer:
+    made = {
+        "id": number,
+        "debit_account_id": 1 + number % 2,
+        "credit_account_id": 3,
+        "amount": 7,
+        "ledger": 1,
+        "code": 1,
+    }
+    return Transfer(**made | changes)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def archive_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/archive.sqlite"
+    return str(request.getfixturevalue("postgres").url)
+
+
+@pytest.fixture
+async def twins(hub: Hub, archive_url: str) -> AsyncIterator[tuple[Ledger, Ledger]]:
+    """Two ledgers with the same past; the first has archived two segments of it."""
+    made = (
+        Ledger(hub, LedgerSettings(archive_url=SecretStr(archive_url), archive_after_seconds=0), name="archived"),
+        Ledger(hub, LedgerSettings(), name="whole"),
+    )
+    for ledger in made:
+        await ledger.create_accounts([Account(id=n, ledger=1, code=1, flags=AccountFlag.HISTORY) for n in (1, 2, 3)])
+        events = [paying(number) for number in range(1, COUNT + 1)]
+        events[OLD - 1] = paying(OLD, flags=TransferFlag.PENDING, amount=50)
+        events[OLD] = paying(OLD + 1, flags=TransferFlag.POST_PENDING_TRANSFER, pending_id=OLD, amount=20)
+        for field in ("debit_account_id", "credit_account_id"):
+            object.__setattr__(events[OLD], field, 0)
+        assert all(one.ok for one in await ledger.create_transfers(events))
+    assert await made[0].archive.archive() == 2
+    yield made
+    await migrate.close_all()
+
+
+def said(outcomes: list[Outcome]) -> list[str]:
+    return [outcome.status for outcome in outcomes]
+
+
+def told(found: list[Transfer]) -> list[Transfer]:
+    """Without when: two ledgers have clocks of their own."""
+    return [
+        Transfer(**{name: getattr(one, name) for name in Transfer.__slots__ if name != "timestamp"}) for one in found
+    ]
+
+
+async def segments(ledger: Ledger) -> list[bool]:
+    return [bool(await ledger.hub.read.exists(keys.log(ledger.name, "transfers", n))) for n in range(3)]
+
+
+async def test_what_is_archived_is_gone_from_the_store_and_found_by_id_by_account_and_by_query(
+    twins: tuple[Ledger, Ledger],
+) -> None:
+    archived, whole = twins
+    assert await segments(archived) == [False, False, True]
+    assert told([await archived.transfer(3)]) == told([await whole.transfer(3)])
+    assert await segments(archived) == [True, False, True]  # back for a minute
+    assert 0 < await archived.hub.read.ttl(keys.log("archived", "transfers", 0)) <= 60
+    ids = [1, OLD, OLD + 1, LOG_SEGMENT + 9, COUNT, COUNT + 1]
+    assert told(await archived.lookup_transfers(ids)) == told(await whole.lookup_transfers(ids))
+    of = AccountFilter(account_id=1, limit=8_000, flags=3)
+    assert told(await archived.get_account_transfers(of)) == told(await whole.get_account_transfers(of))
+    query = QueryFilter(limit=8_000)
+    found = told(await archived.query_transfers(query))
+    assert len(found) == COUNT
+    assert found == told(await whole.query_transfers(query))
+
+
+@pytest.mark.parametrize("batch", [1, 1_000])
+async def test_a_duplicate_of_an_archived_transfer_is_answered_as_ever(
+    twins: tuple[Ledger, Ledger], batch: int
+) -> None:
+    """New ones and old ones in one request, each by its own rule, and none of them twice."""
+    new = COUNT + 1
+    events = [
+        *(paying(number) for number in range(new, new + 200)),
+        paying(5),
+        paying(6, amount=8),
+        paying(LOG_SEGMENT + 7, debit_account_id=3, credit_account_id=1),
+        paying(OLD, flags=TransferFlag.PENDING, amount=50),
+        Transfer(id=OLD + 1, pending_id=OLD, amount=20, flags=TransferFlag.POST_PENDING_TRANSFER),
+        Transfer(id=new + 500, pending_id=OLD, amount=20, flags=TransferFlag.POST_PENDING_TRANSFER),
+        Transfer(id=new + 501, pending_id=9, flags=TransferFlag.VOID_PENDING_TRANSFER),
+        paying(new + 502, flags=TransferFlag.LINKED),
+        paying(8, code=2),
+        *(paying(number) for number in range(new + 600, new + 700)),
+    ]
+    answers = []
+    for ledger in twins:
+        if batch == 1:
+            answers.append([(await ledger.create_transfer(event)).status for event in events])
+        else:
+            answers.append(said(await ledger.create_transfers(events)))
+    assert answers[0] == answers[1]
+    assert {"exists", "exists_with_different_amount", "pending_transfer_already_posted"} <= set(answers[0])
+    for one, other in zip(*[await ledger.lookup_accounts([1, 2, 3]) for ledger in twins], strict=True):
+        assert (one.debits_posted, one.credits_posted, one.debits_pending) == (
+            other.debits_posted, other.credits_posted, other.debits_pending,
+        )  # fmt: skip
+    for ledger in twins:
+        assert await check(ledger) == []
+
+
+async def test_what_is_pending_keeps_its_segment_in_the_store_until_it_is_final(hub: Hub, archive_url: str) -> None:
+    ledger = Ledger(hub, LedgerSettings(archive_url=SecretStr(archive_url), archive_after_seconds=0))
+    await ledger.create_accounts([Account(id=n, ledger=1, code=1) for n in (1, 2, 3)])
+    await ledger.create_transfer(paying(1, flags=TransferFlag.PENDING))
+    await ledger.create_transfers([paying(number) for number in range(2, COUNT)])
+    mover = ledger.archive
+    assert await mover.archive() == 1  # the second segment
+    await ledger.create_transfer(ledger.posting(1, COUNT))
+    assert await mover.archive() == 1
+    assert await check(ledger) == []
+    await migrate.close_all()
+
+
+async def test_what_is_young_stays(hub: Hub, archive_url: str) -> None:
+    ledger = Ledger(hub, LedgerSettings(archive_url=SecretStr(archive_url), archive_after_seconds=3_600))
+    await ledger.create_accounts([Account(id=n, ledger=1, code=1) for n in (1, 2, 3)])
+    await ledger.create_transfers([paying(number) for number in range(1, COUNT)])
+    assert await ledger.archive.archive() == 0
+    await migrate.close_all()
+
+
+async def test_a_record_that_is_in_neither_place_is_named_and_the_check_finds_it(
+    twins: tuple[Ledger, Ledger], archive_url: str
+) -> None:
+    database = Database(archive_url, 5)
+    await database.run(lambda c: c.execute(sa.delete(transfers).where(transfers.c.place == 7)))
+    await database.aclose()
+    with pytest.raises(Fault, match="segment 0 of ledger archived is neither"):
+        await twins[0].transfer(3)
+    (found,) = await check(twins[0])
+    assert "segment 0 of ledger archived is neither in the store nor in the archive" in found
+
+
+async def test_while_the_archive_is_away_new_transfers_go_on_and_old_ones_are_busy(
+    twins: tuple[Ledger, Ledger],
+) -> None:
+    url = SecretStr("postgresql+psycopg://x@127.0.0.1:1/x")
+    away = Ledger(twins[0].hub, twins[0].settings.model_copy(update={"archive_url": url}), name="archived")
+    assert (await away.create_transfer(paying(COUNT + 1))).ok
+    with pytest.raises(Busy):
+        await away.create_transfer(paying(1))
+    assert await away.lookup_accounts([1])
+
+
+async def test_everything_comes_back_and_then_the_table_goes_down_and_up(
+    twins: tuple[Ledger, Ledger], archive_url: str
+) -> None:
+    database = Database(archive_url, 5)
+
+    def columns(connection: sa.Connection) -> set[str]:
+        return {column["name"] for column in sa.inspect(connection).get_columns("ledger_transfers")}
+
+    assert await database.run(columns) == {*METADATA.tables["ledger_transfers"].columns.keys()}
+    with pytest.raises(RuntimeError, match="unarchive"):
+        await asyncio.to_thread(migrate.downgrade, database, TABLES)
+    assert await twins[0].archive.unarchive() == 2
+    assert await segments(twins[0]) == [True, True, True]
+    assert await asyncio.to_thread(migrate.downgrade, database, TABLES) == "base"
+    assert await asyncio.to_thread(migrate.upgrade, database, TABLES) == TABLES.head
+    assert await check(twins[0]) == []
+    assert await twins[0].archive.archive() == 2
+    await database.aclose()
