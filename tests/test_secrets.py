@@ -5,21 +5,24 @@ import json
 import os
 import re
 import ssl
-import subprocess
-import sys
 from collections.abc import Iterator
+from contextlib import redirect_stdout
 from dataclasses import dataclass
+from io import StringIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
+from unittest.mock import patch
 from urllib.parse import urlsplit
 
 import httpx
 import pytest
 from redis import Redis
 
+from lastro.core.cli import main
 from lastro.core.testing import start_server
-from lastro.core.testing.engine import Engine, running, start, until
+from lastro.core.testing.edge import certify
+from lastro.core.testing.engine import Engine, running, until
 
 if TYPE_CHECKING:
     from playwright.async_api import Browser
@@ -41,20 +44,14 @@ class Guarded:
 
     def lastro(self, *words: str) -> str:
         """What a command of an operator prints."""
-        command = [str(Path(sys.executable).parent / "lastro"), *words]
-        return subprocess.run(command, env=self.environment, capture_output=True, text=True, check=True).stdout
+        with patch.dict(os.environ, self.environment), redirect_stdout(StringIO()) as said:
+            main([*words])
+        return said.getvalue()
 
     def get(self, path: str) -> httpx.Response:
         """A request with the key."""
         headers = {"x-api-key": self.secret}
         return httpx.get(f"{self.engine.url}{path}", headers=headers, verify=self.engine.trusted)
-
-
-def certify(folder: Path, name: str) -> None:
-    """Write a new self-signed certificate and its key, over those that are there."""
-    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
-    files = ["-keyout", str(folder / "key.pem"), "-out", str(folder / "cert.pem"), "-days", "2", "-subj", f"/CN={name}"]
-    subprocess.run([*command, *files], check=True, capture_output=True)
 
 
 @pytest.fixture(scope="module")
@@ -77,11 +74,9 @@ def guarded() -> Iterator[Guarded]:
         }
         with running("--simulate", **variables) as engine:
             environment = {**os.environ, **variables, "LASTRO_DATA_DIR": str(engine.folder)}
-            made = subprocess.run(
-                [str(Path(sys.executable).parent / "lastro"), "keys", "create", "op", "--scope", "admin", "--json"],
-                env=environment, check=True, capture_output=True,
-            )  # fmt: skip
-            yield Guarded(engine, environment, json.loads(made.stdout)["secret"], folder)
+            known = Guarded(engine, environment, "", folder)
+            known.secret = json.loads(known.lastro("keys", "create", "op", "--scope", "admin", "--json"))["secret"]
+            yield known
         store.stop()
 
 
@@ -169,11 +164,11 @@ async def test_a_new_certificate_is_used_without_a_restart_and_half_of_one_chang
     ],
 )
 def test_the_engine_refuses_to_stand_open_on_a_network_in_a_sentence(
-    tmp_path: Path, variables: dict[str, str], told: str
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], variables: dict[str, str], told: str
 ) -> None:
-    host = {"LASTRO_DATA_DIR": str(tmp_path), "LASTRO_HTTP_HOST": "0.0.0.0", "LASTRO_HTTP_PORT": "0"}  # noqa: S104
-    with (tmp_path / "log").open("ab") as log:
-        assert start("up", environment={**os.environ, **host, **variables}, log=log).wait(30) == 1
-    said = (tmp_path / "log").read_text()
-    assert told in said
-    assert "Traceback" not in said
+    for name, value in {"LASTRO_HTTP_HOST": "0.0.0.0", **variables}.items():  # noqa: S104  # that is the test
+        monkeypatch.setenv(name, value)
+    with pytest.raises(SystemExit) as ended:
+        main(["up"])
+    assert ended.value.code == 1
+    assert told in capsys.readouterr().err

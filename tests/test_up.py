@@ -3,6 +3,7 @@
 import os
 import signal
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -10,6 +11,7 @@ import httpx
 
 from lastro.core.local import adopt
 from lastro.core.testing.engine import READY_SECONDS, running, start, until
+from lastro.pix.model.ids import make_end_to_end_id
 
 BACK_SECONDS = 1.0
 
@@ -72,3 +74,21 @@ def test_one_process_is_enough_for_a_container() -> None:
         assert set(engine.parts()) <= {"valkey-server", "redis-server"}
         engine.process.terminate()
         assert engine.process.wait(20) == 0
+
+
+def test_a_web_process_alone_takes_payments_and_a_worker_alone_settles_them() -> None:
+    with running("pix", "--single", "--only", "web") as web:
+        store = adopt(web.folder)
+        assert store is not None
+        ispbs = ("99990001", "99990002")
+        for ispb in ispbs:
+            funding = {"id": "open", "amount_cents": 1000}
+            assert httpx.post(f"{web.url}/pix/participants/{ispb}/funding", json=funding).is_success
+        identity = make_end_to_end_id(ispbs[0], datetime.now(UTC), "00000000001")
+        payment = {"end_to_end_id": identity, "payer": ispbs[0], "payee": ispbs[1], "amount": "1.00"}
+        assert httpx.post(f"{web.url}/pix/payments", json=payment).status_code == 202
+        assert httpx.get(f"{web.url}/pix/payments/{identity}").status_code == 404
+        with running("pix", "--single", "--only", "work", LASTRO_REDIS_URL=store.url) as work:
+            until(lambda: httpx.get(f"{web.url}/pix/payments/{identity}").is_success, 10, "nobody works")
+            assert httpx.post(f"{work.url}/pix/payments", json=payment).status_code == 404
+            assert "lastro_" in httpx.get(f"{work.url}/metrics").text

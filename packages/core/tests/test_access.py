@@ -28,6 +28,8 @@ from lastro.core.testing import start_server, wait_for
 from lastro.core.testing.web import served
 
 pytestmark = pytest.mark.anyio
+one_server = pytest.mark.parametrize("server", ["embedded"], indirect=True)
+"""For rules that do not depend on which server it is."""
 
 ROUTES = {
     "jars": Access(
@@ -70,6 +72,7 @@ async def opens(gate: Gate, said: str, secret: str, hub: Hub) -> bool:
     return True
 
 
+@one_server
 @pytest.mark.parametrize("scopes", OPENED)
 async def test_a_key_opens_what_its_scopes_say_and_nothing_else(hub: Hub, scopes: str) -> None:
     _, secret = await Keyring(hub).create("a test", tuple(scopes.split()))
@@ -78,6 +81,7 @@ async def test_a_key_opens_what_its_scopes_say_and_nothing_else(hub: Hub, scopes
         assert await opens(gate, said, secret, hub) == (said in OPENED[scopes] | ALWAYS), said
 
 
+@one_server
 async def test_a_route_that_nobody_thought_of_is_closed_to_a_narrowed_key(hub: Hub) -> None:
     _, secret = await Keyring(hub).create("a test", ("jars:*", "jars:jar=a"))
     gate = Gate("on", {"jars": "jars"}, ROUTES)
@@ -115,6 +119,7 @@ async def test_two_secrets_are_valid_while_a_key_is_rotated_and_one_afterwards(h
     assert await Keyring(hub).find(newest.encode())
 
 
+@one_server
 async def test_an_expired_key_opens_nothing_before_anybody_looks_again(hub: Hub) -> None:
     ring = Keyring(hub)
     _, secret = await ring.create("a test", ("admin",), life_ms=100)
@@ -126,6 +131,7 @@ async def test_an_expired_key_opens_nothing_before_anybody_looks_again(hub: Hub)
     await wait_for(over, "its end", within_seconds=FRESH_SECONDS / 2)
 
 
+@one_server
 async def test_a_process_asks_the_store_at_most_twice_in_the_bound_and_forgets_a_revoked_key_within_it(
     hub: Hub,
 ) -> None:
@@ -162,6 +168,7 @@ async def test_of_two_who_change_a_key_at_once_one_is_told(hub: Hub) -> None:
         await ring._put(key.id, before, b"")
 
 
+@one_server
 async def test_there_is_a_bound_to_keys(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(keyring, "KEYS_MAX", 2)
     ring = Keyring(hub)
@@ -172,6 +179,7 @@ async def test_there_is_a_bound_to_keys(hub: Hub, monkeypatch: pytest.MonkeyPatc
     await ring.rotate(key.id, overlap_ms=0)
 
 
+@one_server
 async def test_a_key_with_a_limit_is_held_to_it_over_all_processes(hub: Hub) -> None:
     _, secret = await Keyring(hub).create("a test", ("admin",), per_second=5, burst=10)
     _, other = await Keyring(hub).create("another", ("admin",))
@@ -237,6 +245,7 @@ async def seen(request: Request) -> bool:
     return bounds(request.scope, "sample").hold("a")
 
 
+@one_server
 async def test_a_key_is_taken_as_bearer_header_or_password_and_a_page_of_another_site_cannot_use_it(
     server: local.Server, hub: Hub
 ) -> None:
@@ -260,6 +269,7 @@ async def test_a_key_is_taken_as_bearer_header_or_password_and_a_page_of_another
         assert (ready.status_code, ready.json()) == (200, {"status": "ok", "redis": "ok"})
 
 
+@one_server
 async def test_every_answer_says_how_it_may_be_used(server: local.Server) -> None:
     settings = Settings(redis_url=SecretStr(server.url))
     async with served(create_app({"sample": router}, settings)) as client:
@@ -274,6 +284,7 @@ async def test_every_answer_says_how_it_may_be_used(server: local.Server) -> Non
         assert "frame-ancestors 'none'" in page["content-security-policy"]
 
 
+@one_server
 async def test_without_a_word_about_keys_only_this_machine_is_answered(hub: Hub) -> None:
     gate = Gate("auto", {}, {})
     for server, answered in (

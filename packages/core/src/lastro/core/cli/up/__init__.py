@@ -5,11 +5,12 @@ import os
 import shutil
 import tempfile
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from typer import Argument, Exit, Option, Typer, echo
 
 from lastro.core.access import refuse_exposed
+from lastro.core.errors import Invalid
 from lastro.core.logging import configure
 from lastro.core.plugins import installed
 from lastro.core.settings import Settings, refuse_unknown
@@ -22,6 +23,10 @@ def up(
     domain: Annotated[str | None, Argument(help="one domain alone; all that are installed without it")] = None,
     simulate: Annotated[bool, Option("--simulate", help="with the outside world: real traffic by itself")] = False,  # noqa: FBT002
     single: Annotated[bool, Option("--single", help="all of it in one process, for a container")] = False,  # noqa: FBT002
+    only: Annotated[
+        Literal["web", "work"] | None,
+        Option(help="with --single: the services alone, or the workers alone with their probes and metrics"),
+    ] = None,
 ) -> None:
     """Run until Ctrl-C: the URLs, a status line every few seconds, and at the end whether it adds up (exit code)."""
     settings = Settings.read()
@@ -29,12 +34,14 @@ def up(
     refuse_unknown([Settings, *domains.values()])
     refuse_exposed(settings, [cls for name, cls in domains.items() if domain in (None, name)])
     configure(settings.log_format, settings.log_level)
+    if only and not single:
+        raise Invalid(field="--only", reason="is for one process: say --single, too")
     if single:
         import uvloop
 
         from .parts import everything
 
-        uvloop.run(everything(domain, settings, simulate=simulate))
+        uvloop.run(everything(domain, settings, simulate=simulate, only=only))
         echo("stopped")
         return
     metrics = Path(tempfile.mkdtemp(prefix="lastro-metrics-"))

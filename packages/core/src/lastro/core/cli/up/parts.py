@@ -30,6 +30,7 @@ from lastro.core.worker.relay import relay
 
 STATUS_SECONDS = 5.0
 BACKLOG = 2048
+KEEP_ALIVE_SECONDS = 75  # longer than a balancer keeps one: it closes first, and never sends into a closed connection
 WORLD_KEY_MS = 30 * 86_400_000  # the simulators' own key: nobody lets them run for longer
 
 log = structlog.get_logger()
@@ -153,6 +154,7 @@ def serving(application: Any, settings: Settings, listening: socket.socket) -> W
             proxy_headers=False,  # nobody here asks for the client's address
             backlog=BACKLOG,
             timeout_graceful_shutdown=max(1, round(settings.grace_seconds)),
+            timeout_keep_alive=KEEP_ALIVE_SECONDS,
             ssl_certfile=settings.tls_certificate,
             ssl_keyfile=settings.tls_key,
         )
@@ -195,21 +197,26 @@ def status(settings: Settings, domain: str | None, *, quiet: bool = False) -> Wo
     return tell
 
 
-async def everything(domain: str | None, settings: Settings, *, simulate: bool) -> None:
-    """All parts in one process: for a container, whose keeper restarts it as a whole."""
+async def everything(domain: str | None, settings: Settings, *, simulate: bool, only: str | None = None) -> None:
+    """All parts in one process, or the web or the workers alone: for a container, whose keeper restarts it as a whole.
+
+    Workers alone have probes and metrics, too.
+    """
     settings = await with_key(settings) if simulate else settings
     async with await connect(settings) as hub:
         engine = Run(hub=hub, settings=settings)
         stop_on_signals(engine.stopping)
-        routers = installed("lastro.routers", domain)
+        routers = installed("lastro.routers", domain) if only != "work" else {}
         with listen(settings) as listening:
             engine.url = address(listening, settings)
-            doing = works("lastro.workers", domain) | (works("lastro.simulators", domain) if simulate else {})
+            doing = works("lastro.workers", domain) if only != "web" else {}
+            doing |= works("lastro.simulators", domain) if simulate else {}
             if settings.relays:
                 doing["core.relay"] = relay
             doing["core.status"] = status(settings, domain, quiet=True)
             doing["core.web"] = serving(create_app(routers, settings, hub), settings, listening)
-            echo(f"Lastro serves {', '.join(routers)} on {engine.url} (/, /docs, /readyz, /metrics) over {hub.url}")
+            said = f"serves {', '.join(routers)}" if routers else "works"
+            echo(f"Lastro {said} on {engine.url} (/, /docs, /readyz, /metrics) over {hub.url}")
             await run(doing, engine)
 
 
