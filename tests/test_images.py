@@ -179,13 +179,15 @@ def test_hadolint_finds_nothing_and_nothing_runs_as_root() -> None:
 
 
 @contextmanager
-def started(build: Build, service: str, folder: Path, **variables: str) -> Iterator["subprocess.Popen[bytes]"]:
-    """What the image runs, as nobody, who may write nothing but ``folder``."""
+def started(
+    build: Build, service: str, folder: Path, words: tuple[str, ...], **variables: str
+) -> Iterator["subprocess.Popen[bytes]"]:
+    """What the image runs, and these words behind it, as nobody, who may write nothing but ``folder``."""
     command, environment = build.exec(service, "CMD", TMPDIR=str(folder), LASTRO_DATA_DIR=str(folder), **variables)
     user = NOBODY if os.getuid() == 0 and for_nobody(PYTHON) else None
     with (folder / "log").open("ab") as log:
         process = subprocess.Popen(
-            command, cwd=build.home, env=environment, user=user, group=user, stdout=log, stderr=log
+            [*command, *words], cwd=build.home, env=environment, user=user, group=user, stdout=log, stderr=log
         )
         yield process
         process.terminate()
@@ -214,13 +216,18 @@ def test_an_image_is_built_by_its_own_steps_and_runs_healthy_as_nobody(build: Bu
             told["LASTRO_COUPONS_SECRET"] = token_hex()
         health, looked = build.exec(service, "HEALTHCHECK", **told)
         assert subprocess.run(health, env=looked, check=False).returncode == 1
-        with started(build, service, folder, **told) as process:
+        for words in ((), ("--only", "web"), ("--only", "work")):  # as compose has it, and the chart
+            with started(build, service, folder, words, **told) as process:
 
-            def healthy() -> bool:
-                assert process.poll() is None, (folder / "log").read_text()
-                return subprocess.run(health, env=looked, check=False).returncode == 0
+                def healthy() -> bool:
+                    assert process.poll() is None, (folder / "log").read_text()
+                    return subprocess.run(health, env=looked, check=False).returncode == 0
 
-            until(healthy, 30, "it does not get healthy")
-            time.sleep(0.5)
-            assert process.poll() is None
+                until(healthy, 30, "it does not get healthy")
+                time.sleep(0.5)
+                assert process.poll() is None
+        command, environment = build.exec(service, "ENTRYPOINT", **told)
+        for said in (["keys", "create", "me", "--scope", "admin"], ["metrics", "--grafana", str(folder / "made")]):
+            subprocess.run([*command, *said], env=environment, capture_output=True, check=True)
+        assert list((folder / "made").iterdir())
         store.stop()

@@ -177,6 +177,19 @@ async def test_there_is_a_bound_to_keys(hub: Hub, monkeypatch: pytest.MonkeyPatc
     with pytest.raises(TooManyKeys):
         await ring.create("a test", ("admin",))
     await ring.rotate(key.id, overlap_ms=0)
+    await ring.revoke(key.id)
+    await ring.create("a test", ("admin",), life_ms=1)
+
+    async def made() -> bool:
+        """In the place of the one that has expired."""
+        try:
+            await ring.create("a test", ("admin",))
+        except TooManyKeys:
+            return False
+        return True
+
+    await wait_for(made, "the end of a key")
+    assert len(await ring.keys()) == 2
 
 
 @one_server

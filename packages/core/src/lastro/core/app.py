@@ -26,7 +26,7 @@ from lastro.core.access.gate import Gate
 from lastro.core.edge import PROBLEM, Edge, crash, refusal
 from lastro.core.errors import Invalid, LastroError
 from lastro.core.metrics import exposition
-from lastro.core.plugins import installed, plugs
+from lastro.core.plugins import plugs
 from lastro.core.redis import Hub, connect
 from lastro.core.settings import Settings
 
@@ -76,7 +76,8 @@ def create_app(routers: Mapping[str, APIRouter], settings: Settings, hub: Hub | 
             app.include_router(plugs("lastro.roots")[name].load())
         if name in plugs("lastro.fronts"):
             app.behind(plugs("lastro.fronts")[name].load())
-    gate = Gate(settings.api_keys, _owners(routers), installed("lastro.access"))
+    access = {name: plug.load() for name, plug in plugs("lastro.access").items() if name in routers}
+    gate = Gate(settings.api_keys, _owners(routers), access)
     app.behind(partial(Edge, gate=gate, body_bytes_max=settings.body_bytes_max, requests_max=settings.requests_max))
     return app
 

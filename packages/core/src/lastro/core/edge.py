@@ -30,7 +30,7 @@ IN_FLIGHT = gauge(
 SHED = counter("http_shed_total", "requests answered 503 because too many were in flight", do="add processes")
 
 ALL_HAVE = ((b"x-content-type-options", b"nosniff"), (b"referrer-policy", b"no-referrer"))
-OVER_TLS = ((b"strict-transport-security", b"max-age=31536000"),)
+OVER_TLS = (*ALL_HAVE, (b"strict-transport-security", b"max-age=31536000"))
 NOT_KEPT = (b"cache-control", b"no-store")
 """Unless the answer says otherwise: nobody between us and the caller keeps what is about money."""
 
@@ -90,7 +90,7 @@ class Edge:
             return
         request_id, length, presented = _told(scope["headers"])
         request_id = request_id or b"%b%016x" % (self.prefix, next(self.ids))
-        answer = _Answer(send, request_id, self.answered, OVER_TLS if scope["scheme"] == "https" else ())
+        answer = _Answer(send, request_id, self.answered, OVER_TLS if scope["scheme"] == "https" else ALL_HAVE)
         if self.in_flight >= self.requests_max and scope["path"] not in {"/livez", "/metrics"}:
             self.shed.inc()
             await refusal(Busy(), scope["path"])(scope, receive, answer)
@@ -104,7 +104,8 @@ class Edge:
         # the server runs each request in a task, so in a context, of its own: nothing is left to be unbound
         structlog.contextvars.bind_contextvars(request_id=request_id.decode("latin-1"))
         try:
-            await self.gate.admit(scope, presented)
+            if not self.gate.stands_open(scope):
+                await self.gate.admit(scope, presented)
             await self._pass_on(scope, receive, answer)
         except LastroError as error:
             if answer.started:
@@ -166,10 +167,13 @@ class _Answer:
         if message["type"] == "http.response.start":
             self.started = True
             self.answered[message["status"] // 100 - 1]()
-            given = message.get("headers", ())
-            message["headers"] = [*given, (b"x-request-id", self.request_id), *ALL_HAVE, *self.more]
-            if not any(name == b"cache-control" for name, _ in given):
-                message["headers"].append(NOT_KEPT)
+            told = [*message.get("headers", ()), (b"x-request-id", self.request_id), *self.more]
+            for name, _ in told:
+                if name == b"cache-control":
+                    break
+            else:
+                told.append(NOT_KEPT)
+            message["headers"] = told
         await self.send(message)
 
 

@@ -86,8 +86,22 @@ class Keyring:
             per_second=per_second,
             burst=burst or max(1, round(per_second)),
         )
-        await self._put(id_, b"", msgspec.json.encode(key))
+        try:
+            await self._put(id_, b"", msgspec.json.encode(key))
+        except TooManyKeys:
+            if not await self._sweep():
+                raise
+            await self._put(id_, b"", msgspec.json.encode(key))
         return key, secret
+
+    async def _sweep(self) -> int:
+        """Take away the keys whose secrets have all expired; how many those were."""
+        now, swept = now_ms(), 0
+        for key in await self.keys():
+            if not any(one.valid(now) for one in key.secrets):
+                await self.revoke(key.id)
+                swept += 1
+        return swept
 
     async def rotate(self, id_: str, *, overlap_ms: int, life_ms: int = 0) -> tuple[ApiKey, str]:
         """Give a key a new secret; the one before is valid for so long still."""

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 OPTIONS = ["--no-sandbox"] if os.getuid() == 0 else []
 """Chromium's sandbox refuses root."""
+LACKING = pytest.StashKey[list[str]]()
+PATH = f"{os.environ.get('PATH', '')}:/usr/sbin"
+"""Servers are where not everybody looks."""
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 
 
@@ -30,16 +33,26 @@ def pytest_report_header() -> str:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Deselect what needs a browser, or a program by ``@pytest.mark.needs(name)``, where there is none."""
-    without = [item for item in items if _lacks(item)]
+    lacking = {item: _lacks(item) for item in items}
+    without = [item for item in items if lacking[item]]
     if without:
         config.hook.pytest_deselected(items=without)
-        items[:] = [item for item in items if item not in without]
+        items[:] = [item for item in items if not lacking[item]]
+        config.stash[LACKING] = sorted({name for item in without for name in lacking[item]})
 
 
-def _lacks(item: pytest.Item) -> bool:
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Say at the end what is not installed, whose tests were not run."""
+    if names := config.stash.get(LACKING, []):
+        terminalreporter.section("not installed, and what needs it not tested")
+        terminalreporter.line(", ".join(names))
+
+
+def _lacks(item: pytest.Item) -> list[str]:
+    lacking = [mark.args[0] for mark in item.iter_markers("needs") if shutil.which(mark.args[0], path=PATH) is None]
     if "browser" in getattr(item, "fixturenames", ()) and chromium() is None:
-        return True
-    return any(shutil.which(mark.args[0]) is None for mark in item.iter_markers("needs"))
+        lacking.append("chromium")
+    return lacking
 
 
 @pytest.fixture
