@@ -37,6 +37,7 @@ class TestSqsQueue(QueueCases):
         return open_queue(sqs.url())
 
 
+@pytest.mark.slow
 class TestSqsFifoQueue(QueueCases):
     told_when_due = False
     told_the_id_again = False  # SQS passes the repeat over, and says an id of its own

@@ -100,3 +100,17 @@ def test_parts_do_not_outlive_a_supervisor_that_was_killed() -> None:
         assert {process.stdout.readline() for _ in range(2)} == {"ready a\n", "ready b\n"}
         os.kill(process.pid, signal.SIGKILL)
         assert sorted(process.stdout.readlines()) == ["stopped a\n", "stopped b\n"]
+
+
+def test_a_part_that_does_not_end_by_itself_ends_after_its_killed_supervisor() -> None:
+    """Else it would keep its port, and no engine could start there again."""
+    with subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, "hang"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as process:
+        assert process.stdout is not None
+        pid = int(process.stdout.readline().split()[1])
+        process.kill()
+        deadline = time.monotonic() + 10
+        while Path(f"/proc/{pid}").exists() and "Z" not in Path(f"/proc/{pid}/stat").read_text():
+            assert time.monotonic() < deadline
+            time.sleep(0.05)

@@ -8,10 +8,11 @@ import sqlalchemy as sa
 from lastro.core.clock import now_ms
 from lastro.core.errors import Invalid
 from lastro.core.testing import wait_for
-from lastro.coupons import errors
+from lastro.coupons import errors, keys
 from lastro.coupons.engine import Coupons, events, redemption
 from lastro.coupons.engine.database.schema import issuances
 from lastro.coupons.engine.figures import figures
+from lastro.coupons.engine.reconcile import check
 from lastro.coupons.engine.upkeep import tend
 
 from .conftest import opened, persisted
@@ -160,3 +161,14 @@ async def test_figures_say_how_an_event_goes(here: Coupons) -> None:
     told = await figures(here, "e")
     assert (told.total, told.stock, told.issued, told.on_their_way) == (3, 1, 2, 1)
     assert told.by_status == {"redeemed": 1}
+
+
+async def test_an_event_whose_creator_died_half_way_stops_nobody_and_is_forgotten(coupons: Coupons) -> None:
+    await opened(coupons, "whole", total=1)
+    await coupons.hub.write.hset(keys.LIVE, mapping={"half": now_ms(), "old": now_ms() - 120_000})
+    await tend(coupons)
+    assert await check(coupons) == []
+    assert await coupons.live() == ["whole"]
+    assert set(await coupons.named()) == {"whole", "half"}
+    await opened(coupons, "half", total=1)
+    assert await coupons.live() == ["half", "whole"]

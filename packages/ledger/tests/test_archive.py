@@ -1,6 +1,9 @@
 """Old transfers in a database: every answer is what it was before, duplicates' included."""
 
 import asyncio
+import json
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -9,9 +12,14 @@ import pytest
 import sqlalchemy as sa
 from pydantic import SecretStr
 
+from lastro.core.app import create_app
 from lastro.core.database import Database, migrate
 from lastro.core.errors import Busy, Fault
+from lastro.core.local import Server
+from lastro.core.plugins import installed
 from lastro.core.redis import Hub
+from lastro.core.settings import Settings
+from lastro.core.testing.web import served
 from lastro.ledger import keys
 from lastro.ledger.engine import Ledger
 from lastro.ledger.engine.archive import TABLES
@@ -41,7 +49,7 @@ def paying(number: int, **changes: Any) -> Transfer:
     return Transfer(**made | changes)
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=[pytest.param("sqlite", marks=pytest.mark.slow), "postgresql"])
 def archive_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path}/archive.sqlite"
@@ -198,3 +206,26 @@ async def test_everything_comes_back_and_then_the_table_goes_down_and_up(
     assert await check(twins[0]) == []
     assert await twins[0].archive.archive() == 2
     await database.aclose()
+
+
+async def test_archived_transfers_are_found_over_http_and_at_the_terminal(
+    twins: tuple[Ledger, Ledger], archive_url: str, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    environment = {
+        "LASTRO_REDIS_URL": server.url,
+        "LASTRO_LEDGER_NAME": "archived",
+        "LASTRO_LEDGER_ARCHIVE_URL": archive_url,
+    }
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    before = await twins[1].transfer(9)
+    app = create_app(installed("lastro.routers", "ledger"), Settings())
+    async with served(app) as web:
+        found = await web.get("/ledger/transfers/9")
+        listed = await web.get("/ledger/accounts/2/transfers?limit=5")
+    assert (found.status_code, found.json()["amount"]) == (200, str(before.amount))
+    assert [each["id"] for each in listed.json()] == ["1", "3", "5", "7", "9"]
+    await twins[0].hub.write.delete(keys.log("archived", "transfers", 0))
+    command = [str(Path(sys.executable).parent / "lastro"), "ledger", "transfer", "show", "9"]
+    shown = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, check=True)
+    assert json.loads(shown.stdout)["amount"] == str(before.amount)

@@ -170,3 +170,13 @@ async def test_its_movements_and_its_totals_tell_the_same(desk: Any, make_origin
     assert {name: (sums[name], sums[name]) for name in told} == told
     assert told["confirmed"] == (1250, 1250)
     assert await desk.findings() == []
+
+
+async def test_answers_that_a_clock_stamped_too_late_are_heard_when_it_is_right_again(desk: Any) -> None:
+    """Ids of a stream never go back: after a clock that was a minute ahead they are, for a minute, in the future."""
+    await desk.settled(1_000)
+    ahead = f"{await desk.pix.now_ms() + 60_000}-0"
+    for outbox in await desk.pix.read.smembers(desk.pix.keys.backends):
+        await desk.pix.write.execute_command("XSETID", outbox, ahead)
+    await desk.settled(2_000)
+    assert await desk.findings() == []

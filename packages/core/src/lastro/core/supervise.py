@@ -15,6 +15,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from threading import Thread
 from types import FrameType
 
 import structlog
@@ -26,6 +27,7 @@ RESTART_SECONDS = 0.1
 RESTART_SECONDS_MAX = 10.0
 STEADY_SECONDS = 5.0  # a part that lived so long did not crash at its start: it is restarted without waiting
 KILL_MARGIN_SECONDS = 2.0
+ORPHAN_LOOK_SECONDS = 1.0
 ONE_SIGNAL_SECONDS = 0.5  # `timeout`, make and the terminal may each pass on the same Ctrl-C
 
 log = structlog.get_logger()
@@ -96,7 +98,7 @@ class Supervisor:
         parent = os.getpid()
         pid = os.fork()
         if pid == 0:
-            os._exit(_run(kept.part, parent))
+            os._exit(_run(kept.part, parent, self.grace_seconds + KILL_MARGIN_SECONDS))
         kept.pid, kept.started = pid, time.monotonic()
 
     def _reap(self) -> None:
@@ -136,7 +138,15 @@ class Supervisor:
             time.sleep(LOOK_SECONDS)
 
 
-def _run(part: Part, parent: int) -> int:
+def _end_with(parent: int, margin_seconds: float) -> None:
+    """When the supervisor is gone nobody else ends a part that does not end: it would keep its port for ever."""
+    while os.getppid() == parent:
+        time.sleep(ORPHAN_LOOK_SECONDS)
+    time.sleep(margin_seconds)
+    os._exit(1)
+
+
+def _run(part: Part, parent: int, margin_seconds: float) -> int:
     """In the new process: the part's work, and how it ended as an exit code."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole terminal group: the supervisor decides
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
@@ -147,6 +157,7 @@ def _run(part: Part, parent: int) -> int:
         libc.prctl(pr_set_name, part.name.encode()[:15])  # what ps and top show
         if os.getppid() != parent:  # it went before we asked to be told
             return 0
+    Thread(target=_end_with, args=(parent, margin_seconds), daemon=True).start()
     try:
         part.run()
     except LastroError as error:

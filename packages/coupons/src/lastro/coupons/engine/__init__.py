@@ -134,9 +134,15 @@ class Coupons:
         ]
 
     async def live(self) -> list[str]:
-        """The events that are not settled."""
-        found: list[Any] = await self.hub.read.hkeys(keys.LIVE)
-        return sorted(event_id.decode() for event_id in found)
+        """The events that are not settled; not those that were named, and whose creator died before it made them."""
+        found = sorted(await self.named())
+        made = await asyncio.gather(*(self.hub.read.exists(keys.meta(event_id)) for event_id in found))
+        return [event_id for event_id, there in zip(found, made, strict=True) if there]
+
+    async def named(self) -> dict[str, int]:
+        """Every name of an event that is not settled, and when it was given (ms)."""
+        found: Any = await self.hub.read.hgetall(keys.LIVE)
+        return {event_id.decode(): int(named_ms) for event_id, named_ms in found.items()}
 
 
 def _hash(value: bytes) -> str:

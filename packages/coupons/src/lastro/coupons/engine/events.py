@@ -24,11 +24,7 @@ async def create(coupons: Coupons, plan: Plan, *, opened: bool = False) -> Event
     """Create an event, once: a draft, or open within its window. Raises EventExists, TooManyEvents, NotOffered."""
     _checked(plan)
     waits = await waits_for(coupons, plan)
-    named = await scripts.register(
-        coupons.hub.write, live=keys.LIVE, event_id=plan.event_id, events_max=coupons.settings.events_max
-    )
-    if named == "full":
-        raise errors.TooManyEvents(events_max=coupons.settings.events_max)
+    await _name(coupons, plan.event_id)
     state = "open" if opened else "draft"
     await scripts.create(
         coupons.hub.write,
@@ -40,9 +36,18 @@ async def create(coupons: Coupons, plan: Plan, *, opened: bool = False) -> Event
         plan=fields_of(plan, coupon_id=str(uuid4()), state=state, waits=waits),
     )
     event = await coupons.event(plan.event_id)
+    if event.stored != "settled":
+        await _name(coupons, plan.event_id)  # the upkeep may have forgotten a name as old as a first try
     if replace(event.plan, starts_ms=plan.starts_ms, ends_ms=plan.ends_ms) != plan:
         raise errors.EventExists(event_id=plan.event_id)
     return event
+
+
+async def _name(coupons: Coupons, event_id: str) -> None:
+    """Among those whose streams are read; before it exists, so that none is ever issued unseen."""
+    max_ = coupons.settings.events_max
+    if await scripts.register(coupons.hub.write, live=keys.LIVE, event_id=event_id, events_max=max_) == "full":
+        raise errors.TooManyEvents(events_max=max_)
 
 
 async def schedule(coupons: Coupons, event_id: str, starts_ms: int, ends_ms: int) -> Event:

@@ -6,7 +6,7 @@ Also while traffic runs: what happened before the look began must be there; what
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from lastro.core.money import decimal
 from lastro.pix.model.record import Record
@@ -16,6 +16,7 @@ from .pix import Pix
 
 PAGE = 2_000
 SOON_MS = 20  # under traffic: so close to the beginning of the look a message may be there or not
+AHEAD_MS = 1_000
 TRIM_MS = 1_000  # and so close to the end of its retention
 Place: TypeAlias = tuple[str, str, str]  # backend, id, what
 Told: TypeAlias = Callable[[int, int], None]
@@ -90,8 +91,12 @@ async def _messages(pix: Pix, cut_ms: int) -> AsyncIterator[list[tuple[Place, in
     for outbox in await pix.read.smembers(pix.keys.backends):
         backend = pix.keys.backend_of(outbox.decode())
         line, after = pix.hub.line(pix.hub.place(outbox.decode())), b"-"
+        (newest,) = await line.send([("XREVRANGE", outbox, "+", "-", "COUNT", 1)])
+        until: Any = cut_ms
+        if newest and int(newest[0][0].partition(b"-")[0]) > cut_ms + AHEAD_MS:
+            until = newest[0][0]  # the server's clock was ahead: ids of a stream never go back with it
         while True:
-            (page,) = await line.send([("XRANGE", outbox, after, cut_ms, "COUNT", PAGE)])
+            (page,) = await line.send([("XRANGE", outbox, after, until, "COUNT", PAGE)])
             yield [(*_place(backend, flat), int(entry.partition(b"-")[0])) for entry, flat in page]
             if len(page) < PAGE:
                 break

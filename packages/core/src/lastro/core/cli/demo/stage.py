@@ -86,7 +86,11 @@ class Theatre:
         }
         with (self.folder / "engine.log").open("ab") as log:
             self.process = subprocess.Popen(  # noqa: S603  # our own
-                [str(Path(sys.executable).parent / "lastro"), *self.words], env=environment, stdout=log, stderr=log
+                [str(Path(sys.executable).parent / "lastro"), *self.words],
+                env=environment,
+                stdout=log,
+                stderr=log,
+                preexec_fn=local.die_with_parent,  # noqa: PLW1509  # one prctl(), no lock: fork-safe
             )
 
     async def keep_open(self) -> None:

@@ -103,7 +103,7 @@ def parts(domain: str | None, settings: Settings, listening: socket.socket, *, s
     workers = works("lastro.workers", domain)
     url = address(listening, settings)
     found = [
-        Part(name=f"{name}.work", run=_part(_of(workers, name), settings), stage=3)
+        Part(name=f"{name}.work", run=_part(_of(workers, name), settings, but=listening), stage=3)
         for name in routers
         if _of(workers, name)
     ]
@@ -113,10 +113,12 @@ def parts(domain: str | None, settings: Settings, listening: socket.socket, *, s
         for number in range(1, settings.http_processes + 1)
     ]
     if settings.relays:
-        found.append(Part(name="relay", run=_part({"core.relay": relay}, settings), stage=4))
-    found.append(Part(name="status", run=_part({"status": status(settings, domain)}, settings), stage=4))
+        found.append(Part(name="relay", run=_part({"core.relay": relay}, settings, but=listening), stage=4))
+    found.append(Part(name="status", run=_part({"status": status(settings, domain)}, settings, but=listening), stage=4))
     if simulate:
-        found.append(Part(name="world", run=_part(works("lastro.simulators", domain), settings, url), stage=1))
+        found.append(
+            Part(name="world", run=_part(works("lastro.simulators", domain), settings, url, but=listening), stage=1)
+        )
     echo(f"Lastro serves {', '.join(routers)} on {url} (/, /docs, /readyz, /metrics)")
     return found
 
@@ -222,11 +224,20 @@ def _of(workers: Mapping[str, Work], domain: str) -> dict[str, Work]:
     return {name: work for name, work in workers.items() if name.split(".")[0] == domain}
 
 
-def _part(doing: Mapping[str, Work], settings: Settings, url: str = "") -> Callable[[], None]:
+def _part(
+    doing: Mapping[str, Work], settings: Settings, url: str = "", *, but: socket.socket | None = None
+) -> Callable[[], None]:
+    """``but``: an inherited socket that it does not need, and whose port it must not keep."""
+
     async def work() -> None:
         stopping = asyncio.Event()
         stop_on_signals(stopping)
         async with await connect(settings) as hub:
             await run(doing, Run(hub=hub, settings=settings, stopping=stopping, url=url))
 
-    return lambda: uvloop.run(work())
+    def part() -> None:
+        if but is not None:
+            but.close()
+        uvloop.run(work())
+
+    return part

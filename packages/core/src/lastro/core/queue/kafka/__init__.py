@@ -130,8 +130,9 @@ class KafkaQueue(NoDeadLetters):
                     looking = self.reader()
                     await started(looking)
                     self._looking = looking
-            await self._looking.topics()  # asks the broker, so that the partitions are known
-            parts = [TopicPartition(self.topic, n) for n in self._looking.partitions_for_topic(self.topic) or ()]
+            await self._looking.topics()  # it asks the broker who leads
+            numbers = await (await self._sending()).partitions_for(self.topic)  # it waits until the topic is there
+            parts = [TopicPartition(self.topic, number) for number in numbers]
             ends = await self._looking.end_offsets(parts)
             done = [await self._looking.committed(part) or 0 for part in parts]
         except (KafkaError, OSError) as error:
