@@ -97,6 +97,7 @@ async def test_a_worker_on_kafka_tries_again_in_place_and_passes_over_what_is_ho
     worker = Worker.each(queue, handle, backoff=Backoff(0.01, attempts=4), lease_seconds=1.5, block_seconds=0.2)
     async with working(hub, worker):
         await queue.publish_many([{"body": body, "key": "k"} for body in ("good", "bad", "shaky", "last")])
+        await wait_for(lambda: b"last" in tries, "the last message", 15)
         await wait_for(lambda: _empty(queue), "all to be committed", 15)
     assert tries == {b"good": 1, b"bad": 4, b"shaky": 3, b"last": 1}
 
