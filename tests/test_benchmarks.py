@@ -10,6 +10,8 @@ import pytest
 ROOT = Path(__file__).parent.parent
 NEEDS = {"payments": "haproxy"}
 """What a benchmark needs beside our own packages: without it there is nothing to run."""
+QUICK = {"core", "ledger"}
+"""What `make test` runs; the others start a whole system each, and belong to `make test-all`."""
 
 RUNNABLE = [
     name
@@ -18,7 +20,9 @@ RUNNABLE = [
 ]
 
 
-@pytest.mark.parametrize("name", RUNNABLE)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[] if name in QUICK else pytest.mark.slow) for name in RUNNABLE]
+)
 def test_a_benchmark_runs_beside_its_floor(name: str) -> None:
     command = [sys.executable, "benchmarks", name, "--quick"]
     told = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=110)
