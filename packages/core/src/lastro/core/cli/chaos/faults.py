@@ -106,12 +106,13 @@ class Ground:
         return str(step)
 
     async def _fill(self, seconds: float) -> str:
-        if not self.disk:
-            return "left out: no small disk could be mounted here"
-        filler = self.theatre.folder / "filler"
+        folder = self.theatre.folder
+        if not self.disk or not folder.is_mount():  # never the machine's own disk, whoever unmounted ours
+            return "left out: no small disk is mounted here"
+        filler = folder / "filler"
         with filler.open("wb", buffering=0) as file, suppress(OSError):
-            while file.write(b"\0" * PIECE_BYTES):
-                pass
+            for _ in range(DISK_MB):
+                file.write(b"\0" * PIECE_BYTES)
         await asyncio.sleep(seconds)
         filler.unlink(missing_ok=True)  # another one may have been first
         return f"disk full for {seconds:.1f} s"
