@@ -48,7 +48,7 @@ def test_what_is_refused_is_a_sentence_and_exit_code_1(capsys: Capture) -> None:
 
 
 def test_the_tables_go_up_and_down(capsys: Capture) -> None:
-    assert told(capsys, "migrate") == "sqlite is at 0002\n"
+    assert told(capsys, "migrate") == "sqlite is at 0003\n"
     assert told(capsys, "migrate", "0001", "--down") == "sqlite is at 0001\n"
     assert told(capsys, "migrate", "base", "--down") == "sqlite is at base\n"
 
