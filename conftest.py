@@ -1,3 +1,15 @@
 """Real servers for all tests: the fixtures are ``lastro.core.testing``'s, as they are for anybody's own domain."""
 
+import gc
+from collections.abc import Iterator
+
+import pytest
+
 pytest_plugins = ["lastro.core.testing"]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def collected() -> Iterator[None]:
+    """What a module's tests leave open is their failure, not that of the test in which the collector happens to come."""
+    yield
+    gc.collect()
