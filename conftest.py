@@ -10,6 +10,6 @@ pytest_plugins = ["lastro.core.testing"]
 
 @pytest.fixture(scope="module", autouse=True)
 def collected() -> Iterator[None]:
-    """What a module's tests leave open is their failure, not that of the test in which the collector happens to come."""
+    """What a module's tests leave open is their failure, not that of the test that the collector comes by in."""
     yield
     gc.collect()
