@@ -1,3 +1,4 @@
+-- @include "order.lua"
 -- Lead the passing on of a log for a while: say how far it got, and get what comes next. Readers are not needed: where
 -- it got is the group's last-delivered id, and it only moves forward.
 --   KEYS[1] stream     stream, a log
@@ -20,17 +21,6 @@ if redis.call("EXISTS", stream) == 0 then
   return led and {}
 end
 
-local function parts(id)
-  local ms, seq = string.match(id, "^(%d+)-(%d+)$")
-  return tonumber(ms), tonumber(seq)
-end
-
-local function earlier(one, other)
-  local ms, seq = parts(one)
-  local other_ms, other_seq = parts(other)
-  return ms < other_ms or (ms == other_ms and seq < other_seq)
-end
-
 local last
 for _, told in ipairs(redis.call("XINFO", "GROUPS", stream)) do
   local about = {}
@@ -45,7 +35,7 @@ if not last then
   redis.call("XGROUP", "CREATE", stream, group, "0")
   last = "0-0"
 end
-if done ~= "" and earlier(last, done) then
+if done ~= "" and entry_earlier(last, done) then
   redis.call("XGROUP", "SETID", stream, group, done)
   last = done
 end

@@ -1,3 +1,4 @@
+-- @include "order.lua"
 -- Free what every group of a log has done with: below the lowest of each group's oldest pending and next to be read.
 --   KEYS[1] stream      stream
 --   returns how many entries were removed
@@ -9,17 +10,6 @@ if groups.err or #groups == 0 then
 end
 local keep_from = false
 
-local function parts(id)
-  local ms, seq = string.match(id, "^(%d+)-(%d+)$")
-  return tonumber(ms), tonumber(seq)
-end
-
-local function earlier(one, other)
-  local ms, seq = parts(one)
-  local other_ms, other_seq = parts(other)
-  return ms < other_ms or (ms == other_ms and seq < other_seq)
-end
-
 for _, told in ipairs(groups) do
   local about = {}
   for at = 1, #told, 2 do
@@ -27,10 +17,10 @@ for _, told in ipairs(groups) do
   end
   local needed = redis.call("XPENDING", stream, about.name)[2]
   if not needed then
-    local ms, seq = parts(about["last-delivered-id"])
+    local ms, seq = entry_parts(about["last-delivered-id"])
     needed = string.format("%.0f-%.0f", ms, seq + 1)
   end
-  if not keep_from or earlier(needed, keep_from) then
+  if not keep_from or entry_earlier(needed, keep_from) then
     keep_from = needed
   end
 end
