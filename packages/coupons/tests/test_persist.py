@@ -79,7 +79,7 @@ async def test_a_collision_on_anything_but_the_same_winner_is_an_alarm(here: Cou
         name: getattr(given, name) for name in taken.split()[:1]
     }
     record = f"{other['seq']}|{other['issuance_id']}|{other['code']}|{given.issued_ms}|1||"
-    await here.hub.write.xadd(keys.events("e"), {"winner": other["winner"], "record": record})
+    await here.hub.write.xadd(keys.events("e"), {"winner": str(other["winner"]), "record": record})
     neighbour = (await here.issue("e", "bia")).issuance
     async with persisting(here):
         await wait_for(lambda: _dead(here, 1), "a dead letter")

@@ -212,6 +212,7 @@ async def test_a_resend_long_after_the_minute_in_its_id_gets_the_same_outcome(de
     await desk.pix.write.xadd(desk.pix.keys.payments, {"payment": msgspec.json.encode(payment)}, id=entry)
     await desk.work()
     (before,) = await orders.submit(desk.pix, [payment])
+    assert before is not None
     assert (before.state, before.code) == ("REJECTED", "AB03")
     with pytest.raises(PaymentRefused):
         await orders.submit(desk.pix, [msgspec.structs.replace(payment, amount="20.00")])
