@@ -3,16 +3,22 @@
 import re
 import subprocess
 import sys
+from collections.abc import Iterable, Iterator
 from importlib import import_module
 from importlib.resources import files
+from inspect import iscoroutinefunction
 from pathlib import Path
 
 import pytest
+from fastapi.routing import APIRoute
+from starlette.routing import BaseRoute
 
 import lastro
+from lastro.core.app import create_app
 from lastro.core.plugins import Face, installed, plugs
 from lastro.core.redis.clients import Client
 from lastro.core.scripts import REGISTRY
+from lastro.core.settings import Settings
 
 ROOT = Path(__file__).parent.parent
 DOMAINS = ["coupons", "ledger", "payments", "pix"]
@@ -124,6 +130,24 @@ def test_help_imports_no_web_framework_and_no_domain() -> None:
 
 def test_every_face_can_be_imported() -> None:
     assert set(installed("lastro.routers")) == set(here())
+
+
+def test_no_endpoint_and_no_dependency_waits_for_a_thread() -> None:
+    """FastAPI calls a plain function on a thread, and there are forty of them."""
+    app = create_app(installed("lastro.routers"), Settings())
+    looked_at = [route.dependant for route in _endpoints(app.routes)]
+    assert len(looked_at) > len(here())
+    for dependant in looked_at:
+        looked_at += dependant.dependencies
+        assert iscoroutinefunction(dependant.call), dependant.call
+
+
+def _endpoints(routes: Iterable[BaseRoute]) -> Iterator[APIRoute]:
+    for route in routes:
+        if isinstance(route, APIRoute):
+            yield route
+        elif (included := getattr(route, "original_router", None)) is not None:
+            yield from _endpoints(included.routes)
 
 
 def test_nothing_committed_names_a_registry_or_a_machine() -> None:

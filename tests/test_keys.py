@@ -10,7 +10,7 @@ from contextlib import closing, redirect_stdout
 from datetime import UTC, datetime
 from http.client import HTTPConnection
 from io import StringIO
-from typing import Any
+from typing import Any, Literal
 from unittest.mock import patch
 from uuid import uuid4
 
@@ -18,6 +18,7 @@ import httpx
 import msgspec
 import pytest
 
+from lastro.core.access.described import SCHEMES
 from lastro.core.access.gate import PROBES
 from lastro.core.access.keyring import FRESH_SECONDS, Keyring
 from lastro.core.app import create_app
@@ -27,6 +28,9 @@ from lastro.core.plugins import installed
 from lastro.core.redis import connect_url
 from lastro.core.settings import Settings
 from lastro.core.testing.engine import Engine, running, until
+from lastro.core.testing.web import served
+from lastro.payments.simulator import Book, processor_app
+from lastro.payments.simulator.rinha import Play
 from lastro.pix.model import iso20022
 from lastro.pix.model.ids import make_end_to_end_id, make_rtr_id
 from lastro.pix.model.payment import Payment
@@ -125,10 +129,15 @@ def books() -> Iterator[Books]:
         made.admin.close()
 
 
-def described() -> list[str]:
-    """Every route of the all-in-one service, as its OpenAPI document has it."""
-    paths = create_app(installed("lastro.routers"), Settings()).openapi()["paths"]
-    return [f"{method.upper()} {path}" for path, item in paths.items() for method in METHODS if method in item]
+def operations(document: dict[str, Any]) -> dict[str, Any]:
+    """Route → what an OpenAPI document says of it."""
+    items = document["paths"].items()
+    return {f"{method.upper()} {path}": item[method] for path, item in items for method in METHODS if method in item}
+
+
+def described(mode: Literal["off", "auto", "on"] = "on") -> dict[str, Any]:
+    """Every route of the all-in-one service."""
+    return operations(create_app(installed("lastro.routers"), Settings(api_keys=mode)).openapi())
 
 
 def test_no_route_answers_without_a_key_except_the_probes(books: Books) -> None:
@@ -139,6 +148,30 @@ def test_no_route_answers_without_a_key_except_the_probes(books: Books) -> None:
             method, path = re.sub(r"\{\w+\}", "1", route).split(" ")
             answer = nobody.request(method, path)
             assert answer.status_code == (200 if path in PROBES else 401), route
+
+
+def test_the_document_names_the_key_that_each_route_needs(books: Books) -> None:
+    """Whoever has anything else is told that very scope."""
+    document = books.admin.get("/openapi.json").json()
+    assert set(document["components"]["securitySchemes"]) == set(SCHEMES)
+    assert operations(document).keys() == described().keys()
+    with books.client("reader") as client:
+        for route, told in operations(document).items():
+            method, path = re.sub(r"\{\w+\}", "1", route).split(" ")
+            if path in PROBES:
+                assert told["security"] == []
+                continue
+            assert {"401", "403", "429"} <= told["responses"].keys(), route
+            assert [set(one) for one in told["security"]] == [{scheme} for scheme in SCHEMES], route
+            (scope,) = {scope for one in told["security"] for scopes in one.values() for scope in scopes}
+            if scope not in KEYS["reader"]:
+                refused = client.request(method, path)
+                assert (refused.status_code, refused.json().get("scope")) == (403, scope), route
+
+
+def test_the_document_asks_for_no_key_where_the_engine_asks_for_none() -> None:
+    assert not any("security" in told for told in described("off").values())
+    assert all({} in told["security"] for route, told in described("auto").items() if route.split(" ")[1] not in PROBES)
 
 
 def foreign(books: Books, domain: str) -> tuple[dict[str, str], dict[str, Any]]:
@@ -226,6 +259,28 @@ def test_a_key_that_only_reads_changes_nothing(books: Books) -> None:
         assert client.post("/payments", json=payment).status_code == 201
         for forgotten in ("/purge-payments", "/pix/answers", "/coupons/events"):
             assert client.post(forgotten).status_code == 403, forgotten
+
+
+def secret(books: Books) -> str:
+    """The admin's."""
+    return books.headers["admin"]["authorization"].removeprefix("Bearer ")
+
+
+def test_a_crowd_for_coupons_brings_the_key_of_the_settings(books: Books, monkeypatch: pytest.MonkeyPatch) -> None:
+    words = ("coupons", "rush", "--clients", "20", "--coupons", "5", "--url", books.engine.url)
+    monkeypatch.setenv("LASTRO_API_KEY", secret(books))
+    told = lastro(books.engine, *words)
+    assert (told["answers"], told["broken"]) == ("5 × 201, 15 × 409", [])
+
+
+@pytest.mark.anyio
+async def test_the_official_load_of_payments_brings_a_key(books: Books) -> None:
+    async with served(processor_app(Book())) as default, served(processor_app(Book())) as fallback:
+        processors = (str(default.base_url), str(fallback.base_url))
+        crowd = Play("preview", books.engine.url, processors, scale=0.01, speed=600, key=secret(books))
+        result = await crowd.run(lambda share: None)
+    assert result.accepted > 0
+    assert result.failed == 0
 
 
 def test_a_revoked_key_is_refused_by_every_process_within_the_bound(books: Books) -> None:

@@ -5,10 +5,16 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import redirect_stderr, redirect_stdout
+from io import StringIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
+from unittest.mock import patch
 
 import pytest
+
+from lastro.core.cli import main
 
 
 @pytest.fixture
@@ -19,47 +25,61 @@ def environment() -> Iterator[dict[str, str]]:
         yield {**kept, "LASTRO_DATA_DIR": folder}
 
 
-def lastro(environment: dict[str, str], *words: str, folder: Path | None = None) -> "subprocess.CompletedProcess[str]":
+def process(environment: dict[str, str], *words: str) -> "subprocess.CompletedProcess[str]":
     """Run a command as a person would."""
     return subprocess.run(
         [str(Path(sys.executable).parent / "lastro"), *words],
-        env=environment, cwd=folder, capture_output=True, text=True, check=False, timeout=30,
+        env=environment, capture_output=True, text=True, check=False, timeout=30,
     )  # fmt: skip
 
 
+def lastro(environment: dict[str, str], *words: str) -> tuple[Any, str, str]:
+    """The same in this process, which has imported everything: exit code, output, errors."""
+    out, err = StringIO(), StringIO()
+    with patch.dict(os.environ, environment, clear=True), redirect_stdout(out), redirect_stderr(err):
+        try:
+            code = main(list(words)) or 0
+        except SystemExit as ended:
+            code = ended.code
+    return code, out.getvalue(), err.getvalue()
+
+
 def test_the_server_goes_up_is_seen_and_goes_down(environment: dict[str, str]) -> None:
-    assert lastro(environment, "server", "status").returncode == 1
-    assert "started" in lastro(environment, "server", "up").stdout
-    assert "was running" in lastro(environment, "server", "up").stdout
-    assert json.loads(lastro(environment, "server", "status", "--json").stdout)["running"] is True
-    checked = lastro(environment, "scripts", "check")
+    assert process(environment, "server", "status").returncode == 1
+    assert "started" in process(environment, "server", "up").stdout
+    assert "was running" in process(environment, "server", "up").stdout
+    assert json.loads(process(environment, "server", "status", "--json").stdout)["running"] is True
+    checked = process(environment, "scripts", "check")
     assert (checked.returncode, "compile" in checked.stdout) == (0, True)
-    assert lastro(environment, "server", "down").stdout == "stopped\n"
-    assert lastro(environment, "server", "down").stdout == "was not running\n"
+    assert process(environment, "server", "down").stdout == "stopped\n"
+    assert process(environment, "server", "down").stdout == "was not running\n"
 
 
 def test_a_script_is_shown_as_the_server_gets_it(environment: dict[str, str]) -> None:
-    shown = lastro(environment, "scripts", "show", "core.limits.take").stdout
+    _, shown, _ = lastro(environment, "scripts", "show", "core.limits.take")
     assert shown.startswith("#!lua\n-- ")
-    unknown = lastro(environment, "scripts", "show", "nothing.here")
-    assert (unknown.returncode, "nothing.here" in unknown.stderr) == (1, True)
+    code, _, told = lastro(environment, "scripts", "show", "nothing.here")
+    assert (code, "nothing.here" in told) == (1, True)
 
 
 def test_every_setting_is_listed_with_its_meaning(environment: dict[str, str]) -> None:
-    rows = json.loads(lastro(environment, "settings", "--json").stdout)
+    rows = json.loads(lastro(environment, "settings", "--json")[1])
     assert all(row["meaning"] for row in rows)
     assert "core" in {row["owner"] for row in rows}
 
 
 def test_the_metrics_are_listed_each_with_what_to_do(environment: dict[str, str]) -> None:
-    rows = json.loads(lastro(environment, "metrics", "--json").stdout)
+    rows = json.loads(lastro(environment, "metrics", "--json")[1])
     assert all(row["do"] and row["meaning"] for row in rows)
     assert {"lastro_http_requests_total", "lastro_stream_lag"} <= {row["name"] for row in rows}
 
 
-def test_benchmarks_are_run_where_they_are(environment: dict[str, str], tmp_path: Path) -> None:
-    told = lastro(environment, "bench", "--quick", folder=tmp_path)
-    assert (told.returncode, "come with the checkout" in told.stderr) == (1, True)
+def test_benchmarks_are_run_where_they_are(
+    environment: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    code, _, told = lastro(environment, "bench", "--quick")
+    assert (code, "come with the checkout" in told) == (1, True)
 
 
 @pytest.mark.parametrize(
@@ -67,10 +87,16 @@ def test_benchmarks_are_run_where_they_are(environment: dict[str, str], tmp_path
     [
         ("LASTRO_REDIS_ULR", "x", "LASTRO_REDIS_ULR: no such setting, did you mean LASTRO_REDIS_URL"),
         ("LASTRO_HTTP_PORT", "eighty", "LASTRO_HTTP_PORT"),
-        ("REDIS_URL", "localhost", "LASTRO_REDIS_URL"),
-        ("REDIS_URL", "redis://127.0.0.1:1", "cannot take this now"),
     ],
 )
 def test_what_is_wrong_is_told_in_a_sentence(environment: dict[str, str], name: str, value: str, says: str) -> None:
-    told = lastro({**environment, name: value}, "up")
+    code, _, told = lastro({**environment, name: value}, "up")
+    assert (code, says in told) == (1, True), told
+
+
+@pytest.mark.parametrize(
+    ("url", "says"), [("localhost", "LASTRO_REDIS_URL"), ("redis://127.0.0.1:1", "cannot take this now")]
+)
+def test_a_server_that_is_not_there_is_told_in_a_sentence(environment: dict[str, str], url: str, says: str) -> None:
+    told = process({**environment, "REDIS_URL": url}, "up")
     assert (told.returncode, says in told.stderr, "Traceback" in told.stderr) == (1, True, False), told.stderr

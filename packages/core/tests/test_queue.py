@@ -7,7 +7,7 @@ import pytest
 
 from lastro.core.errors import Misconfigured
 from lastro.core.keys import Key
-from lastro.core.queue import Backoff, Bound, Queue, open_queue
+from lastro.core.queue import REPLAYED, Backoff, Bound, Queue, open_queue
 from lastro.core.queue.lists import ListQueue
 from lastro.core.redis import Hub
 from lastro.core.testing.queues import QueueCases
@@ -55,6 +55,15 @@ class TestMemoryQueue(QueueCases):
 async def test_a_malformed_url_is_refused_and_the_error_names_what_is_wrong(hub: Hub, url: str, names: str) -> None:
     with pytest.raises(Misconfigured, match=names):
         open_queue(url, hub)
+
+
+@pytest.mark.parametrize("url", ["stream://queue:cases", "list://queue:cases", "memory://queue:cases"])
+async def test_an_operation_that_is_asked_for_again_is_counted(hub: Hub, url: str) -> None:
+    queue = open_queue(url, hub)
+    before = REPLAYED.of(queue=queue.name)._value.get()
+    for op_id in ("a", "b", "a", "a"):
+        await queue.publish({"n": 1}, op_id=op_id)
+    assert REPLAYED.of(queue=queue.name)._value.get() == before + 2
 
 
 def test_a_redis_queue_needs_a_hub() -> None:

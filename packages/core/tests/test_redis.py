@@ -12,6 +12,7 @@ from redis.exceptions import ResponseError
 from lastro.core import local
 from lastro.core.errors import Fault, LastroError, Misconfigured, OutcomeUnknown, Unreachable
 from lastro.core.redis import Hub, connect_url
+from lastro.core.redis.clients import RECONNECTS
 from lastro.core.testing import start_server, wait_for
 
 pytestmark = pytest.mark.anyio
@@ -80,6 +81,7 @@ async def test_after_a_restart_of_the_server_clients_and_lines_go_on(own_server:
     async with await connect_url(own_server.url) as hub:
         await hub.write.set("k", 1)
         await hub.line().send([("INCR", "k")])
+        reconnects = RECONNECTS.of()._value.get()
         own_server.kill()
         with pytest.raises((Unreachable, OutcomeUnknown)):
             await hub.write.incr("k")
@@ -88,6 +90,7 @@ async def test_after_a_restart_of_the_server_clients_and_lines_go_on(own_server:
         again = start_server(own_server.folder, durability="always")
         assert await hub.write.incr("k") == 3
         assert await hub.line().send([("INCR", "k")]) == [4]
+        assert RECONNECTS.of()._value.get() >= reconnects + 2
     again.stop()
 
 

@@ -22,6 +22,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from lastro.core import dashboard
+from lastro.core.access.described import described
 from lastro.core.access.gate import Gate
 from lastro.core.edge import PROBLEM, Edge, crash, refusal
 from lastro.core.errors import Invalid, LastroError
@@ -36,6 +37,7 @@ UNASKED: TelemetryConfig = {"tracing": False, "metrics": False}  # we have our o
 class App(FastAPI):
     """FastAPI behind our edge and the domains' fast paths, so that what they answer meets none of its layers."""
 
+    gate: Gate
     outermost: ASGIApp | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -46,6 +48,12 @@ class App(FastAPI):
     def behind(self, edge: Callable[[ASGIApp], ASGIApp]) -> None:
         """Put something in front of everything so far."""
         self.outermost = edge(self.outermost or super().__call__)
+
+    def openapi(self) -> dict[str, Any]:
+        """FastAPI's document, with what our gate asks of each route."""
+        if self.openapi_schema is None:
+            self.openapi_schema = described(super().openapi(), self.gate)
+        return self.openapi_schema
 
 
 def create_app(routers: Mapping[str, APIRouter], settings: Settings, hub: Hub | None = None) -> FastAPI:
@@ -77,8 +85,8 @@ def create_app(routers: Mapping[str, APIRouter], settings: Settings, hub: Hub | 
         if name in plugs("lastro.fronts"):
             app.behind(plugs("lastro.fronts")[name].load())
     access = {name: plug.load() for name, plug in plugs("lastro.access").items() if name in routers}
-    gate = Gate(settings.api_keys, _owners(routers), access)
-    app.behind(partial(Edge, gate=gate, body_bytes_max=settings.body_bytes_max, requests_max=settings.requests_max))
+    app.gate = Gate(settings.api_keys, _owners(routers), access)
+    app.behind(partial(Edge, gate=app.gate, body_bytes_max=settings.body_bytes_max, requests_max=settings.requests_max))
     return app
 
 

@@ -4,7 +4,8 @@ Each domain names its faces in its own ``pyproject.toml``; a face is imported on
 command line never pays for FastAPI.
 """
 
-from importlib.metadata import EntryPoint, entry_points
+from functools import cache
+from importlib.metadata import EntryPoint, EntryPoints, entry_points
 from typing import Any, Literal
 
 from lastro.core.errors import LastroError
@@ -37,7 +38,13 @@ class NotInstalled(LastroError):
 
 def plugs(face: Face) -> dict[str, EntryPoint]:
     """Name → entry point, by name, none of them imported."""
-    return {plug.name: plug for plug in sorted(entry_points(group=face), key=lambda plug: plug.name)}
+    return {plug.name: plug for plug in sorted(_of(face), key=lambda plug: plug.name)}
+
+
+@cache
+def _of(face: Face) -> EntryPoints:
+    """It is the same for the life of a process, and each look opens a file of every distribution."""
+    return entry_points(group=face)
 
 
 def installed(face: Face, name: str | None = None) -> dict[str, Any]:

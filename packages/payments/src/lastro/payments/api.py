@@ -42,7 +42,7 @@ router = APIRouter(lifespan=lifespan)
 root = APIRouter(tags=["payments"])
 
 
-def engine(request: Request) -> Payments:
+async def engine(request: Request) -> Payments:  # async: FastAPI calls a plain one on a thread
     """The engine of this process."""
     found: Payments = request.app.state.payments
     return found

@@ -14,6 +14,7 @@ from rich.progress import Progress
 from rich.table import Table
 from typer import Argument, Exit, Option, Typer, echo
 
+from lastro.core.access.client import own_key
 from lastro.core.clock import iso, parse_iso
 from lastro.core.errors import Invalid
 from lastro.core.money import cents, decimal
@@ -140,7 +141,7 @@ def processor(
 @app.command()
 def rinha(
     profile: Annotated[str, Option(help="preview (60 s) or final (300 s)")] = "preview",
-    url: Annotated[str, Option(help="the running service")] = "http://127.0.0.1:9999",
+    url: Annotated[str, Option(help="the running service; asked with LASTRO_API_KEY")] = "http://127.0.0.1:9999",
     scale: Annotated[float, Option(min=0.001, help="share of the official number of users")] = 1.0,
     speed: Annotated[float, Option(min=0.1, help="how much faster the stages pass")] = 1.0,
     as_json: AsJson = False,  # noqa: FBT002
@@ -150,9 +151,11 @@ def rinha(
 
     if profile not in SCRIPTS:
         raise Invalid(field="--profile", reason="preview or final")
+    if url.startswith("https:"):
+        raise Invalid(field="--url", reason="the load speaks plain HTTP: name what listens behind TLS")
     settings = PaymentsSettings.read()
     processors = (settings.processor_default_url, settings.processor_fallback_url)
-    play = Play(profile, url, processors, scale=scale, speed=speed)
+    play = Play(profile, url, processors, scale=scale, speed=speed, key=own_key(Settings.read()))
     with Progress(console=Console(stderr=True)) as bar:
         task = bar.add_task(profile, total=1.0)
         result = asyncio.run(play.run(lambda share: bar.update(task, completed=share)))

@@ -34,6 +34,9 @@ LEASE_SECONDS = 30.0
 BLOCK_SECONDS = 5.0
 
 PUBLISHED = counter("queue_published_total", "messages accepted", do="none", queue=BOUNDED)
+REPLAYED = counter(
+    "op_replayed_total", "operations asked for again, answered as before", do="many: who repeats?", queue=BOUNDED
+)
 REFUSED = counter(
     "queue_full_total",
     "messages not accepted because the queue was full",

@@ -6,9 +6,10 @@ from collections.abc import Awaitable, Callable, Sequence
 from random import uniform
 from typing import Any
 
-from . import PUBLISHED, REFUSED, Bound, QueueFull
+from . import PUBLISHED, REFUSED, REPLAYED, Bound, QueueFull
 
 POLL_SECONDS = 0.05
+AGAIN = b"again"  # what a script says behind the id of an operation that it knows
 
 
 async def within(
@@ -29,3 +30,10 @@ async def within(
         if bound.when_full != "drop":
             raise QueueFull(queue=queue, len_max=bound.len_max, published=len(ids))
     return ids
+
+
+def once(queue: str, told: list[bytes]) -> list[bytes]:
+    """The id that an operation was given, now or before; none when it is full."""
+    if told[1:] == [AGAIN]:
+        REPLAYED.of(queue=queue).inc()
+    return told[:1]

@@ -12,7 +12,7 @@ from lastro.core.streams.letters import DEAD, DeadLetter, Reason
 from lastro.core.streams.waiting import Waiting
 
 from . import BLOCK_SECONDS, DEAD_MAX, LEASE_SECONDS, REMEMBER_SECONDS, Bound, Fields, Offers, flattened, scripts
-from .bounded import within
+from .bounded import once, within
 
 PUT_MAX = 256
 MEASURE_TRIES = 5  # consumers that come in between are counted on the next try
@@ -44,7 +44,7 @@ class ListQueue:
         flat = flattened(fields)
 
         async def put(_: Sequence[Any]) -> list[bytes]:
-            return await self._push([flat], op_id, delay_seconds)
+            return once(self.name, await self._push([flat], op_id, delay_seconds))
 
         ids = await within(self.bound, self.name, [flat], put)
         return ids[0] if ids else None

@@ -14,7 +14,7 @@ from lastro.core.streams import Measure, Message, Turn
 from lastro.core.streams.letters import PAGE_MAX, DeadLetter, Reason
 
 from . import BLOCK_SECONDS, DEAD_MAX, LEASE_SECONDS, Bound, Fields, Offers, flattened
-from .bounded import within
+from .bounded import AGAIN, once, within
 
 REMEMBERED_MAX = 100_000  # operation ids
 OFFERS = Offers(durable=False)
@@ -46,7 +46,7 @@ class MemoryQueue:
     async def publish(self, fields: Fields, *, op_id: str | None = None, delay_seconds: float = 0) -> bytes | None:
         """Append, now or later."""
         if op_id is not None and op_id in self._once:
-            return self._once[op_id]
+            return once(self.name, [self._once[op_id], AGAIN])[0]
         message = self._message(flattened(fields))
 
         async def put(_: Sequence[object]) -> list[bytes]:

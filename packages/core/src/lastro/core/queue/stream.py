@@ -16,7 +16,7 @@ from lastro.core.streams.waiting import Waiting
 
 from . import BLOCK_SECONDS, DEAD_MAX, LEASE_SECONDS, PUBLISHED, REMEMBER_SECONDS, Bound, Fields, Offers, flattened
 from . import scripts as puts
-from .bounded import within
+from .bounded import once, within
 
 PUT_MAX = 256  # messages in one script call
 ERROR_CHARS_MAX = 500
@@ -67,7 +67,7 @@ class StreamQueue:
             return ids[0] if ids else None
 
         async def put(_: Sequence[list[Any]]) -> list[bytes]:
-            id_ = await self.batch.submit(
+            told = await self.batch.submit(
                 puts.publish_once,
                 stream=self.stream,
                 delayed=beside(self.stream, "delayed"),
@@ -78,7 +78,7 @@ class StreamQueue:
                 token=uuid4().hex,
                 fields=flat,
             )
-            return [] if id_ == b"full" else [id_]
+            return once(self.name, told)
 
         ids = await within(self.bound, self.name, [flat], put)
         return ids[0] if ids else None

@@ -23,6 +23,7 @@ from redis.asyncio.sentinel import (
 
 from lastro.core.errors import Misconfigured
 from lastro.core.logging import mask_url
+from lastro.core.metrics import counter
 
 from .copies import SCRIPT_CALLS, Copies
 from .failures import NeverSent, SlotMoving, translated
@@ -45,6 +46,13 @@ class Tls:
         return {name: str(path) for name, path in given.items() if path is not None}
 
 
+RECONNECTS = counter(
+    "redis_reconnects_total",
+    "connections to the server that were lost and opened anew",
+    do="who closes them: its restart, its timeout, the network, or commands of ours that time out?",
+)
+
+
 class _ScriptCall(list[bytes]):
     """A packed script call, and behind it what asks for its copies."""
 
@@ -58,7 +66,7 @@ class _Packing(AbstractConnection):
 
     def __init__(self, *, copies: Copies | None = None, **options: Any) -> None:
         self.copies = copies
-        self._asked = False
+        self._asked = self._was_open = False
         super().__init__(**options)
 
     async def send_packed_command(self, command: Any, check_health: bool = True) -> None:  # noqa: FBT001, FBT002
@@ -102,6 +110,13 @@ class _Packing(AbstractConnection):
             if type(error) in {theirs.ConnectionError, theirs.TimeoutError} or isinstance(error, OSError):
                 raise NeverSent(str(error)) from error
             raise
+
+    async def on_connect_check_health(self, *args: Any, **kwargs: Any) -> None:
+        """As redis-py's; a connection is opened once, and what comes after is a loss."""
+        await super().on_connect_check_health(*args, **kwargs)
+        if self._was_open:
+            RECONNECTS.of().inc()
+        self._was_open = True
 
     def pack_command(self, *args: Any) -> list[bytes]:
         """One command."""

@@ -6,14 +6,14 @@ from contextlib import asynccontextmanager
 
 import httpx
 import uvicorn
-from fastapi import FastAPI
+from starlette.types import ASGIApp
 
 from lastro.core.app import Server
 from lastro.core.testing import wait_for
 
 
 @asynccontextmanager
-async def served(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
+async def served(app: ASGIApp) -> AsyncIterator[httpx.AsyncClient]:
     """The application behind uvicorn on a free port, and a client to it."""
     server = Server(uvicorn.Config(app, port=0, log_config=None, access_log=False, timeout_graceful_shutdown=2))
     serving = asyncio.create_task(server.serve())

@@ -7,7 +7,7 @@ from fastapi import Depends, Request
 from lastro.coupons.engine import Coupons
 
 
-def _engine(request: Request) -> Coupons:
+async def _engine(request: Request) -> Coupons:  # async: FastAPI calls a plain one on a thread
     found: Coupons = request.app.state.coupons
     return found
 

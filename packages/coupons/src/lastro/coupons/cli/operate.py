@@ -10,7 +10,7 @@ from rich.table import Table
 from typer import Argument, Exit, Option, Typer, echo
 
 from lastro.core.database import Database, migrate
-from lastro.core.errors import Busy
+from lastro.core.errors import Busy, Invalid
 from lastro.core.logging import configure
 from lastro.core.redis import connect
 from lastro.core.settings import Settings
@@ -117,12 +117,16 @@ def rush(
     processes: Annotated[int, Option(min=1, help="of the crowd")] = 1,
     apis: Annotated[int, Option(min=1, help="API processes of the deployment it starts")] = 1,
     durability: Annotated[Literal["memory", "fsync", "replica"], Option(help="what a 201 waits for")] = "fsync",
-    url: Annotated[list[str] | None, Option(help="a running service, instead of starting one")] = None,
+    url: Annotated[
+        list[str] | None, Option(help="a running service, instead of starting one; asked with LASTRO_API_KEY")
+    ] = None,
     as_json: AsJson = False,  # noqa: FBT002
 ) -> None:
     """Let a crowd come: a load test with a check of every rule. Exit code 1 when one did not hold."""
     from lastro.coupons.simulator.rush.play import Scene, play
 
+    if any(one.startswith("https:") for one in url or ()):
+        raise Invalid(field="--url", reason="the crowd speaks plain HTTP: name what listens behind TLS")
     scene = Scene(
         clients=clients,
         coupons=coupons,

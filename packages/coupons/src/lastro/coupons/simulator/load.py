@@ -36,6 +36,8 @@ class Crowd:
     processes: int = 1
     per_second: float = 0.0
     """Open loop: each attempt has its time to leave, whatever comes back, and is timed from then; 0 is closed loop."""
+    key: str = field(default="", repr=False)
+    """An API key, sent with each attempt."""
 
 
 @dataclass(slots=True)
@@ -100,7 +102,8 @@ class Runner:
         self.busy = 0
         self.later: deque[tuple[float, _Wire]] = deque()
         self.sent = 0
-        head = f"POST /coupons/events/{crowd.event_id}/issuances HTTP/1.1\r\nhost: rush\r\nx-user-id: "
+        key = f"authorization: Bearer {crowd.key}\r\n" if crowd.key else ""
+        head = f"POST /coupons/events/{crowd.event_id}/issuances HTTP/1.1\r\nhost: rush\r\n{key}x-user-id: "
         self.head, self.tail = head.encode(), b"\r\ncontent-length: 0\r\n\r\n"
 
     def run(self) -> Seen:

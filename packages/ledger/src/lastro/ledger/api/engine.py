@@ -7,7 +7,7 @@ from fastapi import Depends, Request
 from lastro.ledger.engine import Ledger
 
 
-def of(request: Request) -> Ledger:
+async def of(request: Request) -> Ledger:  # async: FastAPI calls a plain one on a thread
     """The engine of this process."""
     found: Ledger = request.state.ledger
     return found

@@ -89,12 +89,15 @@ class HttpClient:
     url: str
     connect_seconds: float
     answer_seconds: float
+    key: str = ""
+    """An API key, sent with each request."""
     _idle: list[_Connection] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         parts = urlsplit(self.url)
         self.host, self.port = parts.hostname or "127.0.0.1", parts.port or 80
-        self.head = f" HTTP/1.1\r\nHost: {parts.netloc}\r\nAccept: application/json\r\n".encode()
+        key = f"Authorization: Bearer {self.key}\r\n" if self.key else ""
+        self.head = f" HTTP/1.1\r\nHost: {parts.netloc}\r\nAccept: application/json\r\n{key}".encode()
 
     async def ask(self, method_path: bytes, body: bytes = b"", headers: bytes = b"") -> Answer:
         """One request: ``b"POST /payments"``, a JSON body, more header lines. Raises NotConnected or Cut."""

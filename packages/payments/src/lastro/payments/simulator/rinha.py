@@ -113,12 +113,19 @@ class Play:
     """One run against a backend and its two processors."""
 
     def __init__(
-        self, profile: Profile, backend: str, processors: tuple[str, str], *, scale: float, speed: float
+        self,
+        profile: Profile,
+        backend: str,
+        processors: tuple[str, str],
+        *,
+        scale: float,
+        speed: float,
+        key: str = "",
     ) -> None:
         self.script = SCRIPTS[profile]
         self.speed = speed
         self.users = max(1, round(self.script.users * scale))
-        self.backend = HttpClient(backend, CALL_SECONDS, CALL_SECONDS)
+        self.backend = HttpClient(backend, CALL_SECONDS, CALL_SECONDS, key)
         self.processors = [HttpClient(url, CALL_SECONDS, CALL_SECONDS) for url in processors]
         self.latencies: list[float] = []
         self.accepted: set[str] = set()

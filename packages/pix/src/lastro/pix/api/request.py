@@ -16,7 +16,7 @@ WAIT_SECONDS_MAX = 30.0
 T = TypeVar("T")
 
 
-def _pix(request: Request) -> Pix:
+async def _pix(request: Request) -> Pix:  # async: FastAPI calls a plain one on a thread
     pix: Pix = request.state.pix
     return pix
 

@@ -24,7 +24,7 @@ async def publish_once(
     remember_ms: int,
     token: str,
     fields: Sequence[Any],
-) -> bytes: ...
+) -> list[bytes]: ...
 
 
 @script

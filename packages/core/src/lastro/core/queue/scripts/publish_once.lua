@@ -8,8 +8,9 @@
 --   ARGV[4] token        tells equal delayed messages apart; such a message's id until it comes due
 --   ARGV[5..] fields     name and value of each
 --   returns the first that applies:
---     id      of the message: the one given before, or a new one
---     "full"  nothing changed
+--     id, "again"  of the message that it was given before
+--     nothing      it is full; nothing changed
+--     id           of the new message
 -- @include "clock.lua"
 -- @include "due.lua"
 -- @include "once.lua"
@@ -17,10 +18,10 @@ local stream, delayed, once, len_max, delay_ms = KEYS[1], KEYS[2], KEYS[3], tonu
 local remember_ms, token = tonumber(ARGV[3]), ARGV[4]
 local before = remember_ms > 0 and once_told(once)
 if before then
-  return before
+  return { before, "again" }
 end
 if redis.call("XLEN", stream) + redis.call("ZCARD", delayed) >= len_max then
-  return "full"
+  return {}
 end
 local id = token
 if delay_ms > 0 then
@@ -32,4 +33,4 @@ end
 if remember_ms > 0 then
   once_store(once, id, remember_ms)
 end
-return id
+return { id }

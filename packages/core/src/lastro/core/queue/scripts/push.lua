@@ -6,7 +6,7 @@
 --   ARGV[2] delay_ms     0 for now
 --   ARGV[3] remember_ms  0 when there is no operation id
 --   ARGV[4..] items      number of values, then id, then name and value of each field; again for the next message
---   returns the ids of those accepted, fewer than given when it became full; of one given before, its id then
+--   returns the ids of those accepted, fewer than given when it became full; of one given before its id then, "again"
 -- @include "clock.lua"
 -- @include "due.lua"
 -- @include "once.lua"
@@ -14,7 +14,7 @@ local queue, delayed, once = KEYS[1], KEYS[2], KEYS[3]
 local len_max, delay_ms, remember_ms = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 local before = remember_ms > 0 and once_told(once)
 if before then
-  return { before }
+  return { before, "again" }
 end
 local room = len_max - redis.call("LLEN", queue) - redis.call("ZCARD", delayed)
 local now_ms, ids, at = clock_ms(), {}, 4

@@ -11,6 +11,7 @@ from uuid import uuid4
 
 from pydantic import SecretStr
 
+from lastro.core.access.client import own_key
 from lastro.core.redis import connect, connect_url
 from lastro.core.settings import Settings
 from lastro.coupons.engine import Coupons
@@ -36,7 +37,7 @@ class Scene:
     durability: Durability = "fsync"
     urls: tuple[str, ...] = ()
 
-    def crowd(self, targets: tuple[str, ...]) -> Crowd:
+    def crowd(self, targets: tuple[str, ...], key: str = "") -> Crowd:
         """Its crowd, at an event of its own."""
         return Crowd(
             event_id=f"rush-{uuid4().hex[:8]}",
@@ -46,6 +47,7 @@ class Scene:
             connections=self.connections,
             processes=self.processes,
             per_second=self.per_second,
+            key=key,
         )
 
 
@@ -70,19 +72,21 @@ def play(scene: Scene, told: Callable[[int], Any]) -> tuple[dict[str, Any], list
 
 
 async def _at_service(scene: Scene, told: Callable[[int], Any]) -> Report:
-    async with await connect(Settings.read()) as hub:
-        return await _rushed(Coupons(hub, CouponsSettings.read()), scene, scene.urls, told)
+    settings = Settings.read()
+    async with await connect(settings) as hub:
+        crowd = scene.crowd(scene.urls, own_key(settings))
+        return await _rushed(Coupons(hub, CouponsSettings.read()), scene, crowd, told)
 
 
 async def _at_stack(scene: Scene, stack: Stack, told: Callable[[int], Any]) -> Report:
     async with await connect_url(stack.store.url) as hub:
         settings = CouponsSettings(database_url=SecretStr(stack.database_url))
-        return await _rushed(Coupons(hub, settings), scene, tuple(stack.targets), told)
+        return await _rushed(Coupons(hub, settings), scene, scene.crowd(tuple(stack.targets)), told)
 
 
-async def _rushed(coupons: Coupons, scene: Scene, targets: tuple[str, ...], told: Callable[[int], Any]) -> Report:
+async def _rushed(coupons: Coupons, scene: Scene, crowd: Crowd, told: Callable[[int], Any]) -> Report:
     try:
-        return await rush(coupons, scene.crowd(targets), scene.coupons, durability=scene.durability, told=told)
+        return await rush(coupons, crowd, scene.coupons, durability=scene.durability, alone=not scene.urls, told=told)
     finally:
         await coupons.aclose()
 
