@@ -12,7 +12,7 @@ from typing import Any
 
 from lastro.core.clock import now_ms
 from lastro.core.database import Database
-from lastro.core.errors import LastroError, OutcomeUnknown, Unreachable
+from lastro.core.errors import Invalid, LastroError, OutcomeUnknown, Unreachable
 from lastro.core.redis import Hub
 from lastro.coupons import errors, keys, scripts
 from lastro.coupons.metrics import ATTEMPTS, GUARDED, WORDS
@@ -74,6 +74,8 @@ class Coupons:
         Raises SoldOut, NotOpen, EventOver, UnknownEvent, NotEligible, NotAdmitted, LimitReached, KeyRequired,
         KeyReused, and Busy when the outcome is not known: asking again is safe.
         """
+        if ORDINAL in user_id:
+            raise Invalid(field="user_id", reason=f"has {ORDINAL}: the winner of a second coupon is called so")
         if self.guard.sold_out(event_id, user_id):
             _guarded()
             raise errors.SoldOut(event_id=event_id)
