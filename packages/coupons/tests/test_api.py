@@ -90,6 +90,24 @@ async def test_a_path_that_names_nothing_is_told_so(client: httpx.AsyncClient, p
     assert answer.status_code == status, answer.text
 
 
+@pytest.mark.parametrize(
+    ("path", "body", "field"),
+    [
+        ("", {"event_id": "f", "total": 1, "discount_cents": 10**12 + 1}, "discount_cents"),
+    ],
+)
+async def test_a_body_that_asks_for_what_cannot_be_is_refused_and_changes_nothing(
+    client: httpx.AsyncClient, coupons: Coupons, path: str, body: dict[str, Any], field: str
+) -> None:
+    """What is accepted here and refused by the database later would be an event whose winners nobody keeps."""
+    await opened(coupons)
+    before = await coupons.event("e")
+    answer = await client.post(f"/coupons/events{path}", json=body)
+    assert (answer.status_code, field in answer.json()["field"]) == (422, True), answer.text
+    assert await coupons.live() == ["e"]
+    assert (await coupons.event("e")).version == before.version
+
+
 async def test_who_is_too_fast_hears_429_and_when_to_come_back_and_others_notice_nothing(
     client: httpx.AsyncClient, coupons: Coupons
 ) -> None:

@@ -13,7 +13,7 @@ from lastro.core.clock import iso
 from lastro.core.errors import Invalid
 from lastro.coupons.engine import Coupons, events
 from lastro.coupons.engine.figures import figures
-from lastro.coupons.model.event import EVENT_ID, PER_USER_MAX, TOTAL_MAX, USER_ID, Event, Plan
+from lastro.coupons.model.event import AMOUNT_CENTS_MAX, EVENT_ID, PER_USER_MAX, TOTAL_MAX, USER_ID, Event, Plan
 
 from .engine import Engine
 
@@ -35,7 +35,9 @@ class NewEvent(BaseModel):
     starts_at: datetime | None = None
     ends_at: datetime | None = Field(None, description="exclusive")
     valid_until: datetime | None = Field(None, description="until then an issued coupon may be redeemed")
-    discount_cents: int = Field(0, ge=0, description="what a coupon takes off the amount of an order")
+    discount_cents: int = Field(
+        0, ge=0, le=AMOUNT_CENTS_MAX, description="what a coupon takes off the amount of an order"
+    )
     durability: Literal["memory", "fsync", "replica"] = "memory"
     returns_stock: bool = Field(True, description="a cancelled coupon goes to somebody else")
     eligible_only: bool = False

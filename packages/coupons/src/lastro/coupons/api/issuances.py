@@ -11,7 +11,7 @@ from lastro.core.clock import iso
 from lastro.core.errors import Busy
 from lastro.coupons.engine import redemption, spending
 from lastro.coupons.errors import UnknownIssuance
-from lastro.coupons.model.event import USER_ID
+from lastro.coupons.model.event import AMOUNT_CENTS_MAX, USER_ID
 from lastro.coupons.model.issuance import Stored
 
 from .attempt import shown
@@ -39,7 +39,7 @@ class Payment(BaseModel):
     """For which order, and its whole amount."""
 
     correlation_id: UUID
-    amount_cents: int = Field(ge=1, le=spending.AMOUNT_CENTS_MAX)
+    amount_cents: int = Field(ge=1, le=AMOUNT_CENTS_MAX)
 
 
 def told(stored: Stored) -> dict[str, Any]:

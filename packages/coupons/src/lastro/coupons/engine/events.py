@@ -9,7 +9,17 @@ from lastro.core.errors import Invalid, LastroError
 from lastro.core.keys import Key
 from lastro.coupons import errors, keys, scripts
 from lastro.coupons.model import tickets
-from lastro.coupons.model.event import BEFORE, EVENT_ID, PER_USER_MAX, TOTAL_MAX, USER_ID, Event, Plan, Stored
+from lastro.coupons.model.event import (
+    AMOUNT_CENTS_MAX,
+    BEFORE,
+    EVENT_ID,
+    PER_USER_MAX,
+    TOTAL_MAX,
+    USER_ID,
+    Event,
+    Plan,
+    Stored,
+)
 
 from . import Coupons
 from .outbox import GROUP, outbox
@@ -187,6 +197,8 @@ def _checked(plan: Plan) -> None:
         raise Invalid(field="per_user_limit", reason=f"1 to {PER_USER_MAX}")
     if plan.ends_ms and plan.ends_ms <= plan.starts_ms:
         raise Invalid(field="ends_at", reason="not after starts_at")
+    if not 0 <= plan.discount_cents <= AMOUNT_CENTS_MAX:
+        raise Invalid(field="discount_cents", reason=f"0 to {AMOUNT_CENTS_MAX}")
     if not 0 <= plan.room_per_second <= TOTAL_MAX:
         raise Invalid(field="room_per_second", reason=f"0 to {TOTAL_MAX}")
 
