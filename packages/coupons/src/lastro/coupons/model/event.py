@@ -17,6 +17,8 @@ AMOUNT_CENTS_MAX = (
     10**12
 )  # what payments takes at most: an order of more would be refused there, after its coupon was kept
 NEVER_MS = 0
+MOMENT_MS_MAX = 253_402_300_799_999  # the end of the year 9999, the last that is written
+NAME_MAX = 200
 
 BEFORE: dict[Stored, tuple[Stored, ...]] = {
     "open": ("draft", "open", "paused"),
