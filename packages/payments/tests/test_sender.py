@@ -186,6 +186,7 @@ async def test_a_slow_body_is_only_slow(world: World) -> None:
     await world.agrees(ids)
 
 
+@pytest.mark.parametrize("server", ["embedded"], indirect=True)
 async def test_what_a_killed_process_had_sent_is_resolved_by_the_next_one(world: World) -> None:
     """Half of it was charged before the crash, half never arrived: each ends at its processor, once."""
     killed = Payments(world.payments.hub, world.payments.settings)
