@@ -14,11 +14,11 @@ KEPT = sorted((Path(__file__).parent / "schedules").glob("*.json"))
 
 @pytest.mark.parametrize("path", KEPT, ids=lambda path: path.stem)
 async def test_what_once_failed_adds_up(path: Path, tmp_path: Path) -> None:
-    verdict = await play(Schedule.read(path), quiet=True, keep=tmp_path / "engine.log")
+    verdict = await play(Schedule.read(path), quiet=True, keep=tmp_path / "kept")
     assert not any(verdict.findings.values()), verdict.findings
 
 
 async def test_half_a_minute_of_faults_adds_up(tmp_path: Path) -> None:
-    verdict = await play(drawn(1, 0.5), quiet=True, keep=tmp_path / "engine.log")
+    verdict = await play(drawn(1, 0.5), quiet=True, keep=tmp_path / "kept")
     assert not any(verdict.findings.values()), verdict.findings
     assert len(verdict.done) == len(verdict.schedule.steps)

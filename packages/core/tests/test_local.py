@@ -11,6 +11,9 @@ from tempfile import TemporaryDirectory
 
 import pytest
 from redis import Redis
+from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as NotListening
+from redis.retry import Retry
 
 from lastro.core import local
 from lastro.core.testing import wait_for
@@ -43,6 +46,16 @@ def test_what_was_acknowledged_is_there_after_kill_9_and_a_restart(folder: Path)
     with Redis(unix_socket_path=str(server.socket)) as client:
         assert client.get("kept") == b"1"
     server.stop()
+
+
+def test_a_server_whose_pid_cannot_be_noted_does_not_stay_where_nobody_finds_it(folder: Path) -> None:
+    """A full disk: the next one would be started beside it, on the same append-only file."""
+    (folder / "pid").symlink_to(folder / "nowhere" / "pid")
+    with pytest.raises(local.ServerFailed, match="pid"):
+        local.start(folder)
+    once = Retry(NoBackoff(), 0)
+    with Redis(unix_socket_path=str(folder / "redis.sock"), retry=once) as client, pytest.raises(NotListening):
+        client.ping()
 
 
 async def test_a_server_dies_with_the_process_it_was_started_for(folder: Path) -> None:

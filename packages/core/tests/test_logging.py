@@ -1,5 +1,6 @@
 """Logs: one event per verb, ids bound at the edge, no secret."""
 
+import errno
 import io
 import json
 import sys
@@ -35,6 +36,22 @@ def test_a_line_goes_where_standard_error_is_when_it_is_written(monkeypatch: pyt
     before.close()
     monkeypatch.setattr(sys, "stderr", now)
     structlog.get_logger().info("sample.done")
+    assert "sample.done" in now.getvalue()
+
+
+class FullDisk(io.StringIO):
+    def write(self, text: str) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_line_that_finds_no_room_is_lost_and_no_work_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stderr", FullDisk())
+    configure("json", "info")
+    structlog.get_logger().info("sample.lost")
+    now = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", now)
+    structlog.get_logger().info("sample.done")
+    assert "sample.lost" not in now.getvalue()
     assert "sample.done" in now.getvalue()
 
 

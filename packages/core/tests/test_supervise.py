@@ -44,6 +44,22 @@ Supervisor(PARTS[sys.argv[1]], grace_seconds=0.2).run()
 print("over", flush=True)
 """
 
+FULL = """
+import os
+from lastro.core.logging import configure
+from lastro.core.supervise import Part, Supervisor
+
+def crash():
+    os.write(1, b"crash" + bytes([10]))
+    raise RuntimeError("planted")
+
+configure("json", "info")
+try:
+    Supervisor([Part(name="full", run=crash, stage=1)], grace_seconds=0.2).run()
+finally:
+    os.write(1, b"cleaned up by %d" % os.getpid() + bytes([10]))
+"""
+
 
 def supervised(which: str, until: str, times: int = 1) -> tuple[list[str], float]:
     """Run it until a line came so often, ask it to stop; all its lines, and how long the stop took."""
@@ -114,3 +130,18 @@ def test_a_part_that_does_not_end_by_itself_ends_after_its_killed_supervisor() -
         while Path(f"/proc/{pid}").exists() and "Z" not in Path(f"/proc/{pid}/stat").read_text():
             assert time.monotonic() < deadline
             time.sleep(0.05)
+
+
+def test_a_part_that_crashes_where_its_output_finds_no_room_cleans_up_nothing_of_the_supervisors() -> None:
+    """Not even its traceback can be told; the folders and the server stay the supervisor's own to remove."""
+    with (
+        Path("/dev/full").open("w") as full,
+        subprocess.Popen([sys.executable, "-c", FULL], stdout=subprocess.PIPE, stderr=full, text=True) as process,
+    ):
+        assert process.stdout is not None
+        lines: list[str] = []
+        while lines.count("crash\n") < 2:
+            lines.append(process.stdout.readline())
+        process.send_signal(signal.SIGTERM)
+        lines += process.stdout.readlines()
+    assert [line for line in lines if line != "crash\n"] == [f"cleaned up by {process.pid}\n"]

@@ -1,6 +1,7 @@
 """Coupons over HTTP: what each answer means, and that the path in front answers as the documented route."""
 
 import json
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +67,27 @@ async def test_bad_input_is_told_and_writes_nothing(
     assert answer.status_code == status, answer.text
     assert answer.headers["content-type"] == "application/problem+json"
     assert (await coupons.event("e")).issued == 0
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("GET /coupons/events/%00", 404),
+        ("GET /coupons/events/e/issuances/%00", 422),
+        ("GET /coupons/events/e/issuances/bia", 404),
+        ("GET /coupons/issuances/%00", 422),
+        ("GET /coupons/issuances/nobodys", 404),
+        ("POST /coupons/issuances/%00:cancel", 422),
+        ("GET /coupons/codes/%00", 422),
+        ("GET /coupons/admin/dead-letters/e?after=x", 422),
+        ("GET /coupons/admin/dead-letters/e?after=%D9%A1-%D9%A1", 422),
+        ("POST /coupons/admin/dead-letters/e/x:replay", 422),
+        ("POST /coupons/admin/dead-letters/e/1-1:discard", 404),
+    ],
+)
+async def test_a_path_that_names_nothing_is_told_so(client: httpx.AsyncClient, path: str, status: int) -> None:
+    answer = await client.request(*path.split())
+    assert answer.status_code == status, answer.text
 
 
 async def test_who_is_too_fast_hears_429_and_when_to_come_back_and_others_notice_nothing(
@@ -149,7 +171,10 @@ EVENTS = st.sampled_from(["plenty", "gone", "paused", "later", "over", "several"
 TYPES = st.sampled_from(["application/json", "application/json; charset=utf-8", "text/plain", ""])
 
 
-async def test_the_fast_path_answers_byte_for_byte_as_the_documented_route(app: FastAPI, coupons: Coupons) -> None:
+@pytest.mark.parametrize("examples", [150, pytest.param(5_000, marks=[pytest.mark.slow, pytest.mark.timeout(600)])])
+async def test_the_fast_path_answers_byte_for_byte_as_the_documented_route(
+    app: FastAPI, coupons: Coupons, examples: int
+) -> None:
     """Fuzzed: each request goes both ways, first one, then the other first; status, headers and body are the same."""
     for event, plan in {
         "plenty": {"total": 10_000},
@@ -167,18 +192,18 @@ async def test_the_fast_path_answers_byte_for_byte_as_the_documented_route(app: 
     async with served(app) as client:
         app.state.coupons_edge.user = None  # what is left of a client's rate differs from one request to the next
 
-        async def both(event: str, user: str, key: str | None, content_type: str, body: bytes) -> None:
+        async def both(event: str, user: str, key: str | None, content_type: str, pieces: list[bytes]) -> None:
             headers = {"x-user-id": user, **({"idempotency-key": key} if key is not None else {})}
             headers |= {"content-type": content_type} if content_type else {}
             told = []
             for prefix in ("/coupons", "/routed", "/coupons"):
-                answer = await client.post(f"{prefix}/events/{event}/issuances", headers=headers, content=body)
+                answer = await client.post(f"{prefix}/events/{event}/issuances", headers=headers, content=_sent(pieces))
                 told.append(_comparable(answer))
             if told[0][0] == 201:  # the first of the three was the one that got it
                 told[0] = told[2]
-            assert told[0] == told[1] == told[2], (event, user, key, body)
+            assert told[0] == told[1] == told[2], (event, user, key, pieces)
 
-        await _fuzzed(both)
+        await _fuzzed(both, examples)
         new = [
             await client.post(f"{prefix}/events/plenty/issuances", headers={"x-user-id": f"new{n}"})
             for n, prefix in enumerate(("/coupons", "/routed"))
@@ -188,12 +213,22 @@ async def test_the_fast_path_answers_byte_for_byte_as_the_documented_route(app: 
         assert list(new[0].json()) == list(new[1].json())
 
 
-async def _fuzzed(both: Any) -> None:
+def _sent(pieces: list[bytes]) -> bytes | AsyncIterator[bytes]:
+    """With its length told before; in pieces without, as chunks."""
+
+    async def chunks() -> AsyncIterator[bytes]:
+        for piece in pieces:
+            yield piece
+
+    return chunks() if len(pieces) > 1 else b"".join(pieces)
+
+
+async def _fuzzed(both: Any, examples: int) -> None:
     """Hypothesis is synchronous: it draws the requests, the loop sends them."""
     drawn: list[tuple[Any, ...]] = []
 
-    @settings(max_examples=150, deadline=None, database=None, suppress_health_check=list(HealthCheck))
-    @given(st.tuples(EVENTS, USERS, KEYS, TYPES, BODIES))
+    @settings(max_examples=examples, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    @given(st.tuples(EVENTS, USERS, KEYS, TYPES, st.lists(BODIES, max_size=2)))
     def draw(request: tuple[Any, ...]) -> None:
         drawn.append(request)
 

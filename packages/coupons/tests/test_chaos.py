@@ -15,6 +15,7 @@ from redis import Redis
 
 from lastro.core import local
 from lastro.core.redis import connect_url
+from lastro.core.scripts import insist
 from lastro.core.testing import free_port, wait_for
 from lastro.core.testing.postgres import Database
 from lastro.coupons.engine import Coupons, letters
@@ -27,8 +28,12 @@ from lastro.coupons.simulator.rush import Report, rush
 from lastro.coupons.simulator.rush.play import Scene, play
 from lastro.coupons.simulator.stack import Stack, deployed
 
+from .conftest import drained, opened
+
 pytestmark = pytest.mark.anyio
 Hit = Callable[[], None]
+SEED = int(os.environ.get("SEED", random.randrange(2**32)))
+GROWN_MB_MAX = 10.0
 
 
 @pytest.fixture
@@ -41,7 +46,9 @@ def stack(postgres: Database) -> Iterator[Stack]:
 async def stormed(
     stack: Stack, attempts: int, total: int, hits: list[Hit], *, durability: Durability = "fsync"
 ) -> Report:
-    """A crowd in which every third user comes again, and a hit each time another part of it was answered."""
+    """A crowd in which every third user comes again, and the hits at random moments of it, one after the other."""
+    print(f"seed {SEED}")
+    goals = sorted(random.Random(SEED).sample(range(attempts // 20, attempts * 9 // 10), len(hits)))
     crowd = Crowd(
         event_id="storm",
         targets=tuple(stack.targets),
@@ -58,8 +65,7 @@ async def stormed(
     async with await connect_url(stack.store.url) as hub:
         coupons = Coupons(hub, CouponsSettings(database_url=SecretStr(stack.database_url)))
         running = asyncio.create_task(rush(coupons, crowd, total, durability=durability, told=told))
-        for n, hit in enumerate(hits, 1):
-            goal = attempts * n // (len(hits) + 1)
+        for goal, hit in zip(goals, hits, strict=True):
             await wait_for(lambda goal=goal: done >= goal or running.done(), f"{goal} answers", 300)  # type: ignore[misc]
             await asyncio.to_thread(hit)
         report = await running
@@ -70,11 +76,13 @@ async def stormed(
 
 def hits_on(stack: Stack, postgres: Database) -> dict[str, Hit]:
     """Each kills a part and starts it again."""
+    chance = random.Random(SEED)
 
     def api() -> None:
-        stack.kill("api0")
-        stack.start_api("api0")
-        stack.wait_ready("api0")  # nobody here starts it again if the next hit finds it half way
+        name = chance.choice([*stack.listening])
+        stack.kill(name)
+        stack.start_api(name)
+        stack.wait_ready(name)  # nobody here starts it again if the next hit finds it half way
 
     def worker() -> None:
         stack.kill("worker")
@@ -103,9 +111,8 @@ async def test_every_part_killed_under_load_loses_doubles_and_oversells_nothing(
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 async def test_a_hundred_thousand_coupons_through_random_kills(stack: Stack, postgres: Database) -> None:
-    chosen = random.Random(int(os.environ.get("SEED", "7")))
-    hits = list(hits_on(stack, postgres).values())
-    report = await stormed(stack, 160_000, 100_000, [chosen.choice(hits) for _ in range(24)])
+    chosen, hits = random.Random(SEED), list(hits_on(stack, postgres).values())
+    report = await stormed(stack, 160_000, 100_000, [*hits, *chosen.choices(hits, k=24 - len(hits))])
     assert report.broken == []
     assert set(report.statuses) <= {200, 201, 409}
 
@@ -145,6 +152,7 @@ def test_a_million_attempts_at_a_thousand_coupons(postgres: Database, monkeypatc
     assert broken == []
     assert rows["answers"] == "1,000 × 201, 999,000 × 409"
     assert rows["Redis grew by, bytes"] < 1_000_000
+    assert max(rows["API memory grew by, MB a process"], rows["worker memory grew by, MB"]) < GROWN_MB_MAX
 
 
 class Pair:
@@ -190,47 +198,67 @@ class Pair:
             node.stop()
 
 
-async def test_a_primary_killed_and_its_replica_promoted_loses_no_acknowledged_coupon(tmp_path: Path) -> None:
+async def test_a_primary_killed_and_its_replica_promoted_loses_no_acknowledged_coupon() -> None:
     """Replica mode: an attempt is answered when a replica has it; with none there it hears 503 and asks again."""
+    await survived(None, attempts=4_000, total=2_000, failovers=1)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+async def test_thirty_primaries_killed_lose_no_acknowledged_coupon(postgres: Database) -> None:
+    await survived(postgres.url, attempts=90_000, total=45_000, failovers=30)
+
+
+async def survived(database_url: str | None, *, attempts: int, total: int, failovers: int) -> None:
+    """Each primary dies at a random moment of the crowd, once its replica has all of it; users come again and again."""
+    print(f"seed {SEED}")
     with TemporaryDirectory(prefix="lastro-") as folder:
         pair = Pair(Path(folder))
-        pair.add()
-        pair.add()
-        await wait_for(pair.synced, "the replica")
-        stack = Stack(Path(folder), f"sqlite:///{folder}/coupons.sqlite")
-        stack.store = replace(pair.nodes[0], socket=pair.path, process=None)
+        stack = Stack(Path(folder), database_url or f"sqlite:///{folder}/coupons.sqlite")
         try:
-            await _failed_over(stack, pair)
+            pair.add()
+            pair.add()
+            stack.store = replace(pair.nodes[0], socket=pair.path, process=None)
+            stack.start_worker()
+            stack.start_api("api0")
+            stack.wait_ready("api0")
+            async with await connect_url(stack.store.url) as hub:
+                coupons = Coupons(hub, CouponsSettings(database_url=SecretStr(stack.database_url)))
+                crowd = Crowd(
+                    event_id="storm",
+                    targets=tuple(stack.targets),
+                    attempts=attempts,
+                    users=attempts * 5 // 8,
+                    connections=16,
+                )
+                await failed_over(coupons, pair, crowd, total, failovers)
+                await coupons.aclose()
         finally:
             stack.stop()
             pair.stop()
 
 
-async def _failed_over(stack: Stack, pair: Pair) -> None:
-    stack.start_worker()
-    stack.start_api("api0")
-    stack.wait_ready("api0")
-    crowd = Crowd(event_id="storm", targets=tuple(stack.targets), attempts=4_000, users=2_500, connections=16)
+async def failed_over(coupons: Coupons, pair: Pair, crowd: Crowd, total: int, failovers: int) -> None:
+    """So many times, each followed by a recovery; then all who were told of a coupon have it."""
     done = 0
 
     def told(count: int) -> None:
         nonlocal done
         done = count
 
-    async with await connect_url(stack.store.url) as hub:
-        coupons = Coupons(hub, CouponsSettings(database_url=SecretStr(stack.database_url)))
-        from .conftest import drained, opened
-
-        await opened(coupons, "storm", 2_000, durability="replica")
-        running = asyncio.create_task(asyncio.to_thread(run_crowd, crowd, told))
-        await wait_for(lambda: done >= 600 or running.done(), "the crowd to be in full swing", 60)
+    await opened(coupons, "storm", total, durability="replica")
+    running = asyncio.create_task(asyncio.to_thread(run_crowd, crowd, told))
+    # while coupons are given: of those who come again nothing can be lost
+    for goal in sorted(random.Random(SEED).sample(range(total // 10, total * 9 // 10), failovers)):
+        await wait_for(lambda goal=goal: done >= goal or running.done(), f"{goal} answers", 300)  # type: ignore[misc]
+        await wait_for(pair.synced, "the replica", 30)
         await asyncio.to_thread(pair.fail_over)
-        event = await recover(coupons, "storm")
-        seen = await running
-        await drained(coupons, "storm", 30)
-        rows = {row.issuance.issuance_id for row in await stored(coupons, "storm")}
-        assert (event.epoch, seen.differing, seen.unknown) == (2, [], [])
-        assert set(issuance_ids(seen).values()) <= rows
-        assert (await coupons.event("storm")).adds_up
-        assert seen.new <= len(rows) == 2_000
-        await coupons.aclose()
+        await insist(lambda: recover(coupons, "storm"), within_seconds=30)
+    seen = await running
+    await drained(coupons, "storm", 60)
+    rows = {row.issuance.issuance_id for row in await stored(coupons, "storm")}
+    event = await coupons.event("storm")
+    assert (event.epoch, seen.differing, seen.unknown) == (1 + failovers, [], [])
+    assert set(issuance_ids(seen).values()) <= rows
+    assert event.adds_up
+    assert seen.new <= len(rows) == total

@@ -47,6 +47,19 @@ def test_what_is_refused_is_a_sentence_and_exit_code_1(capsys: Capture) -> None:
     assert "There is no event nowhere." in capsys.readouterr().err
 
 
+def test_who_waits_gets_a_ticket_and_with_it_a_coupon(capsys: Capture) -> None:
+    told(capsys, "create", "e", "5", "--open", "--room-per-second", "1", "--starts-at", "2100-01-01T00:00:00Z")
+    assert "before you" in told(capsys, "join", "e", "ana")
+    told(capsys, "open", "e")
+    ticket = told(capsys, "join", "e", "ana").strip()
+    given = told(capsys, "issue", "e", "ana", "--ticket", ticket)
+    assert given.startswith("issued 1")
+    assert told(capsys, "of", "e", "ana").split() == given.split()[1:4]
+    for words in (("issue", "e", "ana#2"), ("join", "e", "#")):
+        with pytest.raises(SystemExit):
+            told(capsys, *words)
+
+
 def test_the_tables_go_up_and_down(capsys: Capture) -> None:
     assert told(capsys, "migrate") == "sqlite is at 0003\n"
     assert told(capsys, "migrate", "0001", "--down") == "sqlite is at 0001\n"

@@ -64,19 +64,31 @@ async def test_what_cannot_be_stored_becomes_a_dead_letter_alone_and_can_be_repl
         await wait_for(lambda: _dead(here, 1), "the replayed one to be dead again")
 
 
-async def test_two_winners_with_one_number_are_an_alarm(here: Coupons) -> None:
-    """A collision on anything but the same winner is never passed over: two servers gave coupons of one event."""
+@pytest.mark.parametrize(
+    "taken", ["winner", "seq", "issuance_id", "code", "issuance_id of another event", "issuance_id in one batch"]
+)
+async def test_a_collision_on_anything_but_the_same_winner_is_an_alarm(here: Coupons, taken: str) -> None:
+    """It is never passed over: two servers gave coupons of one event. Who was stored stays, and its neighbours are."""
+    event_id = await opened(here, "other" if taken.endswith("another event") else "e", total=9)
+    given = (await here.issue(event_id, "ana")).issuance
+    if not taken.endswith("one batch"):
+        await persisted(here, event_id)
     await opened(here, total=9)
-    given = (await here.issue("e", "ana")).issuance
-    await persisted(here)
     before = COLLISIONS.of()._value.get()
-    await here.hub.write.xadd(
-        keys.events("e"), {"winner": "eva", "record": f"{given.seq}|other-id|OTHER|{given.issued_ms}|1||"}
-    )
+    other = {"winner": "eva", "seq": 7, "issuance_id": "other-id", "code": "OTHER"} | {
+        name: getattr(given, name) for name in taken.split()[:1]
+    }
+    record = f"{other['seq']}|{other['issuance_id']}|{other['code']}|{given.issued_ms}|1||"
+    await here.hub.write.xadd(keys.events("e"), {"winner": str(other["winner"]), "record": record})
+    neighbour = (await here.issue("e", "bia")).issuance
     async with persisting(here):
         await wait_for(lambda: _dead(here, 1), "a dead letter")
-    assert COLLISIONS.of()._value.get() == before + 1
-    assert [row.issuance for row in await stored(here, "e")] == [given]
+        await drained(here)
+        await drained(here, event_id)
+    assert COLLISIONS.of()._value.get() > before  # once more where a change of the event came in its batch
+    rows = {row.issuance.issuance_id: row.issuance for row in await stored(here, "e")}
+    assert rows.keys() == ({given.issuance_id, neighbour.issuance_id} if event_id == "e" else {neighbour.issuance_id})
+    assert given in rows.values() or event_id != "e" or taken.endswith("one batch")
 
 
 async def test_while_the_database_is_away_users_notice_nothing_and_no_letter_dies(

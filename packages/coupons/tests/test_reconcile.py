@@ -131,6 +131,15 @@ async def test_the_database_is_rebuilt_from_the_stream(here: Coupons) -> None:
     assert await kinds(here) == []
 
 
+async def test_an_entry_that_nobody_can_read_stops_neither_reconciliation_nor_rebuilding(here: Coupons) -> None:
+    await given_to(here, "ana")
+    await here.hub.write.xadd(keys.events("e"), {"winner": "zoe", "record": "not a record"})
+    await here.hub.write.xadd(keys.events("e"), {"nonsense": "1"})
+    await here.database.run(lambda c: c.execute(sa.delete(schema.issuances)))
+    assert await kinds(here) == ["missing in database"]
+    assert await rebuild(here, "e") == 1
+
+
 async def test_after_a_failover_the_winners_of_both_sides_are_winners_and_none_is_issued_twice(here: Coupons) -> None:
     """The promoted replica did not have the last winner, but the database does."""
     ids = await given_to(here, "ana", "bia", total=2)

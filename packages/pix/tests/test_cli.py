@@ -97,6 +97,27 @@ async def test_an_envelope_is_read_and_told(lastro: Any, desk: Any, tmp_path: Pa
     assert json.loads(await lastro("read", str(path)))["payment"]["amount"] == "10.00"
 
 
+async def test_envelopes_and_files_of_payments_are_sent_and_their_answers_told(
+    lastro: Any, desk: Any, tmp_path: Path
+) -> None:
+    header = iso20022.Header(
+        sender=PAYER, receiver=iso20022.SPI_ISPB, msg_id="M" + PAYER + "a" * 23, created_at="2026-11-21T03:42:00.000Z"
+    )
+    envelope, lines = tmp_path / "payment.xml", tmp_path / "payments.ndjson"
+    first, *others = [desk.order(1_000) for _ in range(3)]
+    envelope.write_bytes(iso20022.render_payment(header, first))
+    lines.write_bytes(b"\n".join(msgspec.json.encode(order) for order in others))
+    await lastro("read", "--send", str(envelope))
+    assert (await lastro("bulk", str(lines))).strip() == "2 payments, 0 of them known before"
+    await desk.work()
+    assert (await lastro("bulk", str(lines))).strip() == "2 payments, 2 of them known before"
+    await lastro("answer", first.end_to_end_id, PAYEE)
+    await lastro("answer", others[0].end_to_end_id, PAYEE, "--refuse", "AC03")
+    await desk.work()
+    told = [json.loads(line) for line in (await lastro("responses", PAYER)).splitlines()]
+    assert [(message["status"], message["reason"]) for message in told] == [("ACSC", ""), ("RJCT", "AC03")]
+
+
 async def test_the_original_simulators_send_one_and_many(
     lastro: Any, desk: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

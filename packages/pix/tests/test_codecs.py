@@ -132,6 +132,10 @@ def test_the_spis_final_status_names_the_payment_and_the_reason() -> None:
         b'<Envelope xmlns="https://www.bcb.gov.br/pi/pacs.008/1.16"/>',
         b'<!DOCTYPE a [<!ENTITY x SYSTEM "file:///etc/passwd">]><a>&x;</a>',
         b'<!DOCTYPE a [<!ENTITY x "y">]><Envelope xmlns="https://www.bcb.gov.br/pi/pacs.008/1.16">&x;</Envelope>',
+        '<?xml version="1.0" encoding="UTF-16"?><!DOCTYPE a [<!ENTITY x "y">]><a>&x;</a>'.encode("utf-16"),
+        b'<?xml version="1.0" encoding="UTF-7"?>'
+        + iso20022.render_payment(HEADER, PAYMENT).partition(b"?>")[2]
+        + b"+ADwAIQ--- what --+AD4-",
         b'<Envelope xmlns="https://www.bcb.gov.br/pi/pacs.008/2.0"><AppHdr/></Envelope>',
         b'<Envelope xmlns="https://evil.example/pi/pacs.008/1.16"><AppHdr/></Envelope>',
         b"<a>" * 10_000 + b"</a>" * 10_000,

@@ -1,6 +1,7 @@
 """A silent receiver: AB03 after the deadline, by server time, whoever sweeps."""
 
 import asyncio
+from collections import Counter
 from typing import Any
 
 import msgspec
@@ -122,7 +123,7 @@ async def test_many_sweepers_at_once_expire_a_payment_once(desk: Any) -> None:
 
 @pytest.mark.slow
 async def test_forty_seconds_are_forty_seconds(hub: Any, desk: Any) -> None:
-    """Full size: 1,000 silent receivers, all AB03 between 40.0 and 40.5 s."""
+    """Full size: 1,000 silent receivers, all AB03 between 40.0 and 40.5 s, funds back; late answers change nothing."""
     whole = type(desk)(Pix.of(hub, PixSettings()), desk.numbers)
     payments = [whole.order(100) for _ in range(1_000)]
     async with whole.workers(2):
@@ -133,7 +134,14 @@ async def test_forty_seconds_are_forty_seconds(hub: Any, desk: Any) -> None:
             return int(await whole.pix.read.hget(whole.pix.keys.counters, "expired") or 0) == 1_000
 
         await wait_for(all_expired, "the sweep", within_seconds=60)
+        await whole.answer(*payments[:500])
+        await whole.answer(*payments[500:], reason="AC03")
     records = [await whole.status(payment) for payment in payments]
+    assert {(record.state, record.code) for record in records} == {("EXPIRED", "AB03")}
     after_ms = [record.final_ms - record.accepted_ms for record in records]
+    print(f"AB03 after {min(after_ms)} to {max(after_ms)} ms")
     assert min(after_ms) >= 40_000
     assert max(after_ms) <= 40_500
+    assert await whole.balances() == (100_000, 0, 0)
+    assert Counter(message["reason"] for message in await whole.heard(PAYER)) == {"AB03": 1_000}
+    assert await whole.findings() == []

@@ -1,5 +1,6 @@
 """Pix in twenty examples. Read this first."""
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -16,6 +17,7 @@ from lastro.pix.errors import (
     SameIdOtherPayment,
     TooManyPayments,
 )
+from lastro.pix.model.ids import make_end_to_end_id
 from lastro.pix.model.payment import Answer
 
 pytestmark = pytest.mark.anyio
@@ -198,6 +200,22 @@ async def test_bad_input_is_refused_with_the_spis_code_and_nothing_enters_a_stre
         await orders.submit(desk.pix, [desk.order(), desk.order(payee=PAYER)])
     assert refused.value.about["spi"] == "AG12"
     assert await desk.pix.read.exists(desk.pix.keys.payments) == 0
+
+
+async def test_a_resend_long_after_the_minute_in_its_id_gets_the_same_outcome(desk: Any) -> None:
+    """The window for repeats is longer than the gap that a new id may have to the clock."""
+    hours = timedelta(hours=13)
+    payment = desk.order(end_to_end_id=make_end_to_end_id(PAYER, datetime.now(UTC) - hours, "a" * 11))
+    with pytest.raises(PaymentRefused, match="too far from now"):
+        await orders.submit(desk.pix, [payment])
+    entry = f"{await desk.pix.now_ms() - hours // timedelta(milliseconds=1)}-0"
+    await desk.pix.write.xadd(desk.pix.keys.payments, {"payment": msgspec.json.encode(payment)}, id=entry)
+    await desk.work()
+    (before,) = await orders.submit(desk.pix, [payment])
+    assert before is not None
+    assert (before.state, before.code) == ("REJECTED", "AB03")
+    with pytest.raises(PaymentRefused):
+        await orders.submit(desk.pix, [msgspec.structs.replace(payment, amount="20.00")])
 
 
 async def test_a_participant_that_sends_too_fast_is_told_when_to_come_back(desk: Any) -> None:

@@ -8,13 +8,14 @@ from typing import Any
 import msgspec
 import pytest
 
+from lastro.core.errors import Fault
 from lastro.core.queue.lists import ListQueue
 from lastro.core.redis import Hub
 from lastro.core.settings import Settings
 from lastro.core.testing import wait_for
 from lastro.core.worker import Run
 from lastro.pix.engine.fifo import count
-from lastro.pix.engine.letters import letters
+from lastro.pix.engine.letters import letters, replay
 from lastro.pix.engine.pix import Pix
 from lastro.pix.engine.reconcile import reconcile
 from lastro.pix.settings import PixSettings
@@ -105,9 +106,30 @@ async def test_what_is_no_message_is_a_dead_letter(pix: Pix, make_original: Any)
     await pix.write.lpush(pix.keys.payments, *bad, message(make_original, 4))
     async with working(pix):
         await all_counted(pix, 1)
-    codes = sorted(letter.code for letter in await letters(pix))
-    assert codes == ["AM12", "AM12", "AM12", "CH16", "CH16"]
+    found = await letters(pix)
+    assert sorted(letter.code for letter in found) == ["AM12", "AM12", "AM12", "CH16", "CH16"]
+    assert sorted(letter.fields["message"].encode() for letter in found) == sorted(bad)
+    assert all(len(letter.reason) > len("dead") for letter in found)
     assert await counted(pix) == [b"1", b"12.50"]
+
+
+async def test_a_dead_letter_of_the_list_goes_back_onto_it_once_whole(pix: Pix, make_original: Any) -> None:
+    """An id that was used for another amount: nothing of the message is lost, whatever lies at the list's name."""
+    first = make_original(1)
+    for amount in (12.5, 20):
+        told = {name: value for name, value in first.items() if name != "backend_id"} | {"amount": amount}
+        await pix.write.lpush(pix.keys.payments, msgspec.json.encode(told))
+    async with working(pix):
+        await wait_for(lambda: letters(pix), "the dead letter")
+    (letter,) = await letters(pix)
+    assert (letter.code, msgspec.json.decode(letter.fields["message"])["amount"]) == ("FF08", 20)
+    await pix.write.set(pix.keys.payments, "not a list", ex=60)
+    with pytest.raises(Fault, match="is a string"):
+        await replay(pix, letter.id)
+    await pix.write.delete(pix.keys.payments)
+    assert await replay(pix, letter.id)
+    assert await pix.read.lrange(pix.keys.payments, 0, -1) == [letter.fields["message"].encode()]
+    assert await letters(pix) == []
 
 
 async def test_the_original_injector_fills_the_list(pix: Pix) -> None:

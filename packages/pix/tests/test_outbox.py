@@ -1,5 +1,7 @@
 """Answers are pulled at least once, at most ten at a time, by at most six readers."""
 
+import asyncio
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -44,6 +46,17 @@ async def test_a_seventh_reader_is_sent_away_until_one_leaves(desk: Any) -> None
 async def test_a_reader_that_never_began_is_not_known(desk: Any) -> None:
     with pytest.raises(NoSuchReader):
         await outbox.pull(desk.pix, PAYEE, "nobody", wait_seconds=0)
+
+
+async def test_who_reads_where_nothing_is_leaves_nothing_and_hears_the_first_answer(desk: Any) -> None:
+    """A name nobody sends to costs no key that stays; the first answer is not missed by who waits for it."""
+    await outbox.start(desk.pix, "77", "r1")
+    assert await outbox.pull(desk.pix, "77", "r1", wait_seconds=0) == []
+    assert await desk.pix.read.exists(desk.pix.keys.outbox("77")) == 0
+    waiting = asyncio.create_task(outbox.pull(desk.pix, "77", "r1", wait_seconds=10))
+    await desk.send(transaction_id="txn_1", backend_id="77", amount="1.00", timestamp=datetime.now(UTC).isoformat())
+    await desk.work()
+    assert [message.fields["transaction_id"] for message in await waiting] == ["txn_1"]
 
 
 async def test_a_plain_read_goes_on_from_an_id_and_takes_nothing_away(desk: Any) -> None:

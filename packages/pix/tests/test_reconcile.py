@@ -84,6 +84,19 @@ async def test_a_response_to_a_payment_that_never_was_is_found(desk: Any) -> Non
     assert await found(desk) == {("extra_response", ghost)}
 
 
+async def test_what_cannot_even_be_read_is_found_and_hides_nothing_else(desk: Any) -> None:
+    payment, other = await desk.settled(), await desk.settled(2_000)
+    await desk.pix.write.hset(desk.pix.keys.records(payment.end_to_end_id[9:21]), payment.end_to_end_id, "nonsense")
+    entry = await desk.pix.write.xadd(desk.pix.keys.outbox(PAYER), {"surprise": "1"})
+    outbox = desk.pix.keys.outbox(PAYEE)
+    await desk.pix.write.xdel(outbox, (await desk.pix.read.xrange(outbox))[-1][0])
+    assert await found(desk) >= {
+        ("unreadable", payment.end_to_end_id),
+        ("extra_response", entry.decode()),
+        ("missing_response", other.end_to_end_id),
+    }
+
+
 async def test_a_wrong_centavo_in_a_response_is_found(desk: Any) -> None:
     payment = await desk.settled()
     outbox = desk.pix.keys.outbox(PAYER)
@@ -135,6 +148,12 @@ async def test_a_skewed_counter_is_found(desk: Any, name: str) -> None:
     key = getattr(desk.pix.keys, name)
     await desk.pix.write.set(key, "17.00" if name == "amount" else 17)
     assert await found(desk) == {("skewed_counter", key)}
+
+
+async def test_a_skewed_counter_of_outcomes_is_found(desk: Any) -> None:
+    await desk.settled()
+    await desk.pix.write.hincrby(desk.pix.keys.counters, "settled", 1)
+    assert await found(desk) == {("skewed_counter", f"{desk.pix.keys.counters} settled")}
 
 
 async def test_a_payment_that_was_given_back_behind_the_books_is_found(desk: Any) -> None:

@@ -1,6 +1,7 @@
 """Returns: partial, several, never above the original, within ninety days, once per RtrId."""
 
 import asyncio
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -8,6 +9,7 @@ import pytest
 
 from lastro.pix.engine import orders, refunds
 from lastro.pix.errors import NoSuchPayment, ReturnRefused, SameIdOtherPayment
+from lastro.pix.model.ids import make_rtr_id, minute_of
 from lastro.pix.model.payment import Return
 
 pytestmark = pytest.mark.anyio
@@ -51,6 +53,23 @@ async def test_a_return_sent_twice_gives_back_once(desk: Any) -> None:
     assert await desk.balances() == (99_400, 0, 600)
     with pytest.raises(SameIdOtherPayment):
         await refunds.refund(desk.pix, msgspec.structs.replace(order, amount="5.00"))
+
+
+async def test_a_return_sent_again_long_after_the_minute_in_its_id_is_the_same(desk: Any) -> None:
+    payment = await desk.settled(1_000)
+    order = desk.giving_back(payment, 400)
+    await refunds.refund(desk.pix, order)
+    line = await desk.pix.read.hget(desk.pix.keys.records(minute_of(order.rtr_id)), order.rtr_id)
+    rtr_id = make_rtr_id(PAYEE, datetime.now(UTC) - timedelta(hours=13), "a" * 11)
+    old = msgspec.structs.replace(order, rtr_id=rtr_id)
+    with pytest.raises(ReturnRefused, match="too far from now"):
+        await refunds.refund(desk.pix, old)
+    await desk.pix.open_minutes([minute_of(rtr_id)])
+    await desk.pix.write.hset(desk.pix.keys.records(minute_of(rtr_id)), rtr_id, line)  # as if it was made then
+    assert (await refunds.refund(desk.pix, old)).by == payment.end_to_end_id
+    assert await desk.balances() == (99_400, 0, 600)
+    with pytest.raises(ReturnRefused):
+        await refunds.refund(desk.pix, msgspec.structs.replace(old, amount="5.00"))
 
 
 async def test_returns_race_and_never_exceed_the_original(desk: Any) -> None:

@@ -135,7 +135,12 @@ def start(
             preexec_fn=None if detached else die_with_parent,  # noqa: PLW1509  # one prctl(), no lock: fork-safe
             start_new_session=True,  # Ctrl-C at the terminal is for us; we stop the server after the workers
         )
-        (folder / "pid").write_text(str(process.pid))
+        try:
+            (folder / "pid").write_text(str(process.pid))
+        except OSError as error:  # the disk is full: nobody would find it, and the next one would write beside it
+            process.kill()
+            process.wait()
+            raise ServerFailed(folder=folder, reason=f"its pid cannot be noted: {error.strerror}") from None
         _wait(socket, process, folder)
         return Server(folder, socket, process.pid, process)
 

@@ -8,7 +8,8 @@ import logging
 import re
 import sys
 from collections.abc import MutableMapping
-from typing import Any, Literal
+from contextlib import suppress
+from typing import Any, Literal, TextIO, cast
 
 import structlog
 
@@ -43,6 +44,21 @@ def _hidden(key: str, value: object) -> object:
     return value
 
 
+class _StandardError:
+    """As it is when a line is written: a caller may have replaced it. On a full disk the line is lost, and no work."""
+
+    def write(self, text: str) -> None:
+        with suppress(OSError):
+            sys.stderr.write(text)
+
+    def flush(self) -> None:
+        with suppress(OSError):
+            sys.stderr.flush()
+
+
+_STANDARD_ERROR = cast("TextIO", _StandardError())
+
+
 def configure(form: Literal["console", "json"] = "console", level: str = "info") -> None:
     """Send everything, the standard library's loggers too, to standard error: lines for people or JSON objects."""
     shared: list[structlog.types.Processor] = [
@@ -60,7 +76,7 @@ def configure(form: Literal["console", "json"] = "console", level: str = "info")
     structlog.configure(
         processors=[*shared, last],
         wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
-        logger_factory=lambda *_: structlog.WriteLogger(sys.stderr),  # as it is now: a caller may have replaced it
+        logger_factory=lambda *_: structlog.WriteLogger(_STANDARD_ERROR),
         cache_logger_on_first_use=False,  # tests and the CLI configure more than once
     )
     handler = logging.StreamHandler(sys.stderr)

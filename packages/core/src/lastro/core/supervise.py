@@ -14,6 +14,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from threading import Thread
 from types import FrameType
@@ -93,12 +94,15 @@ class Supervisor:
             signal.raise_signal(number)
 
     def _start(self, kept: _Kept) -> None:
-        sys.stdout.flush()
-        sys.stderr.flush()
+        _flush()
         parent = os.getpid()
         pid = os.fork()
         if pid == 0:
-            os._exit(_run(kept.part, parent, self.grace_seconds + KILL_MARGIN_SECONDS))
+            code = 1
+            try:
+                code = _run(kept.part, parent, self.grace_seconds + KILL_MARGIN_SECONDS)
+            finally:  # whatever happens: what the supervisor cleans up on its way out is not the part's
+                os._exit(code)
         kept.pid, kept.started = pid, time.monotonic()
 
     def _reap(self) -> None:
@@ -167,6 +171,12 @@ def _run(part: Part, parent: int, margin_seconds: float) -> int:
         traceback.print_exc()
         return 1
     finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
+        _flush()
     return 0
+
+
+def _flush() -> None:
+    """What a full disk does not take stays in the buffers, and stops nobody."""
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError):
+            stream.flush()

@@ -1,4 +1,4 @@
-"""What Pix counts about itself, per process; the engine's own totals are in Redis and in the monitor."""
+"""What Pix counts about itself, per process; its backlog, dead letters and totals are among those of every domain."""
 
 from lastro.core.metrics import SIZES, counter, gauge, histogram
 from lastro.pix.model.codes import RECEIVER_CODES, SPI_CODES
@@ -13,13 +13,6 @@ OUTCOMES = counter(
 BATCH = histogram("pix_batch_size", "entries one read brought", do="always full: add workers", buckets=SIZES)
 RECLAIMED = counter("pix_reclaimed_total", "entries taken over from silent workers", do="who died, and why?")
 EXPIRED = counter("pix_expired_total", "payments rejected AB03 by this worker", do="which receiver is silent?")
-WAITING = gauge("pix_waiting", "entries in the payments stream", do="growing: add workers")
-OLDEST = gauge(
-    "pix_oldest_pending_seconds",
-    "age of the oldest entry a worker holds",
-    do="above the idle threshold: look at the workers",
-)
-DEAD = gauge("pix_dead_letters", "dead letters", do="lastro pix dead list")
 TRIMMED = counter("pix_trimmed_total", "answers whose time was over", do="none")
 ARCHIVED = counter("pix_archived_total", "records whose story went to the archive", do="none")
 SETTLED_SECONDS = gauge(

@@ -91,7 +91,11 @@ def _move(database: Database, tables: Tables, way: Literal["upgrade", "downgrade
 def _one_process(database: Database) -> Iterator[None]:
     """SQLite takes its own lock with BEGIN IMMEDIATE; creating the file is what two may not do at once."""
     path = Path(f"{database.engine.url.database}.migrating")
-    with path.open("w") as held:
+    try:
+        held = path.open("w")
+    except OSError as error:  # its disk is full
+        raise DatabaseAway(reason=str(error)) from error
+    with held:
         fcntl.flock(held, fcntl.LOCK_EX)
         try:
             yield

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Path, Query
 from pydantic import BaseModel, Field
 
 from lastro.core.clock import iso
@@ -13,22 +13,24 @@ from lastro.coupons.engine.reconcile import reconcile
 from lastro.coupons.engine.recover import recover
 
 from .engine import Engine
-from .events import shown
+from .events import EventId, EventPath, shown
 
 router = APIRouter(prefix="/admin")
+LETTER_ID = "[0-9]{1,15}-[0-9]{1,15}"
+LetterPath = Annotated[str, Path(pattern=f"^{LETTER_ID}$")]
 
 
 class Wanted(BaseModel):
     """What to reconcile."""
 
-    event_id: str
+    event_id: EventId
     apply: bool = Field(False, description="repair; without it nothing is changed")
 
 
 class Which(BaseModel):
     """What to recover."""
 
-    event_id: str
+    event_id: EventId
 
 
 @router.post("/reconciliations")
@@ -51,7 +53,10 @@ async def recovery(body: Which, coupons: Engine) -> dict[str, Any]:
 
 @router.get("/dead-letters/{event_id}")
 async def dead(
-    event_id: str, coupons: Engine, after: str = "", count: Annotated[int, Query(ge=1, le=PAGE_MAX)] = 50
+    event_id: EventPath,
+    coupons: Engine,
+    after: Annotated[str, Query(pattern=f"^({LETTER_ID})?$")] = "",
+    count: Annotated[int, Query(ge=1, le=PAGE_MAX)] = 50,
 ) -> list[dict[str, Any]]:
     """What could not be written, oldest first."""
     return [
@@ -68,13 +73,13 @@ async def dead(
 
 
 @router.post("/dead-letters/{event_id}/{letter_id}:replay")
-async def replay(event_id: str, letter_id: str, coupons: Engine) -> dict[str, int]:
+async def replay(event_id: EventPath, letter_id: LetterPath, coupons: Engine) -> dict[str, int]:
     """Try it again."""
     return {"replayed": _some(await letters.replay(coupons, event_id, [letter_id]))}
 
 
 @router.post("/dead-letters/{event_id}/{letter_id}:discard")
-async def discard(event_id: str, letter_id: str, coupons: Engine) -> dict[str, int]:
+async def discard(event_id: EventPath, letter_id: LetterPath, coupons: Engine) -> dict[str, int]:
     """Throw it away; the database keeps a note."""
     return {"discarded": _some(await letters.discard(coupons, event_id, [letter_id]))}
 

@@ -54,6 +54,7 @@ class Answer(msgspec.Struct):
 
 _read = msgspec.json.Decoder(Asked).decode
 _sold_out: dict[str, Answer] = {}
+_guarded = GUARDED.tally()
 
 
 def shown(one: Issuance) -> Shown:
@@ -77,7 +78,7 @@ async def answered(
             raise Invalid(field="Idempotency-Key", reason=f"at most {KEY_MAX} printable characters")
         ticket = _ticket(headers.get(b"content-type", b""), body) if body else ""
         if coupons.guard.sold_out(event_id, user_id):
-            GUARDED.of().inc()
+            _guarded()
             return sold_out(event_id)
         limits = edge.take(user_id, peer, headers.get(b"x-forwarded-for", b"").decode("latin-1"))
         if coupons.settings.limit_across and edge.user is not None:

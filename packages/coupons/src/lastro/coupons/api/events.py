@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from uuid import uuid4
 
 import msgspec
-from fastapi import APIRouter, Header, Response
+from fastapi import APIRouter, Header, Path, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from lastro.core.clock import iso
@@ -20,6 +20,7 @@ from .engine import Engine
 router = APIRouter()
 EventId = Annotated[str, Field(pattern=f"^{EVENT_ID.pattern}$")]
 UserId = Annotated[str, Header(alias="X-User-Id", pattern=f"^{USER_ID.pattern}$")]
+EventPath = Annotated[str, Path(pattern=f"^{EVENT_ID.pattern}$")]
 
 
 class NewEvent(BaseModel):

@@ -1,23 +1,26 @@
 """Issued coupons over HTTP: what a user has, and what becomes of it."""
 
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
 
 import msgspec
-from fastapi import APIRouter
+from fastapi import APIRouter, Path
 from pydantic import BaseModel, Field
 
 from lastro.core.clock import iso
 from lastro.core.errors import Busy
 from lastro.coupons.engine import redemption, spending
 from lastro.coupons.errors import UnknownIssuance
+from lastro.coupons.model.event import USER_ID
 from lastro.coupons.model.issuance import Stored
 
 from .attempt import shown
 from .engine import Engine
-from .events import UserId
+from .events import EventPath, UserId
 
 router = APIRouter()
+IssuanceId = Annotated[str, Path(pattern=r"^[0-9A-Za-z-]{1,64}$")]
+UserPath = Annotated[str, Path(pattern=f"^{USER_ID.pattern}$")]
 
 
 class Order(BaseModel):
@@ -54,7 +57,7 @@ def told(stored: Stored) -> dict[str, Any]:
 
 
 @router.get("/events/{event_id}/issuances/{user_id}")
-async def of_user(event_id: str, user_id: str, coupons: Engine) -> list[dict[str, Any]]:
+async def of_user(event_id: EventPath, user_id: UserPath, coupons: Engine) -> list[dict[str, Any]]:
     """What a user has of an event: Redis is asked first, so that a coupon issued just now is there."""
     issued = await coupons.issuances(event_id, user_id)
     try:
@@ -74,13 +77,13 @@ async def of_user(event_id: str, user_id: str, coupons: Engine) -> list[dict[str
 
 
 @router.get("/issuances/{issuance_id}")
-async def find(issuance_id: str, coupons: Engine) -> dict[str, Any]:
+async def find(issuance_id: IssuanceId, coupons: Engine) -> dict[str, Any]:
     """One coupon."""
     return told(await redemption.find(coupons, issuance_id))
 
 
 @router.get("/issuances/{issuance_id}/history")
-async def history(issuance_id: str, coupons: Engine) -> list[dict[str, Any]]:
+async def history(issuance_id: IssuanceId, coupons: Engine) -> list[dict[str, Any]]:
     """All that became of it."""
     acts = await redemption.history(coupons, issuance_id)
     return [{"act": act, "order_ref": reference or None, "at": iso(at_ms)} for act, reference, at_ms in acts]
@@ -93,25 +96,25 @@ async def find_code(code: str, coupons: Engine) -> dict[str, Any]:
 
 
 @router.post("/issuances/{issuance_id}:reserve")
-async def reserve(issuance_id: str, body: Reservation, coupons: Engine) -> dict[str, Any]:
+async def reserve(issuance_id: IssuanceId, body: Reservation, coupons: Engine) -> dict[str, Any]:
     """Keep it for an order for a while."""
     return told(await redemption.reserve(coupons, issuance_id, body.order_ref, body.seconds))
 
 
 @router.post("/issuances/{issuance_id}:redeem")
-async def redeem(issuance_id: str, body: Order, coupons: Engine) -> dict[str, Any]:
+async def redeem(issuance_id: IssuanceId, body: Order, coupons: Engine) -> dict[str, Any]:
     """Use it for an order; again for the same order is the same."""
     return told(await redemption.redeem(coupons, issuance_id, body.order_ref))
 
 
 @router.post("/issuances/{issuance_id}:release")
-async def release(issuance_id: str, body: Order, coupons: Engine) -> dict[str, Any]:
+async def release(issuance_id: IssuanceId, body: Order, coupons: Engine) -> dict[str, Any]:
     """Give back what this order reserved or redeemed; a late redeem of that order is refused."""
     return told(await redemption.release(coupons, issuance_id, body.order_ref))
 
 
 @router.post("/issuances/{issuance_id}:spend", status_code=202)
-async def spend(issuance_id: str, body: Payment, user_id: UserId, coupons: Engine) -> spending.Charge:
+async def spend(issuance_id: IssuanceId, body: Payment, user_id: UserId, coupons: Engine) -> spending.Charge:
     """Use it in a payment: the rest of the amount is charged, then it is redeemed; once per correlation_id."""
     return await spending.spend(coupons, issuance_id, user_id, str(body.correlation_id), body.amount_cents)
 
@@ -123,7 +126,7 @@ async def charge(correlation_id: UUID, coupons: Engine) -> spending.Charge:
 
 
 @router.post("/issuances/{issuance_id}:cancel")
-async def cancel(issuance_id: str, coupons: Engine) -> dict[str, Any]:
+async def cancel(issuance_id: IssuanceId, coupons: Engine) -> dict[str, Any]:
     """Take it out of use; its unit goes back into stock, once, while the event is open."""
     return told(await redemption.cancel(coupons, issuance_id))
 

@@ -6,20 +6,40 @@ import msgspec
 from typer import Argument, Option, Typer, echo
 
 from lastro.core.clock import iso
-from lastro.coupons.engine import redemption, spending
+from lastro.coupons.engine import events, redemption, spending
 from lastro.coupons.model.issuance import Stored
 
 from .act import AsJson, EventId, IssuanceId, OrderRef, act, show
 
 app = Typer()
+UserId = Annotated[str, Argument(help="which user")]
 
 
 @app.command()
-def issue(event_id: EventId, user_id: Annotated[str, Argument()], key: Annotated[str, Option()] = "") -> None:
+def issue(
+    event_id: EventId,
+    user_id: UserId,
+    key: Annotated[str, Option(help="names the attempt, where a user may have several coupons")] = "",
+    ticket: Annotated[str, Option(help="of the waiting room, where there is one")] = "",
+) -> None:
     """Give a user one coupon, once."""
-    given = act(lambda coupons: coupons.issue(event_id, user_id, key=key), database=False)
+    given = act(lambda coupons: coupons.issue(event_id, user_id, key=key, ticket=ticket), database=False)
     one = given.issuance
     echo(f"{'issued' if given.new else 'again'} {one.seq} {one.code} {one.issuance_id} to {one.user_id}")
+
+
+@app.command()
+def join(event_id: EventId, user_id: UserId) -> None:
+    """A user's place in the waiting room; at its turn the ticket to show with the attempt."""
+    place = act(lambda coupons: events.join(coupons, event_id, user_id), database=False)
+    echo(place.ticket or f"{place.position} before you, ask again in {place.poll_after_ms} ms; {place.stock} left")
+
+
+@app.command()
+def of(event_id: EventId, user_id: UserId) -> None:
+    """What a user has of an event, what is on its way into the database too."""
+    for one in act(lambda coupons: coupons.issuances(event_id, user_id), database=False):
+        echo(f"{one.seq} {one.code} {one.issuance_id}")
 
 
 @app.command("show")

@@ -87,7 +87,7 @@ def rebuild_database(event_id: EventId) -> None:
 
 
 async def _work(settings: Settings) -> None:
-    from lastro.coupons.worker import charge, keep, persist
+    from lastro.coupons.worker import charge, keep, persist, relay
 
     while True:
         try:
@@ -98,7 +98,13 @@ async def _work(settings: Settings) -> None:
     async with hub:
         engine = Run(hub=hub, settings=settings)
         stop_on_signals(engine.stopping)
-        await run({"coupons.persist": persist, "coupons.keep": keep, "coupons.charge": charge}, engine)
+        works = {
+            "coupons.persist": persist,
+            "coupons.keep": keep,
+            "coupons.charge": charge,
+            "coupons.relay": relay,
+        }
+        await run(works, engine)
 
 
 @app.command()

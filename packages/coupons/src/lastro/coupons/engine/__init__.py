@@ -12,7 +12,7 @@ from typing import Any
 
 from lastro.core.clock import now_ms
 from lastro.core.database import Database
-from lastro.core.errors import LastroError, OutcomeUnknown, Unreachable
+from lastro.core.errors import Invalid, LastroError, OutcomeUnknown, Unreachable
 from lastro.core.redis import Hub
 from lastro.coupons import errors, keys, scripts
 from lastro.coupons.metrics import ATTEMPTS, GUARDED, WORDS
@@ -30,7 +30,8 @@ INSIST_SECONDS = 1.0
 REASONS = {"draft": "it is not open yet", "paused": "it is paused", "early": "it has not started"}
 
 
-_COUNTED = {word: ATTEMPTS.of(word=word) for word in WORDS}
+_COUNTED = {word: ATTEMPTS.tally(word=word) for word in WORDS}
+_guarded = GUARDED.tally()
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,21 +74,21 @@ class Coupons:
         Raises SoldOut, NotOpen, EventOver, UnknownEvent, NotEligible, NotAdmitted, LimitReached, KeyRequired,
         KeyReused, and Busy when the outcome is not known: asking again is safe.
         """
+        if ORDINAL in user_id:
+            raise Invalid(field="user_id", reason=f"has {ORDINAL}: the winner of a second coupon is called so")
         if self.guard.sold_out(event_id, user_id):
-            GUARDED.of().inc()
+            _guarded()
             raise errors.SoldOut(event_id=event_id)
         issuance_id = codes.new_id()
         signing = self.settings.signing
         attempt = (
             user_id,
-            issuance_id,
-            codes.code_of(signing, issuance_id),
-            _hash(key.encode()) if key else "",
-            _hash(payload) if key else "",
+            f"{issuance_id}|{codes.code_of(signing, issuance_id)}",
+            f"{_hash(key.encode())}|{_hash(payload)}" if key else "|",
             "1" if ticket and tickets.holds(signing, ticket, event_id, user_id, now_ms()) else "0",
         )
         told = await self._submit(event_id, attempt)
-        _COUNTED[told.word].inc()
+        _COUNTED[told.word]()
         if told.word in {"issued", "again"}:
             ordinal, _, record = told.about.partition("|")
             winner = user_id if ordinal == "1" else f"{user_id}{ORDINAL}{ordinal}"

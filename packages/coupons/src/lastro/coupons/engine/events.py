@@ -9,7 +9,7 @@ from lastro.core.errors import Invalid, LastroError
 from lastro.core.keys import Key
 from lastro.coupons import errors, keys, scripts
 from lastro.coupons.model import tickets
-from lastro.coupons.model.event import BEFORE, EVENT_ID, PER_USER_MAX, TOTAL_MAX, Event, Plan, Stored
+from lastro.coupons.model.event import BEFORE, EVENT_ID, PER_USER_MAX, TOTAL_MAX, USER_ID, Event, Plan, Stored
 
 from . import Coupons
 from .outbox import GROUP, outbox
@@ -127,6 +127,8 @@ async def allow(coupons: Coupons, event_id: str, users: Sequence[str]) -> int:
 
 async def join(coupons: Coupons, event_id: str, user_id: str) -> tickets.Place:
     """A place in the waiting room, the same for the same user; at its turn a ticket. Raises SoldOut, RoomFull."""
+    if not USER_ID.fullmatch(user_id):
+        raise Invalid(field="user_id", reason="1 to 128 letters, digits and . _ @ : + -")
     left, before, rate, now_ms = await scripts.join(
         coupons.hub.write,
         room=keys.room(event_id),

@@ -180,7 +180,7 @@ async def _coming(coupons: Coupons, event_id: str) -> set[str]:
 
 
 def _issuance_id(fields: dict[bytes, bytes]) -> str:
-    return fields.get(b"record", b"|").decode(errors="replace").split("|")[1]
+    return fields.get(b"record", b"").decode(errors="replace").partition("|")[2].partition("|")[0]
 
 
 async def _missing_in_redis(coupons: Coupons, event_id: str, rows: Sequence[Stored]) -> list[Finding]:

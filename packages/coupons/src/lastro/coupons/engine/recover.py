@@ -7,6 +7,7 @@ from then on; its winners are those that either side knows.
 from typing import Any
 
 import sqlalchemy as sa
+import structlog
 
 from lastro.coupons import errors, keys, scripts
 from lastro.coupons.model.event import Event, Plan
@@ -18,6 +19,8 @@ from .events import waits_for
 from .outbox import GROUP, entries, outbox
 from .reconcile import PAGE_MAX, restore, stored, winners, write_rows
 from .stored import fields_of
+
+log = structlog.get_logger()
 
 
 async def recover(coupons: Coupons, event_id: str) -> Event:
@@ -66,10 +69,15 @@ async def recover(coupons: Coupons, event_id: str) -> Event:
 async def rebuild(coupons: Coupons, event_id: str) -> int:
     """Write into the database what the event's stream and participants tell; how many rows it did not have."""
     found = await winners(coupons, event_id)
-    async for _, fields in entries(outbox(coupons.hub, event_id)):
-        if b"winner" in fields:
+    async for id_, fields in entries(outbox(coupons.hub, event_id)):
+        if b"changed" in fields:
+            continue
+        try:
             one = Issuance.read(event_id, fields[b"winner"].decode(), fields[b"record"].decode())
-            found[one.issuance_id] = one
+        except (KeyError, ValueError) as error:  # the worker made a dead letter of it
+            log.warning("coupons.not_rebuilt", event_id=event_id, entry=id_.decode(), reason=repr(error))
+            continue
+        found.setdefault(one.issuance_id, one)
     return await write_rows(coupons, event_id, sorted(found.values(), key=lambda one: one.seq))
 
 

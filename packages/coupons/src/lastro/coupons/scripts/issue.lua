@@ -4,7 +4,7 @@
 --   KEYS[3] meta          hash, the event
 --   KEYS[4] events        stream; one entry per issuance, appended before anything else is written
 --   KEYS[5] eligible      set of users
---   ARGV[1..] attempts    six each: user, issuance id, code, hash of its idempotency key or "", of its body, admitted
+--   ARGV[1..] attempts    four each: user, issuance id|code, hash of its idempotency key or ""|of its body, admitted
 --   returns {what to wait for, 1 if it wrote, gen, coupons left, then two for each attempt, a word and what it is about}
 --   the first word that applies:
 --     "again"        the user's coupon: the one this attempt, or this user, had before
@@ -21,29 +21,34 @@
 --     "not_admitted" the user has no ticket of the waiting room
 --     "issued"       a coupon
 local participants, stock, meta, events, eligible = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
-local left = tonumber(redis.call("GET", stock) or -1)
+local call, arguments = redis.call, ARGV
+local left = tonumber(call("GET", stock) or -1)
 local before, asked_again, now_ms = left, false, nil
 -- stylua: ignore
-local m = redis.call("HMGET", meta, "state", "per_user", "waits", "starts_ms", "ends_ms", "epoch", "seq",
+local m = call("HMGET", meta, "state", "per_user", "waits", "starts_ms", "ends_ms", "epoch", "seq",
   "eligible_only", "room", "gen")
-local state, per_user, epoch, seq = m[1], tonumber(m[2]), m[6], tonumber(m[7] or 0)
+local state, per_user, starts_ms, ends_ms = m[1], tonumber(m[2]), tonumber(m[4]), tonumber(m[5])
+local seq, eligible_only, waiting_room = tonumber(m[7] or 0), m[8] == "1", m[9] ~= "0"
+local users = {}
+for at = 1, #arguments, 4 do
+  users[#users + 1] = arguments[at]
+end
+local records = call("HMGET", participants, unpack(users))
+local mine, fresh = {}, {} -- what this call gives: winner, record, winner, record...; and winner -> record
 
-local function had(user, key, payload)
-  local record = redis.call("HGET", participants, user)
-  if not record then
-    return nil, nil, 1
-  end
-  local ordinal = 1
+local function had(record, user, named)
+  local ordinal, key = 1, string.match(named, "^[^|]*")
   while record do
     local its_key, its_payload = string.match(record, "|([^|]*)|([^|]*)$")
     local same = key ~= "" and its_key == key
-    if same and its_payload ~= payload then
+    if same and key .. "|" .. its_payload ~= named then
       return "key_reused", ""
     elseif same or per_user == 1 then
       return "again", ordinal .. "|" .. record
     end
     ordinal = ordinal + 1
-    record = ordinal <= per_user and redis.call("HGET", participants, user .. "#" .. ordinal)
+    local winner = user .. "#" .. ordinal
+    record = ordinal <= per_user and (fresh[winner] or call("HGET", participants, winner))
   end
   if ordinal > per_user then
     return key == "" and "key_required" or "limit", ""
@@ -51,54 +56,57 @@ local function had(user, key, payload)
   return nil, nil, ordinal
 end
 
-local function refused(user, key, admitted)
+local function refused(user, named, admitted)
   if left < 1 then
     return left == 0 and "sold_out" or state and "recovering" or "unknown"
-  elseif per_user > 1 and key == "" then
+  elseif per_user > 1 and string.sub(named, 1, 1) == "|" then
     return "key_required"
   elseif state ~= "open" then
     return state
   end
   if not now_ms then
-    local time = redis.call("TIME")
+    local time = call("TIME")
     now_ms = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
   end
-  if now_ms < tonumber(m[4]) then
-    return "early", tonumber(m[4]) - now_ms
-  elseif m[5] ~= "0" and now_ms >= tonumber(m[5]) then
+  if now_ms < starts_ms then
+    return "early", starts_ms - now_ms
+  elseif ends_ms ~= 0 and now_ms >= ends_ms then
     return "closed"
-  elseif m[8] == "1" and redis.call("SISMEMBER", eligible, user) == 0 then
+  elseif eligible_only and call("SISMEMBER", eligible, user) == 0 then
     return "ineligible"
-  elseif m[9] ~= "0" and admitted ~= "1" then
+  elseif waiting_room and admitted ~= "1" then
     return "not_admitted"
   end
 end
 
-local told = { m[3] or "", 0, tonumber(m[10] or 0), 0 }
-for at = 1, #ARGV, 6 do
-  local user, key, payload = ARGV[at], ARGV[at + 3], ARGV[at + 4]
-  local word, about, ordinal = had(user, key, payload)
-  asked_again = asked_again or word == "again"
+local told, since = { m[3] or "", 0, tonumber(m[10] or 0), 0 }, nil
+for n, user in ipairs(users) do
+  local named, record, word, about, ordinal = arguments[4 * n - 1], records[n] or fresh[user], nil, nil, 1
+  if record then
+    word, about, ordinal = had(record, user, named)
+    asked_again = asked_again or word == "again"
+  end
   if not word then
-    word, about = refused(user, key, ARGV[at + 5])
+    word, about = refused(user, named, arguments[4 * n])
   end
   if not word then
     left, seq = left - 1, seq + 1
-    local record = seq .. "|" .. ARGV[at + 1] .. "|" .. ARGV[at + 2] .. "|" .. string.format("%.0f", now_ms) .. "|"
-    record = record .. epoch .. "|" .. key .. "|" .. payload
+    since = since or "|" .. string.format("%.0f", now_ms) .. "|" .. m[6] .. "|"
+    record = seq .. "|" .. arguments[4 * n - 2] .. since .. named
     local winner = ordinal == 1 and user or user .. "#" .. ordinal
-    redis.call("XADD", events, "*", "winner", winner, "record", record)
-    redis.call("HSET", participants, winner, record)
+    call("XADD", events, "*", "winner", winner, "record", record)
+    mine[#mine + 1], mine[#mine + 2], fresh[winner] = winner, record, record
     word, about = "issued", ordinal .. "|" .. record
   end
-  told[#told + 1], told[#told + 2] = word, about or ""
+  told[2 * n + 3], told[2 * n + 4] = word, about or ""
 end
 if left < before then
-  redis.call("DECRBY", stock, before - left)
-  redis.call("HSET", meta, "seq", seq)
+  call("HSET", participants, unpack(mine))
+  call("DECRBY", stock, before - left)
+  call("HSET", meta, "seq", seq)
   told[2] = 1
 elseif asked_again and told[1] ~= "" then
-  redis.call("HINCRBY", meta, "asked", 1) -- a write of this connection: what WAIT then counts covers the earlier one
+  call("HINCRBY", meta, "asked", 1) -- a write of this connection: what WAIT then counts covers the earlier one
   told[2] = 1
 end
 told[4] = left

@@ -35,7 +35,7 @@ class Crowd:
     connections: int = 64
     processes: int = 1
     per_second: float = 0.0
-    """Open loop: attempts leave at this rate whatever comes back, as connections allow; 0 is closed loop."""
+    """Open loop: each attempt has its time to leave, whatever comes back, and is timed from then; 0 is closed loop."""
     key: str = field(default="", repr=False)
     """An API key, sent with each attempt."""
 
@@ -79,14 +79,14 @@ class Seen:
 class _Wire:
     """One connection with one attempt on it."""
 
-    __slots__ = ("busy", "data", "due", "sock", "started", "target", "tries", "user")
+    __slots__ = ("busy", "data", "due", "planned", "sock", "started", "target", "tries", "user")
 
     def __init__(self, target: str) -> None:
         self.target = target
         self.sock: socket.socket | None = None
         self.data = b""
         self.user = ""
-        self.started = self.due = 0.0
+        self.started = self.planned = self.due = 0.0
         self.tries = 0
         self.busy = False
 
@@ -113,11 +113,13 @@ class Runner:
         count = max(1, self.crowd.connections // self.crowd.processes)
         idle = [_Wire(self.crowd.targets[n % len(self.crowd.targets)]) for n in range(count)]
         while self.next < self.crowd.attempts or self.busy or self.later:
-            while idle and self.next < self.crowd.attempts and self._may_start():
+            while idle and self.next < self.crowd.attempts and self._planned() <= time.monotonic():
                 wire = idle.pop()
                 wire.user, wire.tries = f"u{self.next % self.crowd.users}", 0
                 wire.started = time.monotonic()
+                wire.planned = self._planned() or wire.started
                 self.next += self.step
+                self.sent += 1
                 self._send(wire)
             now = time.monotonic()
             while self.later and self.later[0][0] <= now:
@@ -132,14 +134,9 @@ class Runner:
         self.seen.cpu_seconds = time.process_time() - spent
         return self.seen
 
-    def _may_start(self) -> bool:
-        if not self.crowd.per_second:
-            return True
-        share = self.crowd.per_second / self.crowd.processes
-        if self.sent > (time.monotonic() - self.began) * share:
-            return False
-        self.sent += 1
-        return True
+    def _planned(self) -> float:
+        """When the next attempt is to leave; 0 in a closed loop: at once."""
+        return self.began + self.sent * self.crowd.processes / self.crowd.per_second if self.crowd.per_second else 0.0
 
     def _send(self, wire: _Wire) -> None:
         wire.tries += 1
@@ -182,7 +179,7 @@ class Runner:
     def _told(self, wire: _Wire, status: int, body: bytes) -> None:
         seen, now = self.seen, time.monotonic()
         seen.statuses[status] += 1
-        seen.latencies_us.append(int((now - wire.started) * 1e6))
+        seen.latencies_us.append(int((now - wire.planned) * 1e6))
         self.progress.value += 1
         if status == 409:  # noqa: PLR2004  # sold out
             seen.first_sold_out = min(seen.first_sold_out, now)

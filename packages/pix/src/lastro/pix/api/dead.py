@@ -14,7 +14,7 @@ router = APIRouter(prefix="/dead")
 @router.get("")
 async def list_letters(
     pix: Engine,
-    after: Annotated[str, Query(pattern=r"^(-|\d{1,15}-\d{1,15})$")] = "-",
+    after: Annotated[str, Query(pattern="^(-|[0-9]{1,15}-[0-9]{1,15})$")] = "-",
     count: Annotated[int, Query(ge=1, le=letters.PAGE_MAX)] = 100,
 ) -> Response:
     """A page, oldest first; ``after`` the last id of the page before."""

@@ -5,11 +5,10 @@ from uuid import uuid4
 from fastapi import APIRouter, Request, Response
 
 from lastro.core.clock import iso
-from lastro.pix.engine import orders, refunds
+from lastro.pix.engine import messages
 from lastro.pix.errors import BadMessage
 from lastro.pix.model import iso20022
 from lastro.pix.model.ids import make_msg_id
-from lastro.pix.model.payment import Answer, Payment
 
 from .request import Engine, body_of, record_of, reply, within
 
@@ -23,18 +22,8 @@ async def take(request: Request, pix: Engine) -> Response:
         _, message = iso20022.parse(await request.body())
     except iso20022.BadXml as bad:
         raise BadMessage(reason=str(bad)) from None
-    allowed = within(request)
-    if isinstance(message, Payment):
-        allowed.require(message.payer)
-        await orders.submit(pix, [message])
-        return reply({"id": message.end_to_end_id}, 201)
-    if isinstance(message, Answer):
-        allowed.require(message.payee)
-        await orders.answer(pix, [message])
-        return reply({"id": message.end_to_end_id}, 201)
-    allowed.require(message.giver)
-    await refunds.refund(pix, message)
-    return reply({"id": message.rtr_id}, 201)
+    within(request).require(message.sender)
+    return reply({"id": await messages.take(pix, message)}, 201)
 
 
 @router.get("/payments/{payment_id}/pacs.002")

@@ -1,5 +1,6 @@
 """Answers for one backend: pulled as the SPI's interface has it (start, next, delete), or as server-sent events."""
 
+import re
 from collections.abc import AsyncIterator
 from typing import Annotated
 from uuid import uuid4
@@ -10,6 +11,7 @@ from fastapi.responses import StreamingResponse
 
 from lastro.core.errors import Busy, Invalid
 from lastro.pix.engine import outbox
+from lastro.pix.engine.intake import backend
 from lastro.pix.engine.pix import Pix
 
 from .request import WAIT_SECONDS_MAX, Engine, reply
@@ -18,12 +20,13 @@ router = APIRouter(prefix="/out")
 
 Wait = Annotated[float, Query(ge=0, le=WAIT_SECONDS_MAX, description="seconds to wait for the first message")]
 EVENT_WAIT_SECONDS = 1.0
+EVENT_ID = re.compile(r"\d{1,15}(-\d{1,15})?", re.ASCII)
 
 
 @router.get("/{backend_id}/start")
 async def start(request: Request, backend_id: str, pix: Engine, wait: Wait = 5) -> Response:
     """Begin to read: the first messages, and in ``PI-Pull-Next`` where the next ones are."""
-    _known(backend_id)
+    backend(backend_id)
     reader = uuid4().hex
     await outbox.start(pix, backend_id, reader)
     return await _pulled(request, pix, backend_id, reader, wait)
@@ -34,8 +37,8 @@ async def events(
     request: Request, backend_id: str, pix: Engine, last_event_id: Annotated[str, Header()] = "$"
 ) -> StreamingResponse:
     """Every answer as an event, from ``Last-Event-ID`` on, or from now."""
-    _known(backend_id)
-    if last_event_id != "$" and not all(part.isdigit() for part in last_event_id.split("-", 1)):
+    backend(backend_id)
+    if last_event_id != "$" and not EVENT_ID.fullmatch(last_event_id):
         raise Invalid(field="Last-Event-ID", reason="not the id of an event")
     return StreamingResponse(_events(request, pix, backend_id, last_event_id), media_type="text/event-stream")
 
@@ -43,20 +46,15 @@ async def events(
 @router.get("/{backend_id}/{reader}")
 async def pull(request: Request, backend_id: str, reader: str, pix: Engine, wait: Wait = 5) -> Response:
     """Acknowledge what this reader got before, and the next messages; 204 when none came in time."""
-    _known(backend_id)
+    backend(backend_id)
     return await _pulled(request, pix, backend_id, reader, wait)
 
 
 @router.delete("/{backend_id}/{reader}", status_code=204)
 async def stop(backend_id: str, reader: str, pix: Engine) -> None:
     """Acknowledge and leave."""
-    _known(backend_id)
+    backend(backend_id)
     await outbox.stop(pix, backend_id, reader)
-
-
-def _known(backend_id: str) -> None:
-    if not (backend_id.isascii() and backend_id.isalnum() and len(backend_id) <= 64):  # noqa: PLR2004 - as intake has it
-        raise Invalid(field="backend_id", reason="letters and digits")
 
 
 async def _pulled(request: Request, pix: Pix, backend_id: str, reader: str, wait: float) -> Response:

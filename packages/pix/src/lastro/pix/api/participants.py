@@ -42,7 +42,7 @@ async def statement(
     ispb: str,
     pix: Engine,
     count: Annotated[int, Query(ge=1, le=statements.COUNT_MAX)] = 100,
-    before: Annotated[str, Query(pattern=r"^(\+|\d{1,15}-\d{1,15})$")] = "+",
+    before: Annotated[str, Query(pattern=r"^(\+|[0-9]{1,15}-[0-9]{1,15})$")] = "+",
 ) -> Response:
     """The latest movements, newest last; ``before`` an entry for the page before it."""
     return reply(

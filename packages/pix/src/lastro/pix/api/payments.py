@@ -97,6 +97,6 @@ async def refund(request: Request, pix: Engine) -> Response:
     if len(body) > pix.settings.body_bytes_max:
         raise TooLarge(limit_bytes=pix.settings.body_bytes_max)
     order = decode(body, Return)
-    within(request).require(order.giver)
+    within(request).require(order.sender)
     record = await refunds.refund(pix, order)
     return reply(told(record), 201)

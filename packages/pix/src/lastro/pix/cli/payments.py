@@ -12,21 +12,23 @@ from typer import Argument, Exit, Option, Typer, echo
 from lastro.core.clock import iso
 from lastro.core.errors import Invalid
 from lastro.core.money import cents, decimal
-from lastro.pix.engine import orders, reconcile, refunds
+from lastro.pix.engine import messages, orders, outbox, reconcile, refunds
+from lastro.pix.engine.intake import backend
 from lastro.pix.engine.pix import Pix
-from lastro.pix.errors import BadMessage
+from lastro.pix.errors import BadMessage, PaymentRefused
 from lastro.pix.model import iso20022
 from lastro.pix.model.ids import make_end_to_end_id, make_rtr_id
-from lastro.pix.model.payment import Payment, Return
+from lastro.pix.model.payment import Answer, Payment, Return
 
 from .act import act, line, show
 
+RESPONSES_MAX = 500
 _ALPHABET = string.digits + string.ascii_letters
 
 
 def add(app: Typer) -> None:
     """Put these commands into a group."""
-    for command in (submit, status, read, check):
+    for command in (submit, bulk, answer, status, responses, read, check):
         app.command()(command)
     app.command("return")(refund)
 
@@ -50,6 +52,41 @@ def submit(
     )
     before = act(lambda pix: orders.submit(pix, [order]))[0]
     echo(line(before) if before else name)
+
+
+def bulk(path: Annotated[Path, Argument(help="one payment a line, as JSON; all of one payer and priority")]) -> None:
+    """Send many payments: in parts that are taken whole or not at all; repeating a file pays once."""
+    found = [_payment(number, line) for number, line in enumerate(_bytes(path).splitlines(), 1) if line.strip()]
+
+    async def send(pix: Pix) -> int:
+        before = 0
+        for at in range(0, len(found), orders.BULK_MAX):
+            before += sum(record is not None for record in await orders.submit(pix, found[at : at + orders.BULK_MAX]))
+        return before
+
+    echo(f"{len(found)} payments, {act(send)} of them known before")
+
+
+def answer(
+    end_to_end_id: Annotated[str, Argument(help="of the payment that was asked about")],
+    payee: Annotated[str, Argument(help="ISPB of the receiver's institution")],
+    refuse: Annotated[str, Option(help="a code, like AC03; it is accepted without one")] = "",
+) -> None:
+    """Answer for a receiver: ACSP, or RJCT with a code."""
+    given = Answer(end_to_end_id=end_to_end_id, payee=payee, status="RJCT" if refuse else "ACSP", reason=refuse)
+    act(lambda pix: orders.answer(pix, [given]))
+    echo(f"{end_to_end_id}  {given.status} {refuse}".rstrip())
+
+
+def responses(
+    backend_id: Annotated[str, Argument(help="a backend of the original messages, or a participant")],
+    after: Annotated[str, Option(help="the last id of the page before")] = "-",
+    count: Annotated[int, Option(min=1, max=RESPONSES_MAX)] = 50,
+) -> None:
+    """A page of a response stream, oldest first, a line of JSON each; nothing is taken away from its readers."""
+    name = backend(backend_id)
+    for message in act(lambda pix: outbox.page(pix, name, after, count)):
+        echo(msgspec.json.encode({"id": message.id, **message.fields}).decode())
 
 
 def status(
@@ -88,15 +125,32 @@ def refund(
     echo(line(act(give)))
 
 
-def read(path: Annotated[Path, Argument(help="an envelope: pacs.008, pacs.002 or pacs.004")]) -> None:
-    """Read one of the SPI's XML envelopes and print what it says; nothing is sent."""
+def read(
+    path: Annotated[Path, Argument(help="an envelope: pacs.008, pacs.002 or pacs.004")],
+    send: Annotated[bool, Option("--send", help="into the engine, too")] = False,  # noqa: FBT002
+) -> None:
+    """Read one of the SPI's XML envelopes and print what it says; without --send nothing is sent."""
     try:
-        header, message = iso20022.parse(path.read_bytes())
+        header, message = iso20022.parse(_bytes(path))
     except iso20022.BadXml as bad:
         raise BadMessage(reason=str(bad)) from None
+    if send:
+        act(lambda pix: messages.take(pix, message))
+    show({"header": header, type(message).__name__.lower(): msgspec.to_builtins(message)})
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
     except OSError as error:
         raise Invalid(field=str(path), reason=error.strerror or "cannot be read") from None
-    show({"header": header, type(message).__name__.lower(): msgspec.to_builtins(message)})
+
+
+def _payment(number: int, line: bytes) -> Payment:
+    try:
+        return msgspec.json.decode(line, type=Payment)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise PaymentRefused(reason=f"line {number}: {error}", spi="CH16") from None
 
 
 def check(

@@ -8,7 +8,7 @@ from lastro.core.logging import configure
 from lastro.core.redis import connect
 from lastro.core.settings import Settings
 from lastro.core.worker import Run, run, stop_on_signals
-from lastro.pix.worker import retain, settle
+from lastro.pix.worker import bring_home, retain, settle
 
 
 def add(app: Typer) -> None:
@@ -27,4 +27,4 @@ async def _work(settings: Settings) -> None:
     async with await connect(settings) as hub:
         engine = Run(hub=hub, settings=settings)
         stop_on_signals(engine.stopping)
-        await run({"pix.settle": settle, "pix.retain": retain}, engine)
+        await run({"pix.settle": settle, "pix.retain": retain, "pix.bring_home": bring_home}, engine)

@@ -8,10 +8,12 @@ from lastro.core.clock import now_ms
 from lastro.pix import scripts
 from lastro.pix.metrics import OUTCOMES
 
-from .intake import Malformed, Original, kept, read_original
+from .intake import MESSAGE, Malformed, Original, kept, read_original
 from .pix import Pix
 
 NO_BACKEND: Final = b"-"  # messages of the list name none
+USED_BEFORE: Final = ("FF08", "this id was used before, for another amount")
+TOO_OLD: Final = ("DT02", "its minute is over")
 
 
 async def count(pix: Pix, messages: list[bytes]) -> None:
@@ -21,13 +23,14 @@ async def count(pix: Pix, messages: list[bytes]) -> None:
     over = await pix.open_minutes(minutes)
     places = {minute: at for at, minute in enumerate((m for m in minutes if m not in over), 1)}
     items: list[scripts.Arg] = []
-    for item in found:
+    for item, message in zip(found, messages, strict=True):
         if isinstance(item, Original) and item.minute in places:
-            items += (item.identity, item.cents, places[item.minute], "FF08", _text(item.amount))
+            items += (item.identity, item.cents, places[item.minute], *USED_BEFORE)
         elif isinstance(item, Original):
-            items += ("-", 0, 0, "DT02", _text(item.amount))
+            items += ("-", 0, 0, *TOO_OLD)
         else:
-            items += ("-", 0, 0, item.code, kept(item.fields))
+            items += ("-", 0, 0, item.code, item.reason)
+        items.append(kept({MESSAGE: message}))
     settled = await _count(pix, places, items)
     if settled < 0:  # the server was flushed since
         await pix.open_minutes(places, again=True)
@@ -58,7 +61,7 @@ def read_message(message: bytes) -> Original | Malformed:
     try:
         told = msgspec.json.decode(message, type=_Message)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        return Malformed(entry, "CH16", str(error)[:200], {b"message": message})
+        return Malformed(entry, "CH16", str(error)[:200], {MESSAGE: message})
     amount = bytes(told.amount).strip(b'"')  # a number as it was written: a float would round it
     fields = {
         b"transaction_id": told.transaction_id.encode(),
@@ -74,7 +77,3 @@ class _Message(msgspec.Struct):
     amount: msgspec.Raw
     timestamp: str
     backend_id: str = ""
-
-
-def _text(amount: bytes) -> bytes:
-    return msgspec.json.encode({"fields": {"amount": amount.decode()}})

@@ -13,6 +13,7 @@ Kind = Literal[
     "wrong_balance",
     "over_returned",
     "lost_story",
+    "unreadable",
 ]
 
 

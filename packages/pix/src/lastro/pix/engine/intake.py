@@ -15,6 +15,8 @@ from .pix import GAP_HOURS, HOUR_MS
 
 FIELDS_MAX: Final = 32
 KEPT_BYTES_MAX: Final = 4_096  # of an entry in the dead letters; the rest is cut off
+MESSAGE: Final = b"message"
+"""What a dead letter of the list calls what it holds: the message as it came."""
 _BACKEND: Final = re.compile(rb"[0-9A-Za-z_.:-]{1,64}")
 _TRANSACTION: Final = re.compile(rb"[\x21-\x7e]{1,64}")
 _TIMESTAMP: Final = re.compile(
@@ -174,6 +176,13 @@ def _text(fields: dict[bytes, bytes]) -> dict[str, str]:
     if len(fields) > FIELDS_MAX:
         raise ValueError(f"more than {FIELDS_MAX} fields")
     return {name.decode(): value.decode() for name, value in fields.items()}
+
+
+def backend(text: str) -> str:
+    """A backend named by a person. Raises Invalid for what is no name of one."""
+    if not _BACKEND.fullmatch(text.encode()):
+        raise Invalid(field="backend_id", reason="1 to 64 letters, digits and _ . : -")
+    return text
 
 
 def participant(text: str) -> str:

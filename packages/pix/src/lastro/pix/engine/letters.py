@@ -9,7 +9,7 @@ from lastro.core.keys import Key
 from lastro.pix import scripts
 from lastro.pix.errors import LetterCutOff, NoSuchLetter
 
-from .intake import restored
+from .intake import MESSAGE, restored
 from .pix import Pix
 
 PAGE_MAX = 500
@@ -49,10 +49,12 @@ async def replay(pix: Pix, letter_id: str) -> bool:
     pairs = restored(fields[b"fields"])
     if pairs is None:
         raise LetterCutOff(letter=letter_id)
-    source = Key(fields[b"source"].decode())
-    return await scripts.replay(pix.hub.write, dead=pix.keys.dead, source=source, letter=letter_id, fields=pairs) == (
-        "replayed"
-    )
+    source, write, dead = Key(fields[b"source"].decode()), pix.hub.write, pix.keys.dead
+    if pix.settings.mode == "list" and pairs[0] == MESSAGE:
+        word = await scripts.replay_message(write, dead=dead, source=source, letter=letter_id, message=pairs[1])
+    else:
+        word = await scripts.replay(write, dead=dead, source=source, letter=letter_id, fields=pairs)
+    return word == "replayed"
 
 
 async def drop(pix: Pix, letter_id: str) -> None:

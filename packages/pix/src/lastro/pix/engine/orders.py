@@ -40,12 +40,14 @@ async def submit(pix: Pix, payments: Sequence[Payment]) -> list[Record | None]:
     if len({(payment.payer, payment.priority) for payment in payments}) > 1:
         raise Invalid(field="payer", reason="one payer and one priority in one call: one token bucket, one stream")
     began, now = tracing.now(), await pix.now_ms()
-    for payment in payments:
+    known = {record.id: record for record in await read_records(pix, [payment.end_to_end_id for payment in payments])}
+    fresh = [payment for payment in payments if not _same(known.get(payment.end_to_end_id), payment)]
+    for payment in fresh:  # of a repeat nothing is asked again: its minute may be long ago
         no = refusal(payment, now)
         if no.code:
             raise PaymentRefused(reason=no.reason, spi=no.code, end_to_end_id=payment.end_to_end_id[:40])
-    known = {record.id: record for record in await read_records(pix, [payment.end_to_end_id for payment in payments])}
-    fresh = [payment for payment in payments if not _repeats(known, payment)]
+        if payment.end_to_end_id in known:
+            raise SameIdOtherPayment(end_to_end_id=payment.end_to_end_id, spi="FF08")
     if fresh:
         stream = pix.keys.payments if fresh[0].priority == "HIGH" else pix.keys.normal
         bodies = [msgspec.json.encode(payment) for payment in fresh]
@@ -74,13 +76,8 @@ async def _enter(pix: Pix, stream: Key, sender: str, bodies: Sequence[bytes], *,
         raise TooManyPayments(ispb=sender, retry_after_seconds=-(-int(reply[1]) // 1000))
 
 
-def _repeats(known: dict[str, Record], payment: Payment) -> bool:
-    before = known.get(payment.end_to_end_id)
-    if before is None:
-        return False
-    if before.cents != amount_cents(payment.amount) or before.payee != payment.payee:
-        raise SameIdOtherPayment(end_to_end_id=payment.end_to_end_id, spi="FF08")
-    return True
+def _same(before: Record | None, payment: Payment) -> bool:
+    return before is not None and (before.cents, before.payee) == (amount_cents(payment.amount), payment.payee)
 
 
 async def answer(pix: Pix, answers: Sequence[Answer]) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lastro.core.errors import Fault
+from lastro.core.keys import Key
 from lastro.pix import scripts
 from lastro.pix.errors import NoSuchReader, TooManyReaders
 
@@ -49,22 +50,31 @@ async def pull(pix: Pix, backend_id: str, reader: str, *, wait_seconds: float) -
     if await pix.read.zscore(pix.keys.readers(backend_id), reader) is None:
         raise NoSuchReader(reader=reader)
     await start(pix, backend_id, reader)
-    await acknowledge(pix, backend_id, reader)
     outbox = pix.keys.outbox(backend_id)
-    taken = await _claim(pix, backend_id, reader)
-    if taken:
-        return taken
+    if await ensure_group(pix, backend_id):
+        await _acknowledge(pix, outbox, reader)
+        taken = await _claim(pix, outbox, reader)
+        if taken:
+            return taken
 
     async def look() -> Any:
-        return await pix.write.xreadgroup(GROUP, reader, {outbox: ">"}, count=pix.settings.pull_max)
+        try:
+            return await pix.write.xreadgroup(GROUP, reader, {outbox: ">"}, count=pix.settings.pull_max)
+        except Fault as fault:
+            if "NOGROUP" not in str(fault):
+                raise
+            await ensure_group(pix, backend_id)  # its first answer may have come
+            return []
 
     return await _wait_for(look, wait_seconds)
 
 
 async def acknowledge(pix: Pix, backend_id: str, reader: str) -> int:
     """This reader has what it was given."""
-    outbox = pix.keys.outbox(backend_id)
-    await ensure_group(pix, backend_id)
+    return await _acknowledge(pix, pix.keys.outbox(backend_id), reader) if await ensure_group(pix, backend_id) else 0
+
+
+async def _acknowledge(pix: Pix, outbox: Key, reader: str) -> int:
     held: Any = await pix.read.xpending_range(outbox, GROUP, "-", "+", pix.settings.pull_max, consumername=reader)
     if not held:
         return 0
@@ -77,19 +87,21 @@ async def stop(pix: Pix, backend_id: str, reader: str) -> None:
     await pix.write.zrem(pix.keys.readers(backend_id), reader)
 
 
-async def ensure_group(pix: Pix, backend_id: str) -> None:
-    """Readers begin at the oldest answer there is."""
+async def ensure_group(pix: Pix, backend_id: str) -> bool:
+    """Readers begin at the oldest answer there is. False while there is none: who only asks leaves nothing behind."""
     try:
-        await pix.write.xgroup_create(pix.keys.outbox(backend_id), GROUP, id="0", mkstream=True)
+        await pix.write.xgroup_create(pix.keys.outbox(backend_id), GROUP, id="0")
     except Fault as fault:
+        if "requires the key to exist" in str(fault):
+            return False
         if "BUSYGROUP" not in str(fault):
             raise
-    await pix.write.sadd(pix.keys.backends, pix.keys.outbox(backend_id))
+    return True
 
 
-async def _claim(pix: Pix, backend_id: str, reader: str) -> list[Message]:
+async def _claim(pix: Pix, outbox: Key, reader: str) -> list[Message]:
     claimed: Any = await pix.write.xautoclaim(
-        pix.keys.outbox(backend_id), GROUP, reader, min_idle_time=READER_LIFE_MS, count=pix.settings.pull_max
+        outbox, GROUP, reader, min_idle_time=READER_LIFE_MS, count=pix.settings.pull_max
     )
     return [_message(entry, fields) for entry, fields in claimed[1] if fields]
 

@@ -4,7 +4,7 @@ What is wrong is named by its EndToEndId where one is concerned, by its particip
 """
 
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,12 +13,14 @@ import msgspec
 from lastro.core.errors import Fault
 from lastro.core.keys import Key
 from lastro.core.money import decimal
+from lastro.core.redis.clients import Command
 from lastro.pix.model.record import Record
 
 from .accounts import accounts
 from .archive import missing
 from .deadlines import read_records
 from .findings import Finding, Kind
+from .pages import pages
 from .pix import Pix
 from .responses import Responses, Told
 
@@ -66,29 +68,23 @@ async def reconcile(pix: Pix, told: Told = lambda _done, _total: None) -> Report
 
 async def _look(pix: Pix, told: Told) -> Report:
     before = await _stamp(pix)
-    report, sums, held, marks = Report(), _Sums(), list[str](), list[Record]()
+    report, sums, held, unreadable = Report(), _Sums(), list[str](), set[str]()
     responses = Responses(pix, await pix.now_ms())
     total = await _size(pix)
-    async for record in _records(pix):
-        report.records += 1
-        if record.letter == "A":
-            held.append(record.id)
-        if record.archived:
-            marks.append(record)
-            if len(marks) == PAGE:
-                report.findings += await _stories(pix, marks)
-                marks.clear()
-        else:
-            _add(sums, record)
-        responses.expect(record)
-        if report.records % PAGE == 0:
-            told(report.records, max(total, report.records))
-    report.findings += await _stories(pix, marks)
+    async for records in _records(pix, unreadable):
+        report.records += len(records)
+        held += [record.id for record in records if record.letter == "A"]
+        marks = [record for record in records if record.archived]
+        report.findings += await _stories(pix, marks) if marks else []
+        _add(sums, records)
+        responses.expect(records)
+        told(report.records, max(total, report.records))
     await responses.hear()
     report.messages = responses.messages
     told(total, total)
     quiet = before == await _stamp(pix)
-    report.findings += await responses.findings(lambda: _records(pix), quiet=quiet)
+    report.findings += await responses.findings(lambda: _records(pix, unreadable), quiet=quiet)
+    report.findings += [Finding("unreadable", name, "its record says nothing") for name in unreadable]
     report.findings += await _holds(pix, held)
     report.findings += await _stuck(pix)
     report.findings += await _returns(pix, sums)
@@ -120,32 +116,49 @@ async def _stamp(pix: Pix) -> Any:
     return await pix.read.hgetall(pix.keys.counters), await pix.read.hgetall(pix.keys.accounts)
 
 
-async def _records(pix: Pix) -> AsyncIterator[Record]:
+async def _records(pix: Pix, unreadable: set[str]) -> AsyncIterator[list[Record]]:
+    """Every record, by pages; the ids of those that are none go to ``unreadable``."""
     for minute in await pix.read.zrange(pix.keys.minutes, 0, -1):
         key = pix.keys.records(minute.decode())
-        line, cursor = pix.hub.line(pix.hub.place(key)), b"0"
-        while True:
-            ((cursor, page),) = await line.send([("HSCAN", key, cursor, "COUNT", PAGE)])
-            for name, text in zip(page[::2], page[1::2], strict=True):
-                if name:
-                    yield Record.parse(name.decode(), text.decode())
-            if cursor == b"0":
-                break
+
+        def ask(cursor: bytes, key: Key = key) -> Command:
+            return ("HSCAN", key, cursor, "COUNT", PAGE)
+
+        def following(page: Any) -> Command | None:
+            return None if page[0] == b"0" else ask(page[0])
+
+        async for _, page in pages(pix.hub.line(pix.hub.place(key)), ask(b"0"), following):
+            found = [(name.decode(), text.decode()) for name, text in zip(page[::2], page[1::2], strict=True) if name]
+            try:
+                records = [Record.parse(name, text) for name, text in found]
+            except ValueError:
+                bad = {name for name, text in found if not _readable(name, text)}
+                unreadable |= bad
+                records = [Record.parse(name, text) for name, text in found if name not in bad]
+            yield records
 
 
-def _add(sums: _Sums, record: Record) -> None:
-    if record.letter == "A":
-        sums.held[record.payer] += record.cents
-    if record.state != "SETTLED":
-        return
-    if not record.is_original:
-        sums.paid_out[record.payer] += record.cents
-        sums.paid_in[record.payee] += record.cents
-    if record.is_return:
-        sums.returned[record.by] += record.cents
-    else:
-        sums.count += 1
-        sums.cents += record.cents
+def _readable(name: str, text: str) -> bool:
+    try:
+        return bool(Record.parse(name, text))
+    except ValueError:
+        return False
+
+
+def _add(sums: _Sums, records: Sequence[Record]) -> None:
+    for record in records:
+        if record.letter == "A":
+            sums.held[record.payer] += record.cents
+        if record.archived or record.state != "SETTLED":
+            continue
+        if not record.is_original:
+            sums.paid_out[record.payer] += record.cents
+            sums.paid_in[record.payee] += record.cents
+        if record.is_return:
+            sums.returned[record.by] += record.cents
+        else:
+            sums.count += 1
+            sums.cents += record.cents
 
 
 async def _holds(pix: Pix, held: list[str]) -> list[Finding]:
@@ -233,6 +246,7 @@ async def _counters(pix: Pix, sums: _Sums) -> list[Finding]:
     read, keys = pix.read, pix.keys
     count, cents, amount = await read.mget(keys.count, keys.cents, keys.amount)
     archived = await read.hmget(keys.archived, ["count", "cents"])
+    settled = await read.hget(keys.counters, "settled")
     should = (sums.count + int(archived[0] or 0), sums.cents + int(archived[1] or 0))
     text = (amount or b"0.00").decode()
     findings = []
@@ -240,6 +254,7 @@ async def _counters(pix: Pix, sums: _Sums) -> list[Finding]:
         (keys.count, str(int(count or 0)), str(should[0])),
         (keys.cents, str(int(cents or 0)), str(should[1])),
         (keys.amount, text, decimal(should[1])),
+        (f"{keys.counters} settled", str(int(settled or 0)), str(should[0])),
     ):
         if has != wanted:
             findings.append(Finding("skewed_counter", str(key), f"is {has} and should be {wanted}"))

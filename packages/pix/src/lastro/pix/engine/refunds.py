@@ -28,10 +28,12 @@ async def refund(pix: Pix, order: Return) -> Record:
     Raises ReturnRefused with the SPI's code, NoSuchPayment, SameIdOtherPayment for a used RtrId.
     """
     no = return_refusal(order, await pix.now_ms())
+    if no.code == "FF08" and (before := await _made(pix, order)):
+        return before  # a repeat, long after the minute in its id
     if no.code:
         raise ReturnRefused(reason=no.reason, spi=no.code)
     original = await status(pix, order.end_to_end_id)
-    if original.state != "SETTLED" or original.payee != order.giver or original.is_original:
+    if original.state != "SETTLED" or original.payee != order.sender or original.is_original:
         raise ReturnRefused(reason=REFUSALS["unknown"].reason, spi="AGNT")
     cents = amount_cents(order.amount)
     assert isinstance(cents, int)  # return_refusal has looked
@@ -46,6 +48,15 @@ async def refund(pix: Pix, order: Return) -> Record:
     if word in REFUSALS:
         raise ReturnRefused(reason=REFUSALS[word].reason, spi=REFUSALS[word].code)
     return await status(pix, order.rtr_id)
+
+
+async def _made(pix: Pix, order: Return) -> Record | None:
+    try:
+        before = await status(pix, order.rtr_id)
+    except NoSuchPayment:
+        return None
+    same = (before.cents, before.by) == (amount_cents(order.amount), order.end_to_end_id)
+    return before if before.is_return and same else None
 
 
 async def _give(pix: Pix, order: Return, original: Record, cents: int) -> str:

@@ -116,10 +116,10 @@ class PixShards:
             try:
                 return await refunds.refund(self.engines[number], order)
             except ReturnRefused as refused:
-                own = home(order.giver, len(self.engines))
+                own = home(order.sender, len(self.engines))
                 if refused.about.get("spi") != "AM04" or own == number or last == 1 or not isinstance(cents, int):
                     raise
-                if not await self.move(order.giver, own, number, cents):
+                if not await self.move(order.sender, own, number, cents):
                     raise  # home does not have it either
         raise AssertionError
 

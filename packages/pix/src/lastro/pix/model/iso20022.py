@@ -58,7 +58,13 @@ def _envelope(xml: bytes) -> tuple[etree._Element, str]:
     if b"<!" in xml:
         raise BadXml("no DTD, entity, comment or CDATA is read")
     parser = etree.XMLParser(
-        resolve_entities=False, no_network=True, load_dtd=False, dtd_validation=False, huge_tree=False, remove_pis=True
+        encoding="UTF-8",  # whatever it says of itself: in another one "<!" would be other bytes
+        resolve_entities=False,
+        no_network=True,
+        load_dtd=False,
+        dtd_validation=False,
+        huge_tree=False,
+        remove_pis=True,
     )
     try:
         root = etree.fromstring(xml, parser)

@@ -44,6 +44,11 @@ class Payment(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, for
     text: str = ""
 
     @property
+    def sender(self) -> str:
+        """Who sends it."""
+        return self.payer
+
+    @property
     def scheduled(self) -> bool:
         """Paid on a date agreed before: its deadline is the longer one."""
         return self.service_level == "PAGAGD"
@@ -57,6 +62,11 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forb
     status: Literal["ACSP", "RJCT"]
     reason: str = ""
 
+    @property
+    def sender(self) -> str:
+        """Who sends it."""
+        return self.payee
+
 
 class Return(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
     """A return order (pacs.004): a receiver gives a settled payment back, whole or in part."""
@@ -68,7 +78,7 @@ class Return(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forb
     text: str = ""
 
     @property
-    def giver(self) -> str:
+    def sender(self) -> str:
         """Who gives back: the participant that the RtrId names."""
         return self.rtr_id[1:9]
 

@@ -5,15 +5,15 @@ state is A accepted, S settled, R rejected, X expired, C settled and confirmed a
 backend). A lower-case state is archived: only centavos and payee are left, payer and minute are in the id.
 """
 
-from dataclasses import dataclass
 from typing import Self
+
+import msgspec
 
 from .ids import minute_ms, minute_of
 from .payment import STATES, State
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Record:
+class Record(msgspec.Struct, frozen=True, kw_only=True, gc=False):  # check makes millions: a dataclass takes 2 us more
     """One payment or return, as remembered."""
 
     id: str
@@ -30,10 +30,12 @@ class Record:
 
     @classmethod
     def parse(cls, payment_id: str, line: str) -> Self:
-        """Read a record. An archived one has no times but the first."""
-        if line[0].islower():
+        """Read a record; ValueError for what is none. An archived one has no times but the first."""
+        if line[:1].islower():
             return cls._archived(payment_id, line)
         letter, cents, payer, payee, received, accepted, due, final, code, by = line.split(" ")
+        if letter not in STATES:
+            raise ValueError(letter)
         start = int(received)
         return cls(
             id=payment_id,

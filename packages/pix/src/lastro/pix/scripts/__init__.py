@@ -156,6 +156,12 @@ async def replay(
 
 
 @script
+async def replay_message(
+    redis: Client, *, dead: Key, source: Key, letter: str, message: bytes
+) -> Literal["replayed", "gone"]: ...
+
+
+@script
 async def archive(redis: Client, *, records: Key, archived: Key, items: Sequence[bytes]) -> int: ...
 
 

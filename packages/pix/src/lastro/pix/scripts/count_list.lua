@@ -8,7 +8,7 @@
 --   ARGV[1] minutes       how many of ks are records: all but the last
 --   ARGV[2] dead_max      the oldest dead letters beyond this go
 --   ARGV[3] source        name of the list, for dead letters
---   ARGV[4..] items       five each: identity, cents, records (0: dead), code, reason or fields (JSON)
+--   ARGV[4..] items       six each: identity, cents, records (0: dead), then for its dead letter code, reason, fields (JSON)
 --   returns how many were counted now; -1 when a minute is not open: nothing changed
 --   writes {source, entry_id, code, reason, deliveries, fields} to dead, {confirmed} to movements
 --   flags  allow-oom
@@ -21,7 +21,7 @@ end
 local now = whole(now_ms())
 local counts = {}
 local settled, settled_cents = 0, 0
-for at = 4, #ARGV, 5 do
+for at = 4, #ARGV, 6 do
   local identity, cents = ARGV[at], ARGV[at + 1]
   local outcome = "settled"
   if ARGV[at + 2] == "0" then
@@ -36,7 +36,7 @@ for at = 4, #ARGV, 5 do
   end
   if outcome == "dead" then
     call("XADD", KEYS[5], "MAXLEN", "~", ARGV[2], "*", "source", ARGV[3], "entry_id", now, "code", ARGV[at + 3],
-      "reason", outcome, "deliveries", 1, "fields", ARGV[at + 4])
+      "reason", ARGV[at + 4], "deliveries", 1, "fields", ARGV[at + 5])
   end
   add(counts, outcome, 1)
 end

@@ -10,15 +10,7 @@ from lastro.core.worker import Run
 from lastro.pix.engine import retention
 from lastro.pix.engine.figures import Figures, figures, quantile, since
 from lastro.pix.engine.pix import Pix
-from lastro.pix.metrics import (
-    ANSWERED_SECONDS,
-    ANSWERED_SHARES,
-    DEAD,
-    REJECTED,
-    SETTLED_SECONDS,
-    SETTLED_SHARES,
-    WAITING,
-)
+from lastro.pix.metrics import ANSWERED_SECONDS, ANSWERED_SHARES, REJECTED, SETTLED_SECONDS, SETTLED_SHARES
 
 TICK_SECONDS_MAX = 30.0
 
@@ -44,8 +36,6 @@ async def keep_bounded(pix: Pix, run: Run) -> None:
 
 
 def _measure(now: Figures, before: Figures) -> None:
-    WAITING.of().set(now.streams[0].length)
-    DEAD.of().set(now.dead)
     for code, count in now.rejects.items():
         REJECTED.of(code=code).set(count)
     for metric, shares, recent in (

@@ -17,7 +17,7 @@ from lastro.pix.engine.deadlines import expire
 from lastro.pix.engine.intake import Malformed
 from lastro.pix.engine.pix import Pix
 from lastro.pix.engine.settlement import Entry, bury, take_answers, take_payments
-from lastro.pix.metrics import BATCH, OLDEST, RECLAIMED
+from lastro.pix.metrics import BATCH, RECLAIMED
 
 BLOCK_MS = 250
 SWEEP_SECONDS = 0.1
@@ -146,8 +146,6 @@ class Consumer:
     async def _orphans(self, source: Key, threshold: int) -> list[dict[str, Any]]:
         group = self.pix.settings.group
         found: Any = await self.pix.read.xpending_range(source, group, "-", "+", CLAIM_MAX, idle=threshold)
-        oldest = max((entry["time_since_delivered"] for entry in found), default=0)
-        OLDEST.of().set(oldest / 1000)
         return list(found)
 
     async def _claim(self, source: Key, ids: list[bytes], deliveries: int) -> None:

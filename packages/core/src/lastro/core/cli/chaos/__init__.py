@@ -28,7 +28,7 @@ def chaos(
     shrink: Annotated[  # noqa: FBT002  # a flag
         bool, Option("--shrink", help="of a schedule that fails, find the part that does, and keep it")
     ] = False,
-    keep: Annotated[Path, Option(help="where schedules that fail, and the engine's log, are kept")] = Path("chaos"),
+    keep: Annotated[Path, Option(help="where a schedule that fails, and the engine's data, are kept")] = Path("chaos"),
     as_json: Annotated[bool, Option("--json", help="the result for scripts")] = False,  # noqa: FBT002
     dry: Annotated[bool, Option("--dry", help="only show the schedule")] = False,  # noqa: FBT002
 ) -> None:
@@ -57,8 +57,8 @@ async def _play(given: "Schedule", keep: Path, *, shrink: bool, quiet: bool) -> 
     from .play import play
     from .schedule import shrunk
 
-    log = keep / f"seed-{given.seed}.log"
-    verdict = await play(given, quiet=quiet, keep=log)
+    data = keep / f"seed-{given.seed}"
+    verdict = await play(given, quiet=quiet, keep=data)
     if verdict.adds_up:
         return verdict
     smallest = given
@@ -70,7 +70,7 @@ async def _play(given: "Schedule", keep: Path, *, shrink: bool, quiet: bool) -> 
         smallest, tries = await shrunk(given, fails, TRIES_MAX)
         Console(stderr=True).print(f"{len(given.steps)} faults shrunk to {len(smallest.steps)} in {tries} tries")
     smallest.write(keep / f"seed-{given.seed}.json")
-    Console(stderr=True).print(f"kept: {keep / f'seed-{given.seed}.json'}, {log}")
+    Console(stderr=True).print(f"kept: {keep / f'seed-{given.seed}.json'}, {data}")
     return verdict
 
 

@@ -11,7 +11,9 @@ from pathlib import Path
 from subprocess import run as run_program
 
 from redis import Redis
+from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
+from redis.retry import Retry
 
 from lastro.core import local
 from lastro.core.cli.demo.stage import Theatre
@@ -119,11 +121,11 @@ class Ground:
 
     async def _limit(self, seconds: float) -> str:
         with suppress(RedisError):
-            self._config("1mb")
+            await asyncio.to_thread(self._config, "1mb")  # a stopped server must not stop the proxy
             await asyncio.sleep(seconds)
         for _ in range(100):
             try:
-                self._config("0")
+                await asyncio.to_thread(self._config, "0")
             except RedisError:  # it was killed, and is loading: then the limit is gone, too
                 await asyncio.sleep(0.1)
             else:
@@ -131,7 +133,8 @@ class Ground:
         return f"memory limit for {seconds:.1f} s"
 
     def _config(self, limit: str) -> None:
-        with Redis(unix_socket_path=str(self.server.socket), socket_timeout=2) as client:
+        never_again = Retry(NoBackoff(), 0)
+        with Redis(unix_socket_path=str(self.server.socket), socket_timeout=2, retry=never_again) as client:
             client.config_set("maxmemory", limit)
 
     async def _set_clock(self, step: Step) -> str:

@@ -23,7 +23,9 @@ from .proxy import Proxy
 from .schedule import Schedule, Step
 
 HEALED_SECONDS = 30.0
-SETTLE_SECONDS = 8.0
+ARCHIVED_SECONDS = 10
+"""What is older goes to the archives; answers as old are trimmed."""
+SETTLE_SECONDS = ARCHIVED_SECONDS + 2.0  # what was trimmed early, while the clock was ahead, is as old by then
 GUARD_SECONDS = 0.1
 BAR = (TextColumn("{task.description:<48}"), BarColumn(), TextColumn("{task.percentage:3.0f} %"), TimeElapsedColumn())
 
@@ -44,8 +46,8 @@ class Verdict:
 
 
 async def play(schedule: Schedule, *, quiet: bool, keep: Path | None = None) -> Verdict:
-    """Play a schedule on an engine of its own. With ``keep``, its log goes there when it does not add up."""
-    verdict, started = Verdict(schedule), time.monotonic()
+    """Play a schedule on an engine of its own. All its data goes to the folder ``keep`` when it does not add up."""
+    verdict, started, whole = Verdict(schedule), time.monotonic(), False
     with TemporaryDirectory(prefix="lastro-chaos-") as outer:
         folder = Path(outer) / "disk"
         folder.mkdir()
@@ -53,9 +55,11 @@ async def play(schedule: Schedule, *, quiet: bool, keep: Path | None = None) -> 
             clock, variables = false_clock(Path(outer))
             try:
                 await _played(verdict, folder, clock, variables, disk=disk, quiet=quiet)
+                whole = verdict.adds_up
             finally:
-                if keep is not None and not verdict.adds_up:
-                    shutil.copy(folder / "engine.log", keep)
+                if keep is not None and not whole:
+                    left_out = shutil.ignore_patterns("*.sock", "filler")
+                    shutil.copytree(folder, keep, ignore=left_out, dirs_exist_ok=True)
     verdict.seconds = time.monotonic() - started
     return verdict
 
@@ -69,7 +73,7 @@ async def _played(
         "LASTRO_PAYMENTS_PROCESSOR_FALLBACK_URL": f"http://127.0.0.1:{ports[2]}",
     }
     socket = folder.parent / "p.sock"
-    here = {"LASTRO_REDIS_URL": f"unix://{socket}", "LASTRO_DATA_DIR": str(folder), **world}
+    here = {"LASTRO_REDIS_URL": f"unix://{socket}", "LASTRO_DATA_DIR": str(folder), **world, **_archives(folder)}
     theatre = Theatre(folder, ports[0], words=("up", "--simulate"), variables=here)
     with environment(variables):
         server = _start(folder)
@@ -91,6 +95,17 @@ async def _played(
     if at_rest and verdict.adds_up:
         log = (folder / "engine.log").read_text(errors="replace")
         verdict.findings["at rest"] = [log[-3000:]]
+
+
+def _archives(folder: Path) -> dict[str, str]:
+    """Young data goes to databases on the same disk, while everything else goes wrong."""
+    url = f"sqlite:///{folder}/archive.sqlite"
+    return {
+        "LASTRO_PIX_ARCHIVE_URL": url,
+        "LASTRO_PIX_RETENTION_SECONDS": str(ARCHIVED_SECONDS),
+        "LASTRO_LEDGER_ARCHIVE_URL": url,
+        "LASTRO_LEDGER_ARCHIVE_AFTER_SECONDS": str(ARCHIVED_SECONDS),
+    }
 
 
 def _start(folder: Path) -> local.Server:

@@ -199,6 +199,8 @@ async def checked() -> dict[str, list[str]]:
         str(Path(sys.executable).parent / "lastro"), "check", "--json", stdout=subprocess.PIPE
     )
     said, _ = await process.communicate()
+    if not said:
+        return {"check": [f"it ended with {process.returncode} before it could say anything"]}
     found: dict[str, list[str]] = json.loads(said)
     return found
 

@@ -151,6 +151,7 @@ def serving(application: Any, settings: Settings, listening: socket.socket) -> W
             application,
             log_config=None,
             access_log=False,
+            server_header=False,  # a header costs 0.6 us of each answer, and nobody needs to know what serves
             proxy_headers=False,  # nobody here asks for the client's address
             backlog=BACKLOG,
             timeout_graceful_shutdown=max(1, round(settings.grace_seconds)),

@@ -6,6 +6,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from lastro.core.clock import now_ms
+from lastro.core.database import DatabaseRefused
 from lastro.coupons.model.event import Event
 from lastro.coupons.model.issuance import Issuance, Stored
 
@@ -13,7 +14,7 @@ from . import schema
 
 _EACH = ("issuance_id", "user_id", "ordinal", "seq", "epoch", "code", "issued_ms", "stream_id")
 _TYPES = {"ordinal": "int", "seq": "bigint", "epoch": "bigint", "issued_ms": "bigint"}
-# only the same issuance is passed over: one that takes another's number, code or place is refused, loudly
+# only the same issuance is passed over: one that takes another's id, number, code or place is refused, loudly
 _ONCE = "ON CONFLICT (issuance_id) DO NOTHING"
 _COLUMNS = f"coupon_id, event_id, status, expires_ms, {', '.join(_EACH)}"
 _ARRAYS = ", ".join(f"%({name})b::{_TYPES.get(name, 'text')}[]" for name in _EACH)  # binary: text takes 3 us more a row
@@ -31,7 +32,28 @@ Row = tuple[Issuance, str]
 
 
 def insert(connection: sa.Connection, event: Event, rows: Sequence[Row]) -> int:
-    """Write these, each once: how many were not there."""
+    """Write these, each once: how many were not there.
+
+    Raises DatabaseRefused, a collision, for one whose id is another's: it is not the same coupon again.
+    """
+    done = _insert(connection, event, rows)
+    if done < len(rows):
+        _same(connection, [one for one, _ in rows])
+    return done
+
+
+def _same(connection: sa.Connection, told: Sequence[Issuance]) -> None:
+    """What was passed over is there as it was told."""
+    query = sa.select(schema.issuances).where(schema.issuances.c.issuance_id.in_([one.issuance_id for one in told]))
+    there = {row.issuance_id: issuance_of(row) for row in connection.execute(query)}
+    for one in told:
+        other = there[one.issuance_id]
+        if other != one:
+            reason = f"{one.issuance_id} is number {other.seq} of {other.event_id}, of {other.winner}"
+            raise DatabaseRefused(reason=reason, collision=True)
+
+
+def _insert(connection: sa.Connection, event: Event, rows: Sequence[Row]) -> int:
     told = [
         (one.issuance_id, one.user_id, one.ordinal, one.seq, one.epoch, one.code, one.issued_ms, stream_id)
         for one, stream_id in rows

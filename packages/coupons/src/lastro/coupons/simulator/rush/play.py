@@ -59,14 +59,15 @@ def play(scene: Scene, told: Callable[[int], Any]) -> tuple[dict[str, Any], list
     with TemporaryDirectory(prefix="lastro-") as folder:
         given = os.environ.get("LASTRO_COUPONS_DATABASE_URL", f"sqlite:///{folder}/coupons.sqlite")
         with deployed(Stack(Path(folder), given, apis=scene.apis)) as stack:
-            before, memory = stack.cpu_seconds(), _resident(stack)
+            before, api_mb, worker_mb = stack.cpu_seconds(), _resident(stack, "api"), _resident(stack, "worker")
             report = asyncio.run(_at_stack(scene, stack, told))
             spent = {name: cpu - before[name] for name, cpu in stack.cpu_seconds().items()}
             rows = _rows(report)
             rows["CPU us per attempt: API, Redis, worker"] = ", ".join(
                 f"{spent[name] * 1e6 / scene.clients:.1f}" for name in ("api", "store", "worker")
             )
-            rows["API memory before and after, MB"] = f"{memory:.1f}, {_resident(stack):.1f}"
+            rows["API memory grew by, MB a process"] = round((_resident(stack, "api") - api_mb) / scene.apis, 1)
+            rows["worker memory grew by, MB"] = round(_resident(stack, "worker") - worker_mb, 1)
         return rows, report.broken
 
 
@@ -103,5 +104,5 @@ def _rows(report: Report) -> dict[str, Any]:
     }
 
 
-def _resident(stack: Stack) -> float:
-    return sum(resident_mb(part.pid) for name, part in stack.parts.items() if name.startswith("api"))
+def _resident(stack: Stack, kind: str) -> float:
+    return sum(resident_mb(part.pid) for name, part in stack.parts.items() if name.startswith(kind))
