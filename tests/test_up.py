@@ -2,23 +2,20 @@
 
 import os
 import signal
-from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import httpx
-import pytest
 
 from lastro.core.local import adopt
-from lastro.core.testing.engine import READY_SECONDS, Engine, running, start, until
+from lastro.core.testing.engine import READY_SECONDS, running, start, until
 from lastro.pix.model.ids import make_end_to_end_id
 
 BACK_SECONDS = 1.0
 
 
-@pytest.mark.alone
 def test_every_process_that_is_killed_is_back_within_a_second_and_all_adds_up() -> None:
     with running("--simulate") as engine:
         names = set(engine.parts()) - {"valkey-server", "redis-server"}
@@ -33,35 +30,29 @@ def test_every_process_that_is_killed_is_back_within_a_second_and_all_adds_up() 
         assert "adds up" in engine.log.read_text()
 
 
-@pytest.fixture(scope="module")
-def books() -> Iterator[Engine]:
-    """The ledger alone: whatever of it is killed is started again."""
+def test_the_embedded_server_is_started_again_and_what_it_knew_is_there() -> None:
     with running("ledger") as engine:
-        yield engine
+        account = {"id": "7", "ledger": 1, "code": 10}
+        assert httpx.post(f"{engine.url}/ledger/accounts", json=account).status_code < 300
+        server = adopt(engine.folder)
+        assert server is not None
+        server.kill()
+        until(lambda: httpx.get(f"{engine.url}/ledger/accounts/7").status_code == 200, 5, "the account is gone")
 
 
-def test_the_embedded_server_is_started_again_and_what_it_knew_is_there(books: Engine) -> None:
-    account = {"id": "7", "ledger": 1, "code": 10}
-    assert httpx.post(f"{books.url}/ledger/accounts", json=account).status_code < 300
-    server = adopt(books.folder)
-    assert server is not None
-    server.kill()
-    until(lambda: httpx.get(f"{books.url}/ledger/accounts/7").status_code == 200, 5, "the account is gone")
+def test_a_killed_web_process_refuses_no_connection() -> None:
+    with running("ledger") as engine:
+        statuses = []
+        for _ in range(5):
+            os.kill(engine.parts()["web.1"], signal.SIGKILL)
+            with suppress(httpx.ReadError, httpx.RemoteProtocolError):  # it was in the hands of the one that died
+                statuses.append(httpx.get(f"{engine.url}/livez", timeout=5).status_code)
+            statuses.append(httpx.get(f"{engine.url}/livez", timeout=5).status_code)
+        assert set(statuses) == {200}
 
 
-def test_a_killed_web_process_refuses_no_connection(books: Engine) -> None:
-    statuses = []
-    for _ in range(5):
-        os.kill(books.parts()["web.1"], signal.SIGKILL)
-        with suppress(httpx.ReadError, httpx.RemoteProtocolError):  # it was in the hands of the one that died
-            statuses.append(httpx.get(f"{books.url}/livez", timeout=5).status_code)
-        statuses.append(httpx.get(f"{books.url}/livez", timeout=5).status_code)
-    assert set(statuses) == {200}
-
-
-def test_a_port_that_is_taken_is_told_in_a_sentence(books: Engine) -> None:
-    engine = books
-    with (engine.folder / "second.log").open("ab") as log:
+def test_a_port_that_is_taken_is_told_in_a_sentence() -> None:
+    with running("ledger") as engine, (engine.folder / "second.log").open("ab") as log:
         environment = {**os.environ, "LASTRO_DATA_DIR": str(engine.folder), "LASTRO_HTTP_PORT": str(engine.port)}
         assert start("up", "ledger", environment=environment, log=log).wait(20) == 1
         told = (engine.folder / "second.log").read_text()

@@ -50,8 +50,6 @@ async def test_a_receiver_that_crashes_reads_again_and_nothing_is_paid_twice(des
     assert await desk.findings() == []
 
 
-@pytest.mark.alone
-@pytest.mark.parametrize("server", ["embedded"], indirect=True)
 async def test_the_capacity_test_passes_at_a_hundred_times_its_speed(desk: Any) -> None:
     """The smallest tier in six seconds: 1,667 payments a second."""
     async with desk.workers(1):

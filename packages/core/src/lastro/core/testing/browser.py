@@ -6,7 +6,7 @@ Without a Chromium the tests that ask for ``browser`` are deselected, and pytest
 import os
 import shutil
 from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -39,20 +39,6 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         config.hook.pytest_deselected(items=without)
         items[:] = [item for item in items if not lacking[item]]
         config.stash[LACKING] = sorted({name for item in without for name in lacking[item]})
-
-
-def pytest_sessionfinish(session: pytest.Session) -> None:
-    """One of several processes of pytest-xdist tells the one that prints."""
-    told: dict[str, Any] | None = getattr(session.config, "workeroutput", None)
-    if told is not None:
-        told["lacking"] = session.config.stash.get(LACKING, [])
-
-
-@pytest.hookimpl(optionalhook=True)
-def pytest_testnodedown(node: Any) -> None:
-    """Which hears it, if that process did not crash."""
-    told: dict[str, Any] = getattr(node, "workeroutput", {})
-    node.config.stash[LACKING] = sorted({*node.config.stash.get(LACKING, []), *told.get("lacking", [])})
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
