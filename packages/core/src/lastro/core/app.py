@@ -156,6 +156,8 @@ async def _refuse(request: Request, error: Exception) -> Response:
 async def _refuse_input(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     first = error.errors()[0]
+    if first["type"] == "json_invalid":
+        return await _refuse(request, Invalid(field="body", reason=f"not JSON: {first['ctx']['error']}"))
     where = ".".join(str(part) for part in first["loc"] if part != "body") or "body"
     return await _refuse(request, Invalid(field=where, reason=first["msg"]))
 

@@ -5,7 +5,9 @@ the keyspace and the ids in their arguments: the one exception to the rule of de
 transfer are inside its 128-byte record. What they build is listed here, and only here is a keyspace spelled.
 
 ``{id}`` is the decimal number below 2^48 and the 16 bytes of the id, little endian, from there on: a decimal has at
-most 15 characters, so the two never meet. All of it is permanent: a ledger is history.
+most 15 characters, so the two never meet, and a decimal with what follows it in ``account:{id}:…`` has more than 16.
+(``transfer:{id}:metadata`` could have just 16, so it is ``metadata:{id}``.)
+All of it is permanent: a ledger is history.
 
 ==========================================  ===========================================================================
 ``account:{id}``                            string; index entries that wait, balances, flags, ledger, place in the log
@@ -14,7 +16,7 @@ most 15 characters, so the two never meet. All of it is permanent: a ledger is h
 ``account:{id}:balance_history``            hash, only with the history flag; place of the transfer → 64 bytes
 ``transfer:{id}``                           string; place in the log, 6 bytes, and unless it is plain its status (1
                                             pending, 2 posted, 3 voided, 4 expired); empty: a burnt id
-``transfer:{id}:metadata``                  string; JSON, if any was given
+``metadata:{id}``                           string; JSON beside a transfer, if any was given
 ``log:transfers:{n}``                       string; 128-byte records by timestamp; 1,023 per segment n; one that is in
                                             the archive is missing here, or back for a minute
 ``log:accounts:{n}``                        string; id, timestamp, user data, ledger, code; 58 bytes; likewise
@@ -106,7 +108,7 @@ def transfer(ledger: str, transfer_id: int) -> bytes:
 
 def metadata(ledger: str, transfer_id: int) -> bytes:
     """String; the JSON beside a transfer."""
-    return transfer(ledger, transfer_id) + b":metadata"
+    return keyspace(ledger).encode() + b"metadata:" + _name(transfer_id)
 
 
 def _name(number: int) -> bytes:
