@@ -29,6 +29,7 @@ All of it is permanent: a ledger is history.
 ==========================================  ===========================================================================
 """
 
+from collections.abc import Iterable
 from itertools import count
 
 from lastro.core.keys import SLOTS, Key, slot
@@ -37,6 +38,8 @@ PERMANENT: tuple[str, ...] = ("{ledger:*}:*", "{*}:movements", "*payments_final"
 """What has no life of its own, as glob patterns; everything else must expire. The last two are other domains' streams,
 where posting adds a consumer group; their owners trim them.
 """
+
+_SMALL = bytes(10)
 
 OWNED = PERMANENT
 """All that the ledger touches, as glob patterns, for access lists."""
@@ -104,6 +107,12 @@ def log(ledger: str, kind: str, segment: int) -> Key:
 def transfer(ledger: str, transfer_id: int) -> bytes:
     """String; where a transfer is in the log and what became of it."""
     return keyspace(ledger).encode() + b"transfer:" + _name(transfer_id)
+
+
+def transfers(ledger: str, ids: Iterable[bytes]) -> list[bytes]:
+    """Those of many, by the 16 bytes of their ids."""
+    start = keyspace(ledger).encode() + b"transfer:"
+    return [start + (each if each[6:] != _SMALL else b"%d" % int.from_bytes(each, "little")) for each in ids]
 
 
 def metadata(ledger: str, transfer_id: int) -> bytes:

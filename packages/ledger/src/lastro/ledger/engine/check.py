@@ -23,7 +23,7 @@ from lastro.ledger.model.stored import (
 )
 
 from . import Ledger
-from .replay import PENDING, POST, RECORD_BYTES, VOID, Id, Index, Replay, Rows, Sums, decimal
+from .replay import PENDING, POST, RECORD_BYTES, SETTLES, VOID, Id, Index, Replay, Rows, Sums, decimal
 
 PAGE = 500
 SEGMENTS = 16
@@ -36,7 +36,7 @@ _BARE = Struct("<16s48x16s38xH8x")
 """Of a record: its id, what it settles, its flags."""
 POSTED, VOIDED, EXPIRED = b"\x02", b"\x03", b"\x04"
 """The status of a transfer that was pending: the seventh byte of what its key holds."""
-SETTLES = {POST: POSTED, VOID: VOIDED}
+MARKS = {POST: POSTED, VOID: VOIDED}
 STATES = {POSTED, VOIDED, EXPIRED}
 
 
@@ -146,7 +146,7 @@ class _Check:
     async def _keys(self, first: int, records: bytes) -> None:
         """Whether the key of each transfer has its place, and that of each which it settles says so."""
         rows = list(_BARE.iter_unpack(records))
-        settling = [(pending, SETTLES[flags & (POST | VOID)]) for _, pending, flags in rows if flags & (POST | VOID)]
+        settling = [(pending, MARKS[flags & SETTLES]) for _, pending, flags in rows if flags & SETTLES]
         said = await self._said([number for number, _, _ in rows] + [pending for pending, _ in settling])
         for place, ((number, _, flags), value) in enumerate(zip(rows, said, strict=False), first):
             wanted = place.to_bytes(PLACE_BYTES, "little")
@@ -161,7 +161,7 @@ class _Check:
         found: list[bytes | None] = []
         for start in range(0, len(transfers), KEYS):
             page = transfers[start : start + KEYS]
-            found += await self.client.mget([keys.transfer(self.name, int.from_bytes(each, "little")) for each in page])
+            found += await self.client.mget(keys.transfers(self.name, page))
         return found
 
     async def _expire(self) -> None:

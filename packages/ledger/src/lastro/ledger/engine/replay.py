@@ -13,7 +13,10 @@ RECORD = Struct("<16s16s16s16s16s28xIIHHQ")
 RECORD_BYTES = 128
 Id: TypeAlias = bytes
 NAMES = ("debits_pending", "debits_posted", "credits_pending", "credits_posted")
-PENDING, POST, VOID = TransferFlag.PENDING, TransferFlag.POST_PENDING_TRANSFER, TransferFlag.VOID_PENDING_TRANSFER
+PENDING = int(TransferFlag.PENDING)
+POST, VOID = int(TransferFlag.POST_PENDING_TRANSFER), int(TransferFlag.VOID_PENDING_TRANSFER)
+"""As plain numbers: an enum's `&` takes a microsecond, a million times three."""
+SETTLES = POST | VOID
 
 
 @dataclass(slots=True)
@@ -96,7 +99,7 @@ class Replay:
                 return f"transfer {decimal(number)} has timestamp {stamp}, after {self.newest}"
             self.newest = stamp
             amount = int.from_bytes(wide, "little")
-            if flags & (POST | VOID):
+            if flags & SETTLES:
                 held = self.pending.pop(pending_id, None)
                 if held is None:
                     return f"transfer {decimal(number)} settles {decimal(pending_id)}, which is not pending"
