@@ -77,6 +77,9 @@ async def test_dead_letters_are_listed_shown_replayed_and_dropped(lastro: Any, d
     await desk.work()
     assert await lastro("dead", "drop", (await letters(desk.pix))[0].id) == "dropped\n"
     assert len(await letters(desk.pix)) == 2
+    for words in (("dead", "list", "--after", "x"), ("responses", PAYER, "--after", "x")):
+        with pytest.raises(SystemExit):
+            await lastro(*words)
 
 
 async def test_a_br_code_is_printed_drawn_and_read(lastro: Any, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from lastro.core.redis import Hub
 from lastro.coupons import errors, keys, scripts
 from lastro.coupons.metrics import ATTEMPTS, GUARDED, WORDS
 from lastro.coupons.model import codes, tickets
-from lastro.coupons.model.event import Event
+from lastro.coupons.model.event import USER_ID, Event
 from lastro.coupons.model.issuance import ORDINAL, Issuance
 from lastro.coupons.settings import CouponsSettings
 
@@ -74,8 +74,8 @@ class Coupons:
         Raises SoldOut, NotOpen, EventOver, UnknownEvent, NotEligible, NotAdmitted, LimitReached, KeyRequired,
         KeyReused, and Busy when the outcome is not known: asking again is safe.
         """
-        if ORDINAL in user_id:
-            raise Invalid(field="user_id", reason=f"has {ORDINAL}: the winner of a second coupon is called so")
+        if not USER_ID.fullmatch(user_id):
+            raise Invalid(field="user_id", reason="1 to 128 letters, digits and . _ @ : + -")
         if self.guard.sold_out(event_id, user_id):
             _guarded()
             raise errors.SoldOut(event_id=event_id)

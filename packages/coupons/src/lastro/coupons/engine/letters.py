@@ -1,34 +1,38 @@
 """Dead letters of the outboxes: list, show, replay, discard. The database keeps a note of each."""
 
 import json
+import re
 from collections.abc import Sequence
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
+from lastro.core.errors import Invalid
 from lastro.core.streams.letters import PAGE_MAX, DeadLetter
 
 from . import Coupons
 from .database.schema import dead_letters
 from .outbox import outbox
 
+LETTER_ID = re.compile(r"[0-9]{1,15}-[0-9]{1,15}", re.ASCII)
+
 
 async def letters(coupons: Coupons, event_id: str, *, count: int = PAGE_MAX, after: str = "") -> list[DeadLetter]:
     """The oldest of an event, after that one."""
-    return await outbox(coupons.hub, event_id).letters(count=count, after=after.encode())
+    return await outbox(coupons.hub, event_id).letters(count=count, after=_ids([after])[0] if after else b"")
 
 
 async def replay(coupons: Coupons, event_id: str, ids: Sequence[str]) -> int:
     """Back into the outbox, each in one step; how many were there."""
-    done = await outbox(coupons.hub, event_id).replay([id_.encode() for id_ in ids])
+    done = await outbox(coupons.hub, event_id).replay(_ids(ids))
     await _mark(coupons, event_id, ids, "replayed")
     return done
 
 
 async def discard(coupons: Coupons, event_id: str, ids: Sequence[str]) -> int:
     """Delete them for good; how many were there."""
-    done = await outbox(coupons.hub, event_id).drop([id_.encode() for id_ in ids])
+    done = await outbox(coupons.hub, event_id).drop(_ids(ids))
     await _mark(coupons, event_id, ids, "discarded")
     return done
 
@@ -68,6 +72,13 @@ def payload(letter: DeadLetter) -> str:
             for name, value in letter.fields.items()
         }
     )
+
+
+def _ids(told: Sequence[str]) -> list[bytes]:
+    for id_ in told:
+        if not LETTER_ID.fullmatch(id_):
+            raise Invalid(field="letter_id", reason="not the id of a dead letter")
+    return [id_.encode() for id_ in told]
 
 
 async def _mark(coupons: Coupons, event_id: str, ids: Sequence[str], state: str) -> None:
