@@ -142,7 +142,8 @@ async def test_changes_come_as_server_sent_events(web: httpx.AsyncClient) -> Non
     async with web.stream("GET", "/ledger/changes", headers={"last-event-id": position}) as stream:
         first = await anext(line async for line in stream.aiter_lines() if line.startswith("data:"))
     assert json.loads(first.removeprefix("data: "))["account"]["id"] == "2"
-    assert (await web.get("/ledger/changes?after=x")).status_code == 422
+    for wrong in ("x", "99999999999999999999", "1-99999999999999999999", "1-"):
+        assert (await web.get(f"/ledger/changes?after={wrong}")).status_code == 422
 
 
 async def test_who_asks_for_changes_that_were_trimmed_is_told(web: httpx.AsyncClient, hub: Hub) -> None:

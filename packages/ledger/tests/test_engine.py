@@ -125,6 +125,13 @@ async def test_balances_after_a_transfer_come_with_its_outcome_if_asked_for(ledg
     assert outcomes[1].debit_account is None
 
 
+@pytest.mark.parametrize("beyond", [-1, 1 << 128])
+async def test_an_id_beyond_128_bits_is_refused_by_name(ledger: Ledger, beyond: int) -> None:
+    for look in (ledger.lookup_accounts, ledger.lookup_transfers):
+        with pytest.raises(Invalid, match="id"):
+            await look([beyond])
+
+
 async def test_metadata_is_kept_beside_the_transfers_that_were_created(ledger: Ledger) -> None:
     notes = {0: {"order": 7}, 1: "lost", 2: [1, 2]}
     transfers = [paying(1 << 120), Transfer(id=101), paying(102)]

@@ -6,10 +6,10 @@ A command is imported when it is called; ``lastro --help`` imports none of them,
 import os
 import sys
 from importlib import import_module
-from importlib.metadata import EntryPoint
-from typing import Any
+from importlib.metadata import EntryPoint, version
+from typing import Annotated, Any
 
-from typer import Typer, secho
+from typer import Exit, Option, Typer, echo, secho
 from typer.core import TyperGroup
 from typer.main import get_command
 
@@ -68,8 +68,16 @@ def _summary(plug: EntryPoint) -> str:
 root = Typer(cls=Lazy, no_args_is_help=True, add_completion=False, help="Lastro: instant money on Redis.")
 
 
+def _version(asked: bool) -> None:  # noqa: FBT001  # typer's way
+    if asked:
+        echo(f"lastro {version('lastro-core')}")
+        raise Exit
+
+
 @root.callback()
-def _root() -> None:
+def _root(
+    told: Annotated[bool, Option("--version", callback=_version, is_eager=True, help="tell it and end")] = False,  # noqa: FBT002
+) -> None:
     """Lastro: instant money on Redis."""
 
 

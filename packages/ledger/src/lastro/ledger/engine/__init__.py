@@ -1,11 +1,13 @@
 """What the ledger can do. Each method is one business act; a batch is as many script calls as its size needs."""
 
 import json
+import re
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, TypeVar
 
+from lastro.core.errors import Invalid
 from lastro.core.keys import Key
 from lastro.core.redis import Hub
 from lastro.core.scripts import Batch, Script
@@ -30,6 +32,8 @@ from .archive import Archive
 from .requests import ACCOUNTS, TRANSFERS, Request, checked, outcomes_of
 
 Found = TypeVar("Found", Account, Transfer, Balance)
+POSITION = re.compile(r"\d{1,20}(-\d{1,20})?", re.ASCII)
+U64_MAX = (1 << 64) - 1
 BLOCK_SECONDS = 1.0
 """How long a reader of the change stream waits for the next entry before it looks whether it should stop."""
 
@@ -181,6 +185,7 @@ class Ledger:
         """
         stream = keys.changes(self.name or self.settings.name)
         client = self.hub.blocking(BLOCK_SECONDS)
+        await self.kept(after)
         if after == "$":
             newest: Any = await self.hub.read.xrevrange(stream, count=1)
             after = newest[0][0].decode() if newest else "0"
@@ -196,9 +201,10 @@ class Ledger:
                 yield change
 
     async def kept(self, after: str) -> None:
-        """Raises ChangesGone if changes after that position may have been trimmed."""
+        """Raises ChangesGone if changes after that position may have been trimmed, Invalid if it is none."""
+        position = _position(after)
         oldest: Any = await self.hub.read.xrange(keys.changes(self.name or self.settings.name), count=1)
-        if oldest and after != "$" and (0, 0) < _position(after) < _position(oldest[0][0].decode()):
+        if oldest and (0, 0) < position < _position(oldest[0][0].decode()):
             raise ChangesGone(after=after)
 
     @property
@@ -211,7 +217,7 @@ class Ledger:
         found: list[Found] = []
         for start in range(0, len(ids), LIMIT_MAX - 1):
             # an id that nothing has goes first: a request that begins with a zero byte cannot be taken for JSON
-            asked = bytes(16) + b"".join(number.to_bytes(16, "little") for number in ids[start : start + LIMIT_MAX - 1])
+            asked = bytes(16) + b"".join(_id_bytes(number) for number in ids[start : start + LIMIT_MAX - 1])
             found += decode_all(
                 kind, await self.archive.ask(partial(script, self.hub.read, keyspace=[self.keyspace], ids=asked))
             )
@@ -239,5 +245,16 @@ class Ledger:
 
 
 def _position(text: str) -> tuple[int, int]:
+    """Of a stream: milliseconds and number; "$" is beyond all. Raises Invalid."""
+    if text == "$":
+        return U64_MAX, U64_MAX
     milliseconds, _, number = text.partition("-")
+    if POSITION.fullmatch(text) is None or max(int(milliseconds), int(number or 0)) > U64_MAX:
+        raise Invalid(field="after", reason='must be a position of the stream, "0" or "$"')
     return int(milliseconds), int(number or 0)
+
+
+def _id_bytes(number: int) -> bytes:
+    if not 0 <= number <= U128_MAX:
+        raise Invalid(field="id", reason="must have at most 128 bits, and no sign")
+    return number.to_bytes(16, "little")
