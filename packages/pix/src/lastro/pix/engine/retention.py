@@ -42,8 +42,11 @@ async def trim(pix: Pix) -> int:
 
 
 async def take_turn(pix: Pix, worker: str, seconds: float) -> bool:
-    """Whether this worker archives now: two at once would be right, and write everything twice."""
-    return bool(await pix.write.set(pix.keys.retaining, worker, nx=True, px=int(seconds * 1000)))
+    """Whether it is this worker's turn, now for so long from here: two at once would be right, and do all twice."""
+    turn, ms = pix.keys.retaining, int(seconds * 1000)
+    if await pix.write.set(turn, worker, nx=True, px=ms):
+        return True
+    return bool(await pix.read.get(turn) == worker.encode() and await pix.write.pexpire(turn, ms))
 
 
 async def archive(pix: Pix) -> int:
