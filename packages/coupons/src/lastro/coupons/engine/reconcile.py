@@ -169,8 +169,9 @@ async def _coming(coupons: Coupons, event_id: str) -> set[str]:
     told = await queue.members.measure()
     if not (told.lag or told.pending or told.delayed or told.dead):
         return set()
-    pending: Any = await coupons.hub.read.xpending(queue.stream, GROUP)
     groups: Any = await coupons.hub.read.xinfo_groups(queue.stream)
+    # asked after what was delivered: a worker that reads in between has its batch behind ``last``
+    pending: Any = await coupons.hub.read.xpending(queue.stream, GROUP)
     last = next(group["last-delivered-id"] for group in groups if group["name"] in {GROUP, GROUP.encode()})
     start = pending["min"] if pending["pending"] else b"(" + last
     found = {_issuance_id(fields) async for _, fields in entries(queue, start)}
