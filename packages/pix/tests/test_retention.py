@@ -210,6 +210,13 @@ async def test_answers_are_trimmed_while_the_archive_keeps_its_writer_waiting(pa
     await database.aclose()
 
 
+async def test_what_a_worker_that_stops_leaves_goes_at_the_next_visit(patient: Any) -> None:
+    await patient.settled(1_000)
+    await age(patient)
+    assert await retention.archive(patient.pix, lambda: True) == 0
+    assert await retention.archive(patient.pix) == 1
+
+
 async def test_a_minute_whose_records_are_gone_leaves_the_register(patient: Any) -> None:
     await patient.pix.write.zadd(patient.pix.keys.minutes, {"202001010000": 0})
     await retention.archive(patient.pix)

@@ -38,7 +38,7 @@ async def keep_bounded(pix: Pix, run: Run) -> None:
 
     async def archive() -> None:
         if await turn():
-            await retention.archive(pix)
+            await retention.archive(pix, run.stopping.is_set)
 
     async with asyncio.TaskGroup() as group:  # trimming never waits for a database
         group.create_task(_repeat(run, tick, tend))
