@@ -2,6 +2,7 @@
 
 import asyncio
 from functools import partial
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -54,12 +55,19 @@ async def test_what_is_on_its_way_into_the_database_is_no_finding(here: Coupons)
 async def test_dead_letters_are_all_known_and_noted_however_many(here: Coupons) -> None:
     """One more than a page of them: their winners are on their way, and each can be found in the database."""
     await opened(here, total=PAGE_MAX + 1)
-    created = (await here.hub.read.xrevrange(keys.events("e"), count=1))[0][0]
+    newest: Any = await here.hub.read.xrevrange(keys.events("e"), count=1)
     await asyncio.gather(*(here.issue("e", f"user{n}") for n in range(PAGE_MAX + 1)))
     async with here.hub.write.pipeline(transaction=False) as pipe:
         pipe.execute_command("XGROUP SETID", keys.events("e"), GROUP, "$")
-        async for id_, fields in entries(outbox(here.hub, "e"), b"(" + created):
-            about = {"reason": "failed", "error": "x", "deliveries": 5, "first_ms": 1, "last_ms": 2, "id": id_}
+        async for id_, fields in entries(outbox(here.hub, "e"), b"(" + newest[0][0]):
+            about: dict[Any, Any] = {
+                "reason": "failed",
+                "error": "x",
+                "deliveries": 5,
+                "first_ms": 1,
+                "last_ms": 2,
+                "id": id_,
+            }
             pipe.xadd(beside(keys.events("e"), "dead"), about | fields)
         await pipe.execute()
     assert await kinds(here) == []
