@@ -2,7 +2,8 @@
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from functools import partial
 from typing import Any
 
 import sqlalchemy as sa
@@ -23,6 +24,14 @@ async def letters(coupons: Coupons, event_id: str, *, count: int = PAGE_MAX, aft
     return await outbox(coupons.hub, event_id).letters(count=count, after=_ids([after])[0] if after else b"")
 
 
+async def pages(coupons: Coupons, event_id: str) -> AsyncIterator[list[DeadLetter]]:
+    """All of an event, oldest first, page by page."""
+    after = ""
+    while page := await letters(coupons, event_id, after=after):
+        yield page
+        after = page[-1].id.decode()
+
+
 async def replay(coupons: Coupons, event_id: str, ids: Sequence[str]) -> int:
     """Back into the outbox, each in one step; how many were there."""
     done = await outbox(coupons.hub, event_id).replay(_ids(ids))
@@ -39,29 +48,27 @@ async def discard(coupons: Coupons, event_id: str, ids: Sequence[str]) -> int:
 
 async def note(coupons: Coupons, event_id: str) -> None:
     """Those the database does not know yet, into it."""
-    found = await letters(coupons, event_id)
-    if not found:
-        return
-    rows: list[dict[str, Any]] = [
-        {
-            "event_id": event_id,
-            "letter_id": letter.id.decode(),
-            "reason": letter.reason,
-            "error": letter.error.replace("\0", " "),
-            "payload": payload(letter),
-            "deliveries": letter.deliveries,
-            "first_ms": letter.first_ms,
-            "last_ms": letter.last_ms,
-            "state": "waiting",
-        }
-        for letter in found
-    ]
+    async for page in pages(coupons, event_id):
+        await coupons.database.run(partial(_note, [_row(event_id, letter) for letter in page]))
 
-    def act(connection: sa.Connection) -> None:
-        dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-        connection.execute(dialect.insert(dead_letters).on_conflict_do_nothing(), rows)
 
-    await coupons.database.run(act)
+def _row(event_id: str, letter: DeadLetter) -> dict[str, Any]:
+    return {
+        "event_id": event_id,
+        "letter_id": letter.id.decode(),
+        "reason": letter.reason,
+        "error": letter.error.replace("\0", " "),
+        "payload": payload(letter),
+        "deliveries": letter.deliveries,
+        "first_ms": letter.first_ms,
+        "last_ms": letter.last_ms,
+        "state": "waiting",
+    }
+
+
+def _note(rows: Sequence[dict[str, Any]], connection: sa.Connection) -> None:
+    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+    connection.execute(dialect.insert(dead_letters).on_conflict_do_nothing(), rows)
 
 
 def payload(letter: DeadLetter) -> str:
@@ -82,6 +89,10 @@ def _ids(told: Sequence[str]) -> list[bytes]:
 
 
 async def _mark(coupons: Coupons, event_id: str, ids: Sequence[str], state: str) -> None:
-    its = (dead_letters.c.event_id == event_id) & dead_letters.c.letter_id.in_(ids)
-    change = sa.update(dead_letters).where(its).values(state=state)
-    await coupons.database.run(lambda connection: connection.execute(change).rowcount)
+    change = sa.update(dead_letters).values(state=state).where(dead_letters.c.event_id == event_id)
+
+    def act(connection: sa.Connection) -> None:
+        for at in range(0, len(ids), PAGE_MAX):
+            connection.execute(change.where(dead_letters.c.letter_id.in_(ids[at : at + PAGE_MAX])))
+
+    await coupons.database.run(act)
