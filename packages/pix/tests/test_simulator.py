@@ -50,25 +50,6 @@ async def test_a_receiver_that_crashes_reads_again_and_nothing_is_paid_twice(des
     assert await desk.findings() == []
 
 
-async def test_participants_whose_payments_meet_a_full_memory_send_them_again(desk: Any) -> None:
-    world = World(desk.pix, banks(2))
-    await world.open()
-    await desk.pix.write.config_resetstat()
-    await desk.pix.write.config_set("maxmemory", 1)
-    try:
-        paying = asyncio.create_task(world.pay(10, 0))
-
-        async def refused() -> bool:
-            return "errorstat_OOM" in await desk.pix.read.info("errorstats")
-
-        await wait_for(refused, "the store to refuse")
-        assert not paying.done()
-    finally:
-        await desk.pix.write.config_set("maxmemory", 0)
-    await paying
-    assert await desk.pix.read.xlen(desk.pix.keys.payments) == 10
-
-
 async def test_the_capacity_test_passes_at_a_hundred_times_its_speed(desk: Any) -> None:
     """The smallest tier in six seconds: 1,667 payments a second."""
     async with desk.workers(1):
