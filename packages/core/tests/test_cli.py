@@ -95,7 +95,8 @@ def test_what_is_wrong_is_told_in_a_sentence(environment: dict[str, str], name: 
 
 
 @pytest.mark.parametrize(
-    ("url", "says"), [("localhost", "LASTRO_REDIS_URL"), ("redis://127.0.0.1:1", "cannot take this now")]
+    ("url", "says"),
+    [("localhost", "LASTRO_REDIS_URL"), ("redis://u:p@127.0.0.1:1", "redis://u:•••@127.0.0.1:1 does not answer")],
 )
 def test_a_server_that_is_not_there_is_told_in_a_sentence(environment: dict[str, str], url: str, says: str) -> None:
     told = process({**environment, "REDIS_URL": url}, "up")

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from uuid import uuid4
 
 import pytest
 
@@ -19,7 +18,8 @@ from .conftest import opened, persisted
 
 # the strictest server is enough where the database decides; test_engine and test_api run on all of them
 pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("server", ["cluster"], indirect=True)]
-ORDER = str(uuid4())
+ORDER = "0f9c1b52-7d1e-4a52-9a52-3f4f7f1f6f01"
+ANOTHER = "0f9c1b52-7d1e-4a52-9a52-3f4f7f1f6f02"
 
 
 async def owned(coupons: Coupons, discount_cents: int = 300) -> str:
@@ -73,10 +73,10 @@ async def test_a_payment_that_died_gives_the_coupon_back(here: Coupons, monkeypa
     await spend(here, id_, "ana", ORDER, 1_000)
     async with charging(here, monkeypatch):
         await paid(here, "dead")
-        await paid(here, "done", str(uuid4()))  # somebody else's payment
+        await paid(here, "done", ANOTHER)  # somebody else's payment
         await wait_for(lambda: _is(here, "dead"), "the end")
     assert (await redemption.find(here, id_)).status == "issued"
-    assert (await spend(here, id_, "ana", str(uuid4()), 1_000)).state == "waiting"
+    assert (await spend(here, id_, "ana", ANOTHER, 1_000)).state == "waiting"
 
 
 async def test_an_order_that_was_never_paid_gives_its_coupon_back_and_a_late_charge_is_told(
@@ -120,7 +120,7 @@ async def test_a_charge_told_twice_is_one(coupons: Coupons) -> None:
         ("ana", "no uuid", 1_000, Invalid),
         ("ana", ORDER, 0, Invalid),
         ("ana", ORDER, 2_000, errors.OrderExists),
-        ("ana", str(uuid4()), 1_000, errors.Taken),
+        ("ana", ANOTHER, 1_000, errors.Taken),
     ],
 )
 async def test_what_is_wrong_is_told_and_changes_nothing(

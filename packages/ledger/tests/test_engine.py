@@ -130,6 +130,11 @@ async def test_metadata_is_kept_beside_the_transfers_that_were_created(ledger: L
     transfers = [paying(1 << 120), Transfer(id=101), paying(102)]
     await ledger.create_transfers(transfers, metadata=notes)
     assert await ledger.metadata([1 << 120, 101, 102]) == [{"order": 7}, None, [1, 2]]
+    await ledger.create_transfer(paying(1_234_567), metadata="of 1,234,567")
+    like_its_key = int.from_bytes(b"1234567:metadata", "little")
+    assert await ledger.lookup_transfers([like_its_key]) == []
+    assert (await ledger.create_transfer(paying(like_its_key))).ok
+    assert await ledger.metadata([1_234_567]) == ["of 1,234,567"]
     with pytest.raises(Invalid, match="metadata"):
         await ledger.create_transfer(paying(103), metadata="x" * 5000)
 

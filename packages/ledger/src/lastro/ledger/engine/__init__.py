@@ -10,7 +10,7 @@ from lastro.core.keys import Key
 from lastro.core.redis import Hub
 from lastro.core.scripts import Batch, Script
 from lastro.ledger import keys, scripts
-from lastro.ledger.errors import TooMuchData, UnknownAccount, UnknownTransfer
+from lastro.ledger.errors import ChangesGone, TooMuchData, UnknownAccount, UnknownTransfer
 from lastro.ledger.model.changes import Change, decode_change
 from lastro.ledger.model.codes import AccountFilterFlag, QueryFilterFlag, TransferFlag
 from lastro.ledger.model.records import (
@@ -176,7 +176,8 @@ class Ledger:
     async def changes(self, after: str = "$") -> AsyncIterator[Change | None]:
         """Every change after that position of the stream ("0" from the oldest kept, "$" from now on), without end.
 
-        None comes when nothing happened for BLOCK_SECONDS, so that a reader can stop, or show that it lives.
+        None comes when nothing happened for BLOCK_SECONDS, so that a reader can stop, or show that it lives. Raises
+        ChangesGone to a reader so slow that what it has not read yet was trimmed.
         """
         stream = keys.changes(self.name or self.settings.name)
         client = self.hub.blocking(BLOCK_SECONDS)
@@ -188,10 +189,17 @@ class Ledger:
             if not answer:
                 yield None
                 continue
+            await self.kept(after)
             for position, entry in answer[0][1]:
                 change = decode_change(position, entry)
                 after = change.position
                 yield change
+
+    async def kept(self, after: str) -> None:
+        """Raises ChangesGone if changes after that position may have been trimmed."""
+        oldest: Any = await self.hub.read.xrange(keys.changes(self.name or self.settings.name), count=1)
+        if oldest and after != "$" and (0, 0) < _position(after) < _position(oldest[0][0].decode()):
+            raise ChangesGone(after=after)
 
     @property
     def _batch(self) -> Batch:
@@ -228,3 +236,8 @@ class Ledger:
                 wanted = replace(wanted, limit=rest, timestamp_max=int(resume))
             else:
                 wanted = replace(wanted, limit=rest, timestamp_min=int(resume))
+
+
+def _position(text: str) -> tuple[int, int]:
+    milliseconds, _, number = text.partition("-")
+    return int(milliseconds), int(number or 0)
