@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -113,6 +114,15 @@ async def test_an_archived_payment_can_be_given_back_even_when_its_record_is_for
     await patient.pix.write.delete(patient.pix.keys.records(payment.end_to_end_id[9:21]))
     await refunds.refund(patient.pix, patient.giving_back(payment, 400))
     assert await patient.balances() == (99_400, 0, 600)
+
+
+async def test_an_original_message_with_the_longest_id_is_archived(patient: Any, make_original: Any) -> None:
+    """Refused by the archive, it would stay in the store, and all that is behind it."""
+    await patient.send(**make_original(transaction_id="x" * 64, timestamp=datetime.now(UTC).isoformat()))
+    await patient.work()
+    await age(patient)
+    assert await retention.archive(patient.pix) == 1
+    assert await patient.findings() == []
 
 
 async def test_archiving_twice_or_side_by_side_changes_no_sum(patient: Any) -> None:
