@@ -21,6 +21,9 @@ class Processor(BaseHTTPRequestHandler):
 
     protocol_version = "HTTP/1.1"
     status = 200
+    free = threading.Event()
+    """It answers payments."""
+    free.set()
     charged: ClassVar[list[float]] = []
 
     def do_GET(self) -> None:
@@ -29,6 +32,7 @@ class Processor(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         """A payment."""
+        self.free.wait(WAIT_SECONDS)
         self.charged.append(json.loads(self.rfile.read(int(self.headers["content-length"])))["amount"])
         self._answer(self.status, {"message": "so it is"})
 
@@ -73,13 +77,13 @@ def ask(engine: Engine, path: str, body: dict[str, object] | None = None) -> dic
     return found
 
 
-def spent(engine: Engine, event_id: str) -> tuple[str, str]:
+def spent(engine: Engine, event_id: str, order: str = "") -> tuple[str, str]:
     """Ana has won a coupon and spends it in an order; the coupon and the order."""
     event = {"event_id": event_id, "total": 1, "discount_cents": DISCOUNT_CENTS, "open": True}
     ask(engine, "/coupons/events", event)
     coupon = str(ask(engine, f"/coupons/events/{event_id}/issuances", {})["issuance_id"])
     until(lambda: ask(engine, f"/coupons/issuances/{coupon}").get("status") == "issued", WAIT_SECONDS, "not stored")
-    order = str(uuid4())
+    order = order or str(uuid4())
     for _ in range(2):  # asked twice, spent once
         charge = ask(
             engine, f"/coupons/issuances/{coupon}:spend", {"correlation_id": order, "amount_cents": PRICE_CENTS}
@@ -103,3 +107,17 @@ def test_the_coupon_is_given_back_when_the_payment_dies(
     until(lambda: ask(shop, f"/payments/{order}").get("state") == "dead", WAIT_SECONDS, "it lives")
     until(lambda: ask(shop, f"/coupons/issuances/{coupon}")["status"] == "issued", WAIT_SECONDS, "not given back")
     assert len(charged) == 1
+
+
+def test_a_payment_of_another_amount_under_an_orders_id_does_not_pay_it(
+    shop: Engine, charged: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Payments takes an id once, whoever comes first: here a cent, under way when the coupon is spent."""
+    monkeypatch.setattr(Processor, "free", threading.Event())
+    order = str(uuid4())
+    assert httpx.post(f"{shop.url}/payments", json={"correlationId": order, "amount": 0.01}).is_success
+    coupon, _ = spent(shop, "winter", order)
+    Processor.free.set()
+    until(lambda: ask(shop, f"/coupons/charges/{order}")["state"] == "dead", WAIT_SECONDS, "it lives")
+    assert ask(shop, f"/coupons/issuances/{coupon}")["status"] == "issued"
+    assert set(charged) == {0.01}

@@ -183,9 +183,8 @@ async def test_a_coupon_has_its_life_over_http(client: httpx.AsyncClient, coupon
     assert (await client.get("/coupons/events/e/stats")).json()["by_status"] == {"cancelled": 1}
 
 
-DOCUMENTED = create_app(installed("lastro.routers", "coupons"), Settings()).openapi()["paths"][
-    "/coupons/events/{event_id}/issuances"
-]["post"]
+DOCUMENT = create_app(installed("lastro.routers", "coupons"), Settings()).openapi()
+DOCUMENTED = DOCUMENT["paths"]["/coupons/events/{event_id}/issuances"]["post"]
 """What the OpenAPI document says of the path: the fuzz takes its headers and its body from there."""
 PATTERN = {one["name"]: one["schema"] for one in DOCUMENTED["parameters"]}
 BODY = DOCUMENTED["requestBody"]["content"]["application/json"]["schema"]
@@ -204,6 +203,22 @@ BODIES = st.one_of(
 KEYS = st.one_of(st.none(), st.sampled_from(["k1", "k2"]), st.text(st.characters(min_codepoint=33, max_codepoint=126)))
 EVENTS = st.sampled_from(["plenty", "gone", "paused", "later", "over", "several", "named", "room", "nowhere", "b%21d"])
 TYPES = st.sampled_from(["application/json", "application/json; charset=utf-8", "text/plain", ""])
+
+
+def test_no_body_takes_a_field_that_it_does_not_name() -> None:
+    """A misspelled field is heard of, not passed over: it might have been the end of an event."""
+    bodies = [
+        operation["requestBody"]
+        for path in DOCUMENT["paths"].values()
+        for operation in path.values()
+        if "requestBody" in operation
+    ]
+    schemas = [body["content"]["application/json"]["schema"] for body in bodies]
+    named = [
+        DOCUMENT["components"]["schemas"][one["$ref"].rpartition("/")[2]] if "$ref" in one else one for one in schemas
+    ]
+    assert len(named) > 9
+    assert all(one["additionalProperties"] is False for one in named)
 
 
 @pytest.mark.parametrize("examples", [150, pytest.param(5_000, marks=[pytest.mark.slow, pytest.mark.timeout(600)])])

@@ -78,6 +78,16 @@ async def test_dead_letters_are_all_known_and_noted_however_many(here: Coupons) 
     assert states == ["replayed"] * (PAGE_MAX + 1)
 
 
+async def test_what_waits_for_its_next_try_is_no_finding(here: Coupons) -> None:
+    await given_to(here, "ana")
+    await here.issue("e", "bia")
+    consumer = outbox(here.hub, "e").consumer("one")
+    (message,) = await consumer.read(1, block_seconds=0)
+    assert await consumer.retry(message, delay_seconds=60)
+    assert await kinds(here) == []
+    assert await rebuild(here, "e") == 1, "the outbox still has it"
+
+
 async def test_a_winner_that_the_database_lost_is_written_again(here: Coupons) -> None:
     ids = await given_to(here, "ana", "bia")
     await here.database.run(lambda c: c.execute(sa.delete(schema.issuances).where(schema.issuances.c.user_id == "ana")))

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,9 @@ from pydantic import SecretStr
 
 from lastro.core import local
 from lastro.core.database import Database, migrate
-from lastro.core.errors import Busy
+from lastro.core.errors import Busy, OutcomeUnknown
+from lastro.core.redis import connect_url
+from lastro.core.redis.copies import Copies
 from lastro.core.settings import Settings
 from lastro.core.testing import wait_for
 from lastro.core.worker import Run
@@ -80,6 +83,17 @@ async def test_an_archived_payment_is_whole_in_the_archive_and_a_mark_in_the_sto
     assert await patient.findings() == []
 
 
+async def test_what_has_no_copy_yet_is_not_archived(patient: Any) -> None:
+    """A failover could still take it back, and the archive would tell of a payment that never was."""
+    await patient.settled(1_000)
+    await age(patient)
+    pix = patient.pix
+    async with await connect_url(pix.hub.url, copies=Copies(1, 50)) as alone:  # there is no replica
+        with pytest.raises(OutcomeUnknown):
+            await retention.archive(Pix(alone, pix.settings, pix.keys))
+    assert await retention.archive(pix) == 1
+
+
 async def test_a_repeat_of_an_archived_payment_gets_the_same_outcome_and_another_amount_an_error(patient: Any) -> None:
     payment = await patient.settled(1_000)
     await age(patient)
@@ -100,6 +114,15 @@ async def test_an_archived_payment_can_be_given_back_even_when_its_record_is_for
     await patient.pix.write.delete(patient.pix.keys.records(payment.end_to_end_id[9:21]))
     await refunds.refund(patient.pix, patient.giving_back(payment, 400))
     assert await patient.balances() == (99_400, 0, 600)
+
+
+async def test_an_original_message_with_the_longest_id_is_archived(patient: Any, make_original: Any) -> None:
+    """Refused by the archive, it would stay in the store, and all that is behind it."""
+    await patient.send(**make_original(transaction_id="x" * 64, timestamp=datetime.now(UTC).isoformat()))
+    await patient.work()
+    await age(patient)
+    assert await retention.archive(patient.pix) == 1
+    assert await patient.findings() == []
 
 
 async def test_archiving_twice_or_side_by_side_changes_no_sum(patient: Any) -> None:

@@ -175,7 +175,8 @@ async def _coming(coupons: Coupons, event_id: str) -> set[str]:
     pending: Any = await coupons.hub.read.xpending(queue.stream, GROUP)
     last = next(group["last-delivered-id"] for group in groups if group["name"] in {GROUP, GROUP.encode()})
     start = pending["min"] if pending["pending"] else b"(" + last
-    found = {_issuance_id(fields) async for _, fields in entries(queue, start)}
+    found = {_issuance_id(fields) async for fields in queue.members.delayed()}  # first: it comes to the stream's end
+    found |= {_issuance_id(fields) async for _, fields in entries(queue, start)}
     async for page in pages(coupons, event_id):
         found.update(_issuance_id(letter.fields) for letter in page)
     return found
