@@ -75,11 +75,9 @@ PLANTED: list[tuple[Plant, str]] = [
     (lambda redis: redis.delete(account(3)), "account 3: is not there"),
     (lambda redis: redis.delete(keys.transfer("main", PLAIN)), f"transfer {PLAIN}: its key does not say that it is at"),
     (lambda redis: redis.set(keys.transfer("main", PLAIN), b""), f"transfer {PLAIN}: its key does not say that it is"),
-    (lambda redis: redis.setrange(keys.transfer("main", HELD), 6, b"\x03"), f"transfer {HELD} is settled, and its key"),
-    (
-        lambda redis: redis.setrange(keys.transfer("main", OPEN), 6, b"\x02"),
-        f"transfer {OPEN} is marked as settled, and",
-    ),
+    (lambda redis: redis.incr(keys.transfer("main", HELD)), f"transfer {HELD} is settled, and its key"),
+    (lambda redis: redis.incr(keys.transfer("main", OPEN)), f"transfer {OPEN} is marked as settled, and"),
+    (lambda redis: redis.incr(keys.transfer("main", PLAIN)), f"transfer {PLAIN}: its key does not say that it is at"),
     (lambda redis: redis.setrange(LOG, 48, b"\x08"), "account 1: debits_posted is 136, its transfers make 137"),
     (lambda redis: redis.setrange(LOG, 5 * 128 + 120, bytes(8)), "has timestamp 0, after"),
 ]

@@ -14,8 +14,8 @@ All of it is permanent: a ledger is history.
 ``account:{id}:transfers:debits:{n}``       string; 6 bytes per transfer, its place in the log; 1,000,000 per segment n
 ``account:{id}:transfers:credits:{n}``      likewise
 ``account:{id}:balance_history``            hash, only with the history flag; place of the transfer → 64 bytes
-``transfer:{id}``                           string; place in the log, 6 bytes, and unless it is plain its status (1
-                                            pending, 2 posted, 3 voided, 4 expired); empty: a burnt id
+``transfer:{id}``                           number, 8 times the place in the log plus the status (0 plain, 1 pending, 2
+                                            posted, 3 voided, 4 expired); empty: a burnt id
 ``metadata:{id}``                           string; JSON beside a transfer, if any was given
 ``log:transfers:{n}``                       string; 128-byte records by timestamp; 1,023 per segment n; one that is in
                                             the archive is missing here, or back for a minute

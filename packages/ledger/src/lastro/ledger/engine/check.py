@@ -14,11 +14,16 @@ from lastro.ledger import keys
 from lastro.ledger.model.codes import AccountFlag
 from lastro.ledger.model.stored import (
     ACCOUNT_BYTES,
+    EXPIRED,
     INDEX_SEGMENT,
     LOG_SEGMENT,
     PLACE_BYTES,
+    POSTED,
+    STATUSES,
+    VOIDED,
     StoredAccount,
     accounts_stored,
+    place_and_status,
     transfers_stored,
 )
 
@@ -34,8 +39,6 @@ TRIES = 5
 
 _BARE = Struct("<16s48x16s38xH8x")
 """Of a record: its id, what it settles, its flags."""
-POSTED, VOIDED, EXPIRED = b"\x02", b"\x03", b"\x04"
-"""The status of a transfer that was pending: the seventh byte of what its key holds."""
 MARKS = {POST: POSTED, VOID: VOIDED}
 STATES = {POSTED, VOIDED, EXPIRED}
 
@@ -149,11 +152,11 @@ class _Check:
         settling = [(pending, MARKS[flags & SETTLES]) for _, pending, flags in rows if flags & SETTLES]
         said = await self._said([number for number, _, _ in rows] + [pending for pending, _ in settling])
         for place, ((number, _, flags), value) in enumerate(zip(rows, said, strict=False), first):
-            wanted = place.to_bytes(PLACE_BYTES, "little")
-            if value is None or value[:PLACE_BYTES] != wanted or (not flags & PENDING and value != wanted):
+            known = place_and_status(value)[0] == place if flags & PENDING else value == b"%d" % (place * STATUSES)
+            if not known:
                 self._find(f"transfer {decimal(number)}: its key does not say that it is at place {place} of the log")
         for (pending, status), value in zip(settling, said[len(rows) :], strict=True):
-            if value is None or value[PLACE_BYTES:] != status:
+            if place_and_status(value)[1] != status:
                 self._find(f"transfer {decimal(pending)} is settled, and its key does not say so")
 
     async def _said(self, transfers: Sequence[Id]) -> list[bytes | None]:
@@ -168,14 +171,14 @@ class _Check:
         """Release what was released by time; no transfer tells of that."""
         waiting = [each for each, held in self.replay.pending.items() if held.timed]
         for each, value in zip(waiting, await self._said(waiting), strict=True):
-            if value and value[PLACE_BYTES:] == EXPIRED:
+            if place_and_status(value)[1] == EXPIRED:
                 self.replay.release(self.replay.pending.pop(each))
 
     async def _settled(self) -> None:
         """Whether something is marked as settled that nothing settles: neither a transfer nor time."""
         waiting = list(self.replay.pending)
         said = await self._said(waiting)
-        settled = {each for each, value in zip(waiting, said, strict=True) if value and value[PLACE_BYTES:] in STATES}
+        settled = {each for each, value in zip(waiting, said, strict=True) if place_and_status(value)[1] in STATES}
         if wrong := await self._advance(transfers_stored(await self.client.get(keys.state(self.name)))):
             self._find(wrong)
         await self._expire()

@@ -10,6 +10,8 @@ INDEX_SEGMENT = 1_000_000
 """Entries of an account's index in one string."""
 PLACE_BYTES, BALANCE_BYTES, SMALL_BYTES = 6, 16, 6
 ACCOUNT_BYTES = 58
+STATUSES, PENDING, POSTED, VOIDED, EXPIRED = 8, 1, 2, 3, 4
+"""What becomes of a transfer, below 8; the other is 0."""
 _TAIL = Struct("<HI")
 
 
@@ -43,6 +45,11 @@ class StoredAccount:
             debits_waiting=value[1:debits_end],
             credits_waiting=value[debits_end + 1 : credits_end],
         )
+
+
+def place_and_status(value: bytes | None) -> tuple[int, int]:
+    """What is stored under a transfer's id; -1 twice for a burnt id, none, and what no script wrote."""
+    return divmod(int(value), STATUSES) if value and value.isdigit() else (-1, -1)
 
 
 def transfers_stored(state: bytes) -> int:

@@ -24,7 +24,7 @@ from lastro.ledger import keys, scripts
 from lastro.ledger.errors import TooMuchData
 from lastro.ledger.model.codes import TransferFlag
 from lastro.ledger.model.records import Transfer, decode_all
-from lastro.ledger.model.stored import LOG_SEGMENT, transfers_stored
+from lastro.ledger.model.stored import LOG_SEGMENT, PENDING, place_and_status, transfers_stored
 from lastro.ledger.settings import LedgerSettings
 
 from .schema import transfers
@@ -37,7 +37,6 @@ FETCHED_MAX = 500
 """Segments one call may need, 64 MB of them."""
 LOOK = 500  # segments looked at in one round trip
 TURN = 16  # segments archived in one turn
-PENDING = b"\x01"
 
 Answer = TypeVar("Answer")
 log = structlog.get_logger()
@@ -151,7 +150,7 @@ class Archive:
     async def _pending(self, found: list[Transfer]) -> bool:
         ids = [each.id for each in found if each.flags & TransferFlag.PENDING]
         values: list[Any] = await self.hub.read.mget([keys.transfer(self.name, id_) for id_ in ids]) if ids else []
-        return any(value is None or value[6:] == PENDING for value in values)
+        return any(place_and_status(value)[1] in {-1, PENDING} for value in values)
 
     def _write(self, connection: sa.Connection, number: int, found: list[Transfer]) -> None:
         rows = [

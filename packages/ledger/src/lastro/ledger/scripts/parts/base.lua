@@ -50,15 +50,3 @@ local function log_bytes(log, size, from, to)
   return bytes
 end
 
--- What is stored under a transfer's id: its place in the log in 6 bytes, then its status in one, unless it is plain.
-local function status_bytes(place, status)
-  return write("<I6B", place, status)
-end
-
--- The place and the status which a stored value means; -1 for a burnt id, whose value is empty.
-local function read_status(value)
-  if #value == 0 then
-    return -1, 0
-  end
-  return (read("<I6", value)), byte(value, 7) or 0
-end

@@ -47,7 +47,7 @@ local function plain_transfer(event, prefix)
     cw, c_count = "", c_count + 8
   end
   local bytes = event:sub(1, 120) .. stamp
-  call("MSET", id, entry,
+  call("MSET", id, format("%d", place * 8),
     debit, write("<Bc0Bc0I6I6I6I6I2I4I6I6I6B", #dw, dw, #dx, dx, d_dp, d_ds, d_cp, d_cs, 0, ledger, d_place, d_count, d_count2, 0),
     credit, write("<Bc0Bc0I6I6I6I6I2I4I6I6I6B", #cx, cx, #cw, cw, c_dp, c_ds, c_cp, c_cs, 0, ledger, c_place, c_count2, c_count, 0),
     prefix .. "state", write("<I6I2I6I2I6I2I6I2I6I6I4", low, high, account_low, account_high, low, high, due_low, due_high, accounts, place + 1, keep))

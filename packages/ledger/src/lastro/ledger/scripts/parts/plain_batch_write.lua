@@ -28,7 +28,7 @@ for i = 1, count do
     credits_wait[c], new_credit[c], credit_count[c] = "", false, credit_count[c] + 8
   end
   local stamp, head = write("<I6I2", low + i, high), sub(data, (first_event + i) * 128 - 127, (first_event + i) * 128 - 8)
-  stamps[i], records[i * 2 - 1], records[i * 2], values[i * 2] = stamp, head, stamp, write("<I6", number)
+  stamps[i], records[i * 2 - 1], records[i * 2], values[i * 2] = stamp, head, stamp, format("%d", number * 8)
   after[i] = write("<c0c0I6I6I6I6I6I6I6I6", head, stamp, reserved_debits[d], debit_sum, reserved_credits[d], posted_credits[d],
     reserved_debits[c], posted_debits[c], reserved_credits[c], credit_sum)
 end

@@ -31,8 +31,7 @@ local function status_of(at)
     value = call("GET", at)
   end
   if type(value) == "string" then
-    local place, status = read_status(value)
-    value = place < 0 and BURNT or place * 8 + status
+    value = tonumber(value) or BURNT
   end
   known[at] = value
   return value
@@ -43,7 +42,7 @@ local function learn(at, value)
   forget(at)
   known[at] = value
   values[#values + 1] = at
-  values[#values + 1] = value == BURNT and "" or status_bytes(floor(value / 8), value % 8)
+  values[#values + 1] = value == BURNT and "" or format("%d", value)
 end
 
 -- The 128 bytes of a transfer by its place in the log.

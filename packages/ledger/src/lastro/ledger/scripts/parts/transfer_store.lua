@@ -21,9 +21,10 @@ end
 -- Keep a transfer whose accounts were changed already. Its record is `head` and then its timestamp.
 local function store(i, head, status, d, c)
   local entry = write("<I6", transfer_count)
-  known[keys[i + 1]] = transfer_count * 8 + status
+  local said = transfer_count * 8 + status
+  known[keys[i + 1]] = said
   local n, r = #values, (transfer_count - stored_transfers) * 2
-  values[n + 1], values[n + 2] = keys[i + 1], status == 0 and entry or status_bytes(transfer_count, status)
+  values[n + 1], values[n + 2] = keys[i + 1], format("%d", said)
   records[r + 1], records[r + 2] = head, stamp
   local debits_wait, credits_wait = d[DEBITS_WAIT] .. entry, c[CREDITS_WAIT] .. entry
   d[DEBITS_WAIT] = #debits_wait < 48 and debits_wait or join(d, DEBIT_COUNT, ":transfers:debits:", debits_wait)
