@@ -1,12 +1,14 @@
 """Coupon codes: Crockford's base 32, unguessable, with a check character that tells a typing mistake.
 
-``7ZQK-4M2P-XW9D-H`` is 60 bits of an HMAC over the issuance id and one check character (the number modulo 37).
+``7ZQK-4M2P-XW9D-H`` is 60 bits of a keyed BLAKE2b (RFC 7693) of the issuance id, and one check character (the number
+modulo 37).
 """
 
-import hmac
 import random
 import struct
 import time
+from functools import lru_cache
+from hashlib import blake2b
 
 ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 CHECK = ALPHABET + "*~$=U"
@@ -19,13 +21,21 @@ _PAIRS = [a + b for a in ALPHABET for b in ALPHABET]
 
 def code_of(secret: bytes, issuance_id: str) -> str:
     """The code of an issuance: who does not have the secret cannot tell one from another."""
-    first, second, third = _words(hmac.digest(secret, issuance_id.encode(), "sha256")[:12])
+    keyed = _keyed(secret).copy()
+    keyed.update(issuance_id.encode())
+    first, second, third = _words(keyed.digest())
     first, second, third = first & _MASK, second & _MASK, third & _MASK  # 20 bits each: small numbers are fast ones
     check = CHECK[(first * _TWO_GROUPS + second * _ONE_GROUP + third) % 37]
     return (
         f"{_PAIRS[first >> 10]}{_PAIRS[first & 1023]}-{_PAIRS[second >> 10]}{_PAIRS[second & 1023]}"
         f"-{_PAIRS[third >> 10]}{_PAIRS[third & 1023]}-{check}"
     )
+
+
+@lru_cache(4)
+def _keyed(secret: bytes) -> blake2b:
+    """A quarter of the price of an HMAC, and copied for each code."""
+    return blake2b(key=blake2b(secret).digest(), digest_size=12)
 
 
 def read_code(text: str) -> str:

@@ -2,11 +2,13 @@
 
 from fastapi import FastAPI
 
-from lastro.core.app import create_app
+from lastro.core.app import create_app, settle
 from lastro.core.plugins import installed
 from lastro.core.settings import Settings
 
 
 def app() -> FastAPI:
     """One process of it."""
-    return create_app(installed("lastro.routers", "coupons"), Settings.read())
+    made = create_app(installed("lastro.routers", "coupons"), Settings.read())
+    settle()
+    return made

@@ -2,7 +2,6 @@
 
 import asyncio
 import fcntl
-import gc
 import socket
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -19,7 +18,7 @@ from typer import echo
 from lastro.core import local
 from lastro.core.access.keyring import Keyring
 from lastro.core.access.tls import renew
-from lastro.core.app import Server, create_app
+from lastro.core.app import Server, create_app, settle
 from lastro.core.errors import LastroError, Unreachable
 from lastro.core.logging import mask_url
 from lastro.core.measures import Measures
@@ -198,8 +197,7 @@ def serving(application: Any, settings: Settings, listening: socket.socket) -> W
         )
         config.load()
         web = Server(config)
-        gc.collect()
-        gc.freeze()  # what is loaded by now stays: no collection, and so no request, looks through it again
+        settle()
         task = asyncio.create_task(web.serve(sockets=[listening]))
         stopping = asyncio.create_task(engine.stopping.wait())
         renewing = None
