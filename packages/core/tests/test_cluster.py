@@ -97,9 +97,12 @@ async def test_without_its_copies_an_act_is_of_unknown_outcome_and_so_is_its_rep
                     await act
             with pytest.raises(OutcomeUnknown):
                 await second.write.execute_command(*ASK)
+            with pytest.raises(OutcomeUnknown):
+                await second.copied(KEY)
         finally:
             copy.go_on()
         await wait_for(lambda: asked(second), "the copy", BACK_SECONDS)
+        await second.copied(KEY)
 
 
 async def asked(hub: Hub) -> int | None:

@@ -6,12 +6,19 @@ import pytest
 import sqlalchemy as sa
 
 from lastro.core.database import migrate
+from lastro.core.errors import OutcomeUnknown
+from lastro.core.redis import connect_url
+from lastro.core.redis.copies import Copies
+from lastro.core.settings import Settings
+from lastro.core.streams import Message
 from lastro.core.testing import wait_for
 from lastro.core.testing.postgres import Database
+from lastro.core.worker import Run
 from lastro.coupons import keys
 from lastro.coupons.engine import Coupons, letters
 from lastro.coupons.engine.database import TABLES, schema
-from lastro.coupons.engine.outbox import outbox
+from lastro.coupons.engine.outbox import entries, outbox
+from lastro.coupons.engine.persist import Persister
 from lastro.coupons.engine.reconcile import stored
 from lastro.coupons.metrics import COLLISIONS, DATABASE_DOWN
 
@@ -39,6 +46,19 @@ async def test_a_batch_that_was_written_and_not_acknowledged_is_written_once(her
     await persisted(here)
     await here.hub.write.execute_command("XGROUP SETID", keys.events("e"), "persist", "0")
     await persisted(here)
+    assert len(await stored(here, "e")) == 1
+
+
+async def test_what_has_no_copy_yet_is_not_in_the_database_either(here: Coupons) -> None:
+    """A failover could still take it back, and the database would have a winner that Redis never heard of."""
+    await opened(here, total=3)
+    await here.issue("e", "ana")
+    told = [Message(id_, fields) async for id_, fields in entries(outbox(here.hub, "e"))]
+    async with await connect_url(here.hub.url, copies=Copies(1, 50)) as alone:  # there is no replica
+        with pytest.raises(OutcomeUnknown):
+            await Persister(here, Run(hub=alone, settings=Settings())).take("e", told)
+    assert await stored(here, "e") == []
+    assert not await Persister(here, Run(hub=here.hub, settings=Settings())).take("e", told)
     assert len(await stored(here, "e")) == 1
 
 

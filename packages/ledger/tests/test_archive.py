@@ -14,10 +14,11 @@ from pydantic import SecretStr
 
 from lastro.core.app import create_app
 from lastro.core.database import Database, migrate
-from lastro.core.errors import Busy, Fault
+from lastro.core.errors import Busy, Fault, OutcomeUnknown
 from lastro.core.local import Server
 from lastro.core.plugins import installed
-from lastro.core.redis import Hub
+from lastro.core.redis import Hub, connect_url
+from lastro.core.redis.copies import Copies
 from lastro.core.settings import Settings
 from lastro.core.testing.web import served
 from lastro.ledger import keys
@@ -157,11 +158,19 @@ async def test_what_is_pending_keeps_its_segment_in_the_store_until_it_is_final(
     await migrate.close_all()
 
 
-async def test_what_is_young_stays(hub: Hub, archive_url: str) -> None:
-    ledger = Ledger(hub, LedgerSettings(archive_url=SecretStr(archive_url), archive_after_seconds=3_600))
+async def test_what_is_young_stays_and_so_does_what_has_no_copy_yet(hub: Hub, archive_url: str) -> None:
+    """After a failover the archive must not have transfers that never were, at places that others take then."""
+    old = LedgerSettings(archive_url=SecretStr(archive_url), archive_after_seconds=0)
+    ledger = Ledger(hub, old.model_copy(update={"archive_after_seconds": 3_600}))
     await ledger.create_accounts([Account(id=n, ledger=1, code=1) for n in (1, 2, 3)])
     await ledger.create_transfers([paying(number) for number in range(1, COUNT)])
     assert await ledger.archive.archive() == 0
+    async with await connect_url(hub.url, copies=Copies(1, 50)) as alone:  # there is no replica
+        with pytest.raises(OutcomeUnknown):
+            await Ledger(alone, old).archive.archive()
+    database = Database(archive_url, 5)
+    assert await database.run(lambda c: c.execute(sa.select(sa.func.count(transfers.c.place))).scalar()) == 0
+    await database.aclose()
     await migrate.close_all()
 
 

@@ -12,7 +12,9 @@ from pydantic import SecretStr
 
 from lastro.core import local
 from lastro.core.database import Database, migrate
-from lastro.core.errors import Busy
+from lastro.core.errors import Busy, OutcomeUnknown
+from lastro.core.redis import connect_url
+from lastro.core.redis.copies import Copies
 from lastro.core.settings import Settings
 from lastro.core.testing import wait_for
 from lastro.core.worker import Run
@@ -78,6 +80,17 @@ async def test_an_archived_payment_is_whole_in_the_archive_and_a_mark_in_the_sto
     assert line == b"s 1000 99990002"
     assert await patient.status(payment) == whole
     assert await patient.findings() == []
+
+
+async def test_what_has_no_copy_yet_is_not_archived(patient: Any) -> None:
+    """A failover could still take it back, and the archive would tell of a payment that never was."""
+    await patient.settled(1_000)
+    await age(patient)
+    pix = patient.pix
+    async with await connect_url(pix.hub.url, copies=Copies(1, 50)) as alone:  # there is no replica
+        with pytest.raises(OutcomeUnknown):
+            await retention.archive(Pix(alone, pix.settings, pix.keys))
+    assert await retention.archive(pix) == 1
 
 
 async def test_a_repeat_of_an_archived_payment_gets_the_same_outcome_and_another_amount_an_error(patient: Any) -> None:

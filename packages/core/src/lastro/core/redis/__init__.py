@@ -77,6 +77,14 @@ class Hub:
             line = self._lines[place] = self._new_line(place, self.timeout_seconds)
         return line
 
+    async def copied(self, key: str) -> None:
+        """Before what was read of ``key`` is told to somebody outside: it has its copies, if copies are wanted.
+
+        Otherwise a failover could take back what is told already. Raises OutcomeUnknown when they do not come in time.
+        """
+        if self.copies is not None:
+            self.copies.require(await self.line(self.place(key)).send(self.copies.of(key)))
+
     def own_line(self, place: str, *, block_seconds: float) -> Line:
         """A line for one user, whose commands may wait at the server for so long."""
         line = self._new_line(place, block_seconds + BLOCK_MARGIN_SECONDS)

@@ -25,7 +25,11 @@ class Copies:
         From Redis 7.2 and Valkey on, WAIT counts what its own connection wrote. The answer to a repeat is a promise,
         too, but writes nothing: without the mark it would not wait for what another connection wrote.
         """
-        mark = beside(str(call[3]), "waited") if int(call[2]) else "lastro:waited"
+        return self.of(str(call[3]) if int(call[2]) else "lastro")
+
+    def of(self, key: str) -> list[tuple[Any, ...]]:
+        """What asks for the copies of all that the server of this key has now."""
+        mark = beside(key, "waited")
         return [("SET", mark, "", "PX", MARK_MS), ("WAIT", self.replicas, self.timeout_ms)]
 
     def require(self, told: Sequence[Any]) -> None:

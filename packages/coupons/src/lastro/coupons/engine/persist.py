@@ -124,6 +124,7 @@ class Persister:
 
     async def _write(self, event_id: str, rows: Sequence[Row], *, changed: bool) -> None:
         event = await self.coupons.event(event_id) if changed else self._events[event_id]
+        await self.run.hub.copied(keys.events(event_id))
 
         def written(connection: sa.Connection) -> int:
             if changed:

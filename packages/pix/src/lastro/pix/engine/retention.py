@@ -84,6 +84,7 @@ async def _archive_minute(pix: Pix, minute: str, now: int) -> tuple[int, int]:
             else:
                 left += 1
         if old:
+            await pix.hub.copied(pix.keys.records(minute))
             pairs = zip(old[::2], old[1::2], strict=True)
             await write(pix, [(name.decode(), line.decode()) for name, line in pairs])
             done += await scripts.archive(

@@ -135,6 +135,7 @@ class Archive:
             return False
         if await self._pending(found):
             return False
+        await self.hub.copied(keys.state(self.name))
         await database.run(lambda connection: self._write(connection, number, found))
         kept = await self.segment(number)
         word = await scripts.drop_segment(
