@@ -2,13 +2,13 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import KafkaError
 
+from lastro.core.queue.interruptible import unless
 from lastro.core.queue.lacking import NoSecondTry
 from lastro.core.queue.wire import BrokerAway, unpacked
 from lastro.core.streams import Message, Turn
@@ -58,21 +58,12 @@ class Member(NoSecondTry):
         """What was fetched, or the first that is."""
         client = await self._joined()
         self._interrupted.clear()
-        reading = asyncio.create_task(client.getmany(timeout_ms=int(block_seconds * 1000), max_records=count))
-        stop = asyncio.create_task(self._interrupted.wait())
+        fetched = client.getmany(timeout_ms=int(block_seconds * 1000), max_records=count)
         try:
-            await asyncio.wait({reading, stop}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            stop.cancel()
-            if not reading.done():
-                reading.cancel()  # it takes nothing before it returns
-        with suppress(asyncio.CancelledError):
-            try:
-                found = await reading
-            except KafkaError as error:
-                raise BrokerAway(reason=repr(error)) from error
-            return [message for part, records in found.items() for message in self._handed(part, records)]
-        return []
+            found = await unless(self._interrupted, fetched) or {}  # it takes nothing before it returns
+        except KafkaError as error:
+            raise BrokerAway(reason=repr(error)) from error
+        return [message for part, records in found.items() for message in self._handed(part, records)]
 
     def _handed(self, part: TopicPartition, records: Sequence[Any]) -> list[Message]:
         """Those that we do not have in hand: after a rebalance we get again what we had not committed."""

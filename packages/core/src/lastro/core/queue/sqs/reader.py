@@ -5,12 +5,12 @@ import json
 import math
 import time
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 from lastro.core.clock import now_ms
 from lastro.core.queue import NotOffered
+from lastro.core.queue.interruptible import unless
 from lastro.core.queue.wire import BrokerAway, unpacked
 from lastro.core.streams import Message, Turn
 from lastro.core.streams.letters import DEAD, Reason
@@ -56,19 +56,11 @@ class Reader:
     async def _received(self, count: int, block_seconds: float) -> list[Message]:
         until = time.monotonic() + self.lease_seconds
         seconds = int(min(block_seconds, WAIT_SECONDS_MAX))
-        asking = asyncio.create_task(self.client.receive(count, seconds, self.lease_seconds))
-        stop = asyncio.create_task(self._interrupted.wait())
-        try:
-            await asyncio.wait({asking, stop}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            stop.cancel()
-            asking.cancel()  # unless it is done; what was on its way comes again when its lease is over
-        with suppress(asyncio.CancelledError):
-            raw = await asking
-            if not raw and not seconds:
-                await asyncio.sleep(block_seconds)  # less than a second
-            return [self._message(each, until) for each in raw]
-        return []
+        asked = self.client.receive(count, seconds, self.lease_seconds)
+        raw = await unless(self._interrupted, asked)  # what was on its way comes again when its lease is over
+        if raw == [] and not seconds:
+            await asyncio.sleep(block_seconds)  # less than a second
+        return [self._message(each, until) for each in raw or ()]
 
     def _message(self, raw: Any, until: float) -> Message:
         facts, id_ = raw["Attributes"], raw["MessageId"].encode()
