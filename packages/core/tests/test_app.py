@@ -1,7 +1,7 @@
 """What every service does, whatever its domain."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -9,6 +9,7 @@ import httpx
 import pytest
 from fastapi import APIRouter, FastAPI, Request
 from pydantic import BaseModel, SecretStr
+from starlette.types import Message
 
 from lastro.core import local
 from lastro.core.app import create_app
@@ -114,6 +115,33 @@ async def test_a_crash_tells_nothing_of_what_is_inside(client: httpx.AsyncClient
     answer = await client.get("/sample/crash")
     assert (answer.status_code, answer.json()["code"]) == (500, "lastro.error")
     assert "hunter2" not in answer.text
+
+
+async def test_a_client_that_leaves_in_the_middle_of_its_body_is_no_crash(server: local.Server) -> None:
+    """It would count as ours, and raise an alarm that nothing of ours can end."""
+    app = application(server)
+    coming: Iterator[Message] = iter(
+        [{"type": "http.request", "body": b"{", "more_body": True}, {"type": "http.disconnect"}]
+    )
+    told = []
+
+    async def receive() -> Message:
+        return next(coming)
+
+    async def send(message: Message) -> None:
+        told.append(message)
+
+    about = {
+        "type": "http",
+        "method": "POST",
+        "scheme": "http",
+        "path": "/sample/raw",
+        "query_string": b"",
+        "headers": [],
+    }
+    async with served(app):
+        await app({**about, "client": ("127.0.0.1", 1), "server": ("127.0.0.1", 1)}, receive, send)
+    assert told[0]["status"] == 499
 
 
 async def test_a_body_too_large_is_refused_with_and_without_a_length(client: httpx.AsyncClient) -> None:

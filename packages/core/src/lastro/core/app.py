@@ -19,6 +19,7 @@ from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.telemetry import TelemetryConfig
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from lastro.core import dashboard
@@ -31,6 +32,7 @@ from lastro.core.plugins import plugs
 from lastro.core.redis import Hub, connect
 from lastro.core.settings import Settings
 
+CLIENT_LEFT = 499  # as nginx counts it
 UNASKED: TelemetryConfig = {"tracing": False, "metrics": False}  # we have our own, and asking costs 3 µs a request
 
 
@@ -75,6 +77,7 @@ def create_app(routers: Mapping[str, APIRouter], settings: Settings, hub: Hub | 
     app.add_exception_handler(LastroError, _refuse)
     app.add_exception_handler(RequestValidationError, _refuse_input)
     app.add_exception_handler(HTTPException, _refuse_http)
+    app.add_exception_handler(ClientDisconnect, _left)
     app.add_exception_handler(Exception, _crash)
     app.include_router(_health)
     dashboard.settle(app, settings, list(routers))
@@ -173,6 +176,11 @@ async def _refuse_http(request: Request, error: Exception) -> Response:
     return Response(
         msgspec.json.encode(document), error.status_code, {**(error.headers or {}), "content-type": PROBLEM}
     )
+
+
+async def _left(request: Request, error: Exception) -> Response:
+    """Nobody hears it; the client's doing, it counts as that."""
+    return Response(status_code=CLIENT_LEFT)
 
 
 async def _crash(request: Request, error: Exception) -> Response:

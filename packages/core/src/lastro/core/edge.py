@@ -121,8 +121,7 @@ class Edge:
         try:
             await self.app(scope, body.receive, body.send)
         except ClientDisconnect:
-            if not body.too_large:
-                raise
+            pass  # of a fast path; nobody is left to be answered, unless it was us who cut the body off
         except LastroError:
             raise
         except Exception as error:
