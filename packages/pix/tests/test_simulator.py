@@ -58,6 +58,31 @@ async def test_the_capacity_test_passes_at_a_hundred_times_its_speed(desk: Any) 
     assert verdict.settled == verdict.payments == 10_000
 
 
+@pytest.mark.parametrize("server", ["cluster"], indirect=True)
+async def test_while_memory_is_full_participants_wait_and_then_do_what_they_wanted_to(desk: Any) -> None:
+    world = World(desk.pix, banks(3), Manners(answer_p50_s=0))
+    for act in (world.open(), world.pay(10, 0)):
+        before = await refused(desk)
+
+        async def more(before: int = before) -> bool:
+            return await refused(desk) > before
+
+        await desk.pix.write.config_set("maxmemory", "1mb")
+        acting = asyncio.create_task(act)
+        try:
+            await wait_for(more, "a refusal")
+        finally:
+            await desk.pix.write.config_set("maxmemory", "0")
+        await acting
+    assert await desk.pix.read.xlen(desk.pix.keys.payments) == 10
+
+
+async def refused(desk: Any) -> int:
+    """Commands for which there was no memory."""
+    told = await desk.pix.read.info("errorstats")
+    return int(told.get("errorstat_OOM", {"count": 0})["count"])
+
+
 async def test_a_bank_pays_over_http_and_hears_of_it(desk: Any, server: local.Server) -> None:
     world = World(desk.pix, banks(3), Manners(answer_p50_s=0))
     await world.open()

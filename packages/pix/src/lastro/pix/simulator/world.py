@@ -9,12 +9,15 @@ import time
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import msgspec
 
 from lastro.core.errors import Busy
 from lastro.core.money import decimal
+from lastro.core.redis.failures import translated
+from lastro.core.scripts import insist
 from lastro.pix.engine import accounts
 from lastro.pix.engine.pix import Pix
 from lastro.pix.model.ids import make_end_to_end_id
@@ -25,6 +28,7 @@ READ_COUNT = 500
 READ_BLOCK_MS = 200
 WRITE_MAX = 250
 FUNDS_CENTS = 10**14
+OPEN_SECONDS = 60.0
 ALPHABET = string.digits + string.ascii_letters
 
 
@@ -95,7 +99,8 @@ class World:
         """Every bank gets an account and money, and reads from here on; safe to repeat."""
         for bank in self.banks:
             self._after[self.pix.keys.outbox(bank)] = await self._end(bank)
-            await accounts.fund(self.pix, bank, FUNDS_CENTS, "simulator")
+            funding = partial(accounts.fund, self.pix, bank, FUNDS_CENTS, "simulator")
+            await insist(funding, within_seconds=OPEN_SECONDS)
 
     def order(self, amount_cents: int | None = None, payer: str = "") -> Payment:
         """A payment between two banks by chance, or from this one."""
@@ -147,9 +152,10 @@ class World:
         line = self.pix.hub.line(self.pix.hub.place(self.pix.keys.payments))
         while True:
             try:
-                for reply in await line.send(commands):
-                    if isinstance(reply, Exception):
-                        raise reply
+                with translated():
+                    for reply in await line.send(commands):
+                        if isinstance(reply, Exception):
+                            raise reply
             except Busy:
                 await asyncio.sleep(0.2)  # the same ids again: the engine knows them
             else:
