@@ -76,5 +76,5 @@ def test_what_cannot_be_done_here_is_said_before_and_counted_after(
     disk, library = faults.lacking(disk=False, clock=clock)
     assert "root" in disk
     assert "apt install faketime" in library
-    done = ["1.0 s: kill server (pid 7)", "2.0 s: left out: libfaketime is not installed here"]
+    done = ["1.0 s: kill server (pid 7)", "2.0 s: clock +5.00 for 1.0 s: left out, libfaketime is not installed here"]
     assert Verdict(drawn(7, 1), done).left_out == 1

@@ -42,7 +42,8 @@ class Ground:
         told = str(step)
         match step.kind:
             case "kill":
-                told = self._signal(step.target, signal.SIGKILL) or "no such process now"
+                pid = self._signal(step.target, signal.SIGKILL)
+                told = f"{step} (pid {pid})" if pid else f"{step}: no such process now"
             case "stop":
                 told = await self._stop(step)
             case "cut":
@@ -88,20 +89,17 @@ class Ground:
             return self.theatre.process.pid if self.theatre.process is not None else None
         return self.theatre.parts().get(target)
 
-    def _signal(self, target: str, number: int) -> str:
+    def _signal(self, target: str, number: int) -> int | None:
         pid = self._pid(target)
-        if pid is None:
-            return ""
-        with suppress(ProcessLookupError):
-            os.kill(pid, number)
-        return f"{target} (pid {pid})"
+        if pid is not None:
+            with suppress(ProcessLookupError):
+                os.kill(pid, number)
+        return pid
 
     async def _stop(self, step: Step) -> str:
-        pid = self._pid(step.target)
+        pid = self._signal(step.target, signal.SIGSTOP)
         if pid is None:
-            return "no such process now"
-        with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGSTOP)
+            return f"{step}: no such process now"
         await asyncio.sleep(step.seconds)
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGCONT)
@@ -110,7 +108,7 @@ class Ground:
     async def _fill(self, seconds: float) -> str:
         folder = self.theatre.folder
         if not self.disk or not folder.is_mount():  # never the machine's own disk, whoever unmounted ours
-            return f"{LEFT_OUT}: no small disk is mounted here"
+            return f"disk full: {LEFT_OUT}, no small disk is mounted here"
         filler = folder / "filler"
         with filler.open("wb", buffering=0) as file, suppress(OSError):
             for _ in range(DISK_MB):
@@ -129,7 +127,7 @@ class Ground:
 
     async def _fail_over(self, step: Step) -> str:
         if not await self.pair.in_step():
-            return f"{LEFT_OUT}: the replica is not in step now"
+            return f"{step}: {LEFT_OUT}, the replica is not in step now"
         old = await self.pair.fail_over(signal.SIGKILL if step.target == "killed" else signal.SIGSTOP)
         self.proxy.server = self.pair.primary.socket
         self.proxy.cut()
@@ -139,7 +137,7 @@ class Ground:
 
     async def _set_clock(self, step: Step) -> str:
         if self.clock is None:
-            return f"{LEFT_OUT}: libfaketime is not installed here"
+            return f"{step}: {LEFT_OUT}, libfaketime is not installed here"
         self.clock.write_text(f"{step.amount:+.1f}")
         await asyncio.sleep(step.seconds)
         self.clock.write_text(RIGHT)
