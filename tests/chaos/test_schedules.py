@@ -18,7 +18,8 @@ async def test_what_once_failed_adds_up(path: Path, tmp_path: Path) -> None:
     assert not any(verdict.findings.values()), verdict.findings
 
 
-async def test_half_a_minute_of_faults_adds_up(tmp_path: Path) -> None:
-    verdict = await play(drawn(1, 0.5), quiet=True, keep=tmp_path / "kept")
+@pytest.mark.parametrize("seed", [pytest.param(1, id="alone"), pytest.param(6, id="with failovers")])
+async def test_half_a_minute_of_faults_adds_up(seed: int, tmp_path: Path) -> None:
+    verdict = await play(drawn(seed, 0.5), quiet=True, keep=tmp_path / "kept")
     assert not any(verdict.findings.values()), verdict.findings
     assert len(verdict.done) == len(verdict.schedule.steps)

@@ -39,6 +39,9 @@ async def test_a_primary_that_was_killed_is_started_again_as_a_replica(tmp_path:
         pair.start()
         assert pair.replica is old
         await wait_for(pair.in_step, "the former primary")
+        await pair.fail_over(signal.SIGKILL)
+        await pair.take_back(old)
+        assert (await old.ask("INFO", "replication"))["role"] == "master", "it serves again, and follows nobody"
     finally:
         pair.stop()
 

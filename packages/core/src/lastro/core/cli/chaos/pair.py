@@ -3,7 +3,7 @@
 import asyncio
 import os
 import signal
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -70,9 +70,11 @@ class Node:
         with Redis(unix_socket_path=str(self.socket), socket_timeout=ANSWER_SECONDS, retry=never_again) as client:
             return client.execute_command(*command)
 
-    async def insist(self, *command: str) -> None:
-        """Until it has done it; it may be stopped, or loading after a kill."""
+    async def insist(self, *command: str, still: Callable[[], bool] = lambda: True) -> None:
+        """Until it has done it, or need not any more; it may be stopped, or loading after a kill."""
         for _ in range(TRIES):
+            if not still():
+                return
             with suppress(RedisError):
                 await self.ask(*command)
                 return
@@ -136,9 +138,9 @@ class Pair:
         return old
 
     async def take_back(self, node: Node) -> None:
-        """As a replica; what it alone has is lost, and was never confirmed."""
+        """As a replica, unless it has become the primary again; what it alone has is lost, and was never confirmed."""
         node.signal(signal.SIGCONT)
-        await node.insist("REPLICAOF", HOST, str(self.primary.port))
+        await node.insist("REPLICAOF", HOST, str(self.primary.port), still=lambda: node is self.replica)
 
 
 @contextmanager

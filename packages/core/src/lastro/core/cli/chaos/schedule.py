@@ -96,8 +96,9 @@ def _step(chance: Random, at: float, replicas: int) -> Step:
     if kind == "cut":
         return Step(at_seconds=at, kind=kind)
     if kind == "failover":
-        lost = "killed" if share < SHARE_KILLED else "frozen"
-        return Step(at_seconds=at, kind=kind, target=lost, seconds=seconds)
+        if share < SHARE_KILLED:
+            return Step(at_seconds=at, kind=kind, target="killed")
+        return Step(at_seconds=at, kind=kind, target="frozen", seconds=seconds)
     ranges = {"delay": DELAYS_SECONDS, "drop_replies": SHARES, "clock": CLOCK_SECONDS}
     low, high = ranges.get(kind, (0.0, 0.0))
     return Step(at_seconds=at, kind=kind, seconds=seconds, amount=round(low + share * (high - low), 3))
