@@ -117,6 +117,22 @@ async def test_a_log_keeps_what_a_group_has_not_done_and_frees_the_rest(hub: Hub
     assert await hub.read.xlen(STREAM) == 0
 
 
+@pytest.mark.parametrize("act", ["retry", "bury"])
+async def test_what_one_group_of_a_log_puts_off_or_buries_the_other_still_reads(hub: Hub, act: str) -> None:
+    one, other = (StreamQueue(hub, STREAM, group=name, keep=True) for name in ("one", "other"))
+    for queue in (one, other):
+        await queue.consumer("c").turn(0)
+    await one.publish({"n": 1})
+    consumer = one.consumer("c")
+    (message,) = await consumer.read(1, block_seconds=0)
+    if act == "retry":
+        assert await consumer.retry(message, delay_seconds=60)
+        assert [fields async for fields in one.members.delayed()] == [{b"n": b"1"}]
+    else:
+        assert await consumer.bury(message, reason="invalid", error="", deliveries=1)
+    assert [each.fields for each in await other.consumer("c").read(1, block_seconds=0)] == [{b"n": b"1"}]
+
+
 async def test_when_there_are_too_many_dead_letters_poison_stays_pending(hub: Hub) -> None:
     queue = StreamQueue(hub, STREAM, group="g", dead_max=1)
     await queue.publish_many([{"n": 1}, {"n": 2}])

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from lastro.coupons import keys
 from lastro.coupons.engine import Coupons, redemption
 from lastro.coupons.engine.database import schema
+from lastro.coupons.engine.outbox import outbox
 from lastro.coupons.engine.reconcile import reconcile, stored
 from lastro.coupons.engine.recover import rebuild, recover
 
@@ -46,6 +47,16 @@ async def test_what_is_on_its_way_into_the_database_is_no_finding(here: Coupons)
     await given_to(here, "ana")
     await here.issue("e", "bia")
     assert await kinds(here) == []
+
+
+async def test_what_waits_for_its_next_try_is_no_finding(here: Coupons) -> None:
+    await given_to(here, "ana")
+    await here.issue("e", "bia")
+    consumer = outbox(here.hub, "e").consumer("one")
+    (message,) = await consumer.read(1, block_seconds=0)
+    assert await consumer.retry(message, delay_seconds=60)
+    assert await kinds(here) == []
+    assert await rebuild(here, "e") == 1, "the outbox still has it"
 
 
 async def test_a_winner_that_the_database_lost_is_written_again(here: Coupons) -> None:

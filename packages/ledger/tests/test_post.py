@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 
 from lastro.core.cli.check import Totals, differences
-from lastro.core.keys import beside
+from lastro.core.keys import Key, beside
 from lastro.core.local import Server
+from lastro.core.queue.stream import StreamQueue
 from lastro.core.redis import Hub
 from lastro.core.settings import Settings
 from lastro.core.testing import wait_for
@@ -132,6 +133,20 @@ async def test_its_totals_are_the_movements_and_what_waits_is_in_the_upper_end(l
     assert list(differences(says, says)) == []
     of_pix[f"{TWO}.credits"] = (351, 351)
     assert list(differences(says, says)) == [f"pix {TWO}.credits: 351 by pix, 300 to 350 by ledger"]
+
+
+async def test_what_waits_for_its_next_try_is_in_the_upper_end_of_its_totals(ledger: Ledger) -> None:
+    """Found by chaos: after an outage `lastro check` missed money that was only late, by up to a minute."""
+    async with posting(ledger.hub):
+        await moved(ledger, settled=f"300 {ONE} {TWO} E1")
+        await all_posted(ledger)
+    queue = StreamQueue(ledger.hub, Key(STREAM), group=ledger.settings.post_group, keep=True)
+    consumer = queue.consumer("one")
+    await moved(ledger, settled=f"50 {ONE} {TWO} E2")
+    (message,) = await consumer.read(1, block_seconds=0)
+    assert await consumer.retry(message, delay_seconds=60)
+    told = (await worker.totals(ledger.hub))["pix"]
+    assert (told[f"{ONE}.debits"], told[f"{TWO}.credits"]) == ((300, 350), (300, 350))
 
 
 def final(number: int, *, state: str = "done", processor: str = "default", cents: int = 1990) -> dict[str, str | int]:

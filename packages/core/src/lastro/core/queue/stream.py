@@ -215,6 +215,7 @@ class StreamConsumer:
             entry=message.id,
             deliveries=message.deliveries,
             delay_ms=int(delay_seconds * 1000),
+            keep=int(self.queue.keep),
         )
         return answer == "ok"
 
@@ -231,6 +232,7 @@ class StreamConsumer:
             reason=reason,
             error=error[:ERROR_CHARS_MAX],
             dead_max=self.queue.dead_max,
+            keep=int(self.queue.keep),
         )
         if answer == "ok":
             DEAD.of(queue=self.queue.name, reason=reason).inc()

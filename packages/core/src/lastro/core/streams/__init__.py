@@ -6,7 +6,7 @@ except acknowledging: then the work is done, whoever did it.
 """
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -140,6 +140,19 @@ class Group:
     async def trim(self) -> int:
         """Of a log: free what every group has done with; how many entries."""
         return await scripts.trim(self.hub.write, stream=self.stream)
+
+    async def delayed(self) -> AsyncIterator[dict[bytes, bytes]]:
+        """What waits for its next try, as it was published."""
+        after = 0
+        while True:
+            page = await scripts.list_delayed(
+                self.hub.read, delayed=beside(self.stream, "delayed"), after=after, count_max=IDS_MAX
+            )
+            for flat in page:
+                yield dict(zip(flat[::2], flat[1::2], strict=True))
+            after += len(page)
+            if len(page) < IDS_MAX:
+                return
 
     async def measure(self) -> Measure:
         """Lag, pending, delayed, dead, age of the oldest."""

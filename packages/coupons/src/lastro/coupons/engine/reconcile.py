@@ -173,7 +173,8 @@ async def _coming(coupons: Coupons, event_id: str) -> set[str]:
     groups: Any = await coupons.hub.read.xinfo_groups(queue.stream)
     last = next(group["last-delivered-id"] for group in groups if group["name"] in {GROUP, GROUP.encode()})
     start = pending["min"] if pending["pending"] else b"(" + last
-    found = {_issuance_id(fields) async for _, fields in entries(queue, start)}
+    found = {_issuance_id(fields) async for fields in queue.members.delayed()}  # first: it comes to the stream's end
+    found |= {_issuance_id(fields) async for _, fields in entries(queue, start)}
     for letter in await queue.letters():
         found.add(_issuance_id(letter.fields))
     return found

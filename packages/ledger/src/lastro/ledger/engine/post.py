@@ -5,7 +5,8 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
 from lastro.core.errors import Invalid, LastroError
-from lastro.core.streams import AGAIN
+from lastro.core.keys import Key
+from lastro.core.streams import AGAIN, Group
 from lastro.ledger.errors import PostingRefused
 from lastro.ledger.model.codes import TransferCode
 from lastro.ledger.model.ids import name_of
@@ -89,7 +90,7 @@ class NotFollowed(LastroError):
 
 
 async def _unposted(ledger: Ledger, stream: str, group: str) -> AsyncIterator[dict[bytes, bytes]]:
-    """The entries of a stream that its group has not read or not acknowledged. Raises NotFollowed."""
+    """The entries of a stream that its group has not read, not acknowledged, or put off. Raises NotFollowed."""
     client: Any = ledger.hub.read
     try:
         groups = {each["name"].decode(): each for each in await client.xinfo_groups(stream)}
@@ -101,6 +102,8 @@ async def _unposted(ledger: Ledger, stream: str, group: str) -> AsyncIterator[di
     if groups[group]["pending"]:
         oldest = (await client.xpending(stream, group))["min"]
         after = oldest or after
+    async for fields in Group(hub=ledger.hub, stream=Key(stream), name=group, keep=True).delayed():
+        yield fields  # now: one that comes due meanwhile is at the stream's end, and counted twice
     while page := await client.xrange(stream, min=after, count=PAGE):
         for _, fields in page:
             yield {name: value for name, value in fields.items() if name != AGAIN}

@@ -48,6 +48,7 @@ async def retry(
     entry: bytes,
     deliveries: int,
     delay_ms: int,
+    keep: int,
 ) -> Literal["ok", "lost"]: ...
 
 
@@ -64,6 +65,7 @@ async def bury(
     reason: str,
     error: str,
     dead_max: int,
+    keep: int,
 ) -> Literal["ok", "lost", "full"]: ...
 
 
@@ -85,6 +87,10 @@ async def trim(redis: Client, *, stream: Key) -> int: ...
 
 @script
 async def measure(redis: Client, *, stream: Key, delayed: Key, dead: Key, group: str, keep: int) -> list[int]: ...
+
+
+@script
+async def list_delayed(redis: Client, *, delayed: Key, after: int, count_max: int) -> list[list[bytes]]: ...
 
 
 @script

@@ -8,6 +8,7 @@
 --   ARGV[5] reason
 --   ARGV[6] error
 --   ARGV[7] dead_max
+--   ARGV[8] keep        "1" for a log: other groups still find it there
 --   returns the first that applies:
 --     "lost"  another consumer has it, or nobody: nothing changed
 --     "full"  there are dead_max dead letters: it stays pending, nothing is thrown away
@@ -31,5 +32,5 @@ if found then
   redis.call("XADD", dead, "*", "reason", ARGV[5], "error", ARGV[6], "deliveries", deliveries,
     "first_ms", first_ms or string.match(entry, "^%d+"), "last_ms", clock_ms(), "id", entry, unpack(fields))
 end
-ack(stream, group, entry)
+ack(stream, group, entry, ARGV[8] == "1") -- ARGV[8] keep
 return "ok"

@@ -1,4 +1,4 @@
--- Give an entry another try later: out of the stream, into the delayed set, on the server's time.
+-- Give an entry another try later: out of the group, into the delayed set, on the server's time.
 --   KEYS[1] stream      stream
 --   KEYS[2] delayed     sorted set, packed message by due ms
 --   ARGV[1] group
@@ -6,6 +6,7 @@
 --   ARGV[3] entry
 --   ARGV[4] deliveries  so far, all told
 --   ARGV[5] delay_ms
+--   ARGV[6] keep        "1" for a log: other groups still find it there
 --   returns the first that applies:
 --     "lost"  another consumer has it, or nobody: nothing changed
 --     "ok"    it comes back when its time has come
@@ -24,5 +25,5 @@ if found then
   local _, first_ms, fields = entry_fields(found[2])
   due_later(delayed, clock_ms() + ARGV[5], entry, deliveries, first_ms or string.match(entry, "^%d+"), fields)
 end
-ack(stream, group, entry)
+ack(stream, group, entry, ARGV[6] == "1") -- ARGV[6] keep
 return "ok"
