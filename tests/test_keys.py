@@ -36,7 +36,15 @@ from lastro.pix.model.ids import make_end_to_end_id, make_rtr_id
 from lastro.pix.model.payment import Payment
 
 OWN, OTHER, THIRD = "99990001", "99990002", "99990003"
-HIDDEN = ("GET /", "GET /metrics", "GET /docs", "GET /openapi.json", "GET /dashboard/live.js", "GET /coupons/demo")
+HIDDEN = (
+    "GET /",
+    "GET /metrics",
+    "GET /docs",
+    "GET /docs/swagger-ui.css",
+    "GET /openapi.json",
+    "GET /dashboard/live.js",
+    "GET /coupons/demo",
+)
 """Routes that the OpenAPI document does not name."""
 HARMLESS = {"POST /pix/brcodes", "GET /pix/brcodes/read", "GET /pix/brcodes/picture"}
 """Of a narrowed key's domain, and about nobody."""

@@ -3,11 +3,12 @@
 import json
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import ClassVar
 from uuid import uuid4
 
 import httpx
+import pytest
 
 from lastro.core.testing.engine import Engine, running, until
 
@@ -20,7 +21,10 @@ class Processor(BaseHTTPRequestHandler):
 
     protocol_version = "HTTP/1.1"
     status = 200
-    charged: list[float]
+    free = threading.Event()
+    """It answers payments."""
+    free.set()
+    charged: ClassVar[list[float]] = []
 
     def do_GET(self) -> None:
         """Its health."""
@@ -28,6 +32,7 @@ class Processor(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         """A payment."""
+        self.free.wait(WAIT_SECONDS)
         self.charged.append(json.loads(self.rfile.read(int(self.headers["content-length"])))["amount"])
         self._answer(self.status, {"message": "so it is"})
 
@@ -43,17 +48,24 @@ class Processor(BaseHTTPRequestHandler):
         """Nothing is logged."""
 
 
-@contextmanager
-def shop(status: int) -> Iterator[tuple[Engine, list[float]]]:
-    """An engine whose processors answer every payment with this; and what they were asked to charge."""
-    charged: list[float] = []
-    processor = ThreadingHTTPServer(("127.0.0.1", 0), type("Its", (Processor,), {"status": status, "charged": charged}))
+@pytest.fixture(scope="module")
+def shop() -> Iterator[Engine]:
+    """An engine whose two processors are this one."""
+    processor = ThreadingHTTPServer(("127.0.0.1", 0), Processor)
     threading.Thread(target=processor.serve_forever, daemon=True).start()
     url = f"http://127.0.0.1:{processor.server_address[1]}"
     with running(LASTRO_PAYMENTS_PROCESSOR_DEFAULT_URL=url, LASTRO_PAYMENTS_PROCESSOR_FALLBACK_URL=url) as engine:
-        yield engine, charged
+        yield engine
     processor.shutdown()
     processor.server_close()
+
+
+@pytest.fixture
+def charged(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """What the processor is asked to charge in this test."""
+    asked: list[float] = []
+    monkeypatch.setattr(Processor, "charged", asked)
+    return asked
 
 
 def ask(engine: Engine, path: str, body: dict[str, object] | None = None) -> dict[str, object]:
@@ -65,13 +77,13 @@ def ask(engine: Engine, path: str, body: dict[str, object] | None = None) -> dic
     return found
 
 
-def spent(engine: Engine) -> tuple[str, str]:
+def spent(engine: Engine, event_id: str, order: str = "") -> tuple[str, str]:
     """Ana has won a coupon and spends it in an order; the coupon and the order."""
-    event = {"event_id": "spring", "total": 1, "discount_cents": DISCOUNT_CENTS, "open": True}
+    event = {"event_id": event_id, "total": 1, "discount_cents": DISCOUNT_CENTS, "open": True}
     ask(engine, "/coupons/events", event)
-    coupon = str(ask(engine, "/coupons/events/spring/issuances", {})["issuance_id"])
+    coupon = str(ask(engine, f"/coupons/events/{event_id}/issuances", {})["issuance_id"])
     until(lambda: ask(engine, f"/coupons/issuances/{coupon}").get("status") == "issued", WAIT_SECONDS, "not stored")
-    order = str(uuid4())
+    order = order or str(uuid4())
     for _ in range(2):  # asked twice, spent once
         charge = ask(
             engine, f"/coupons/issuances/{coupon}:spend", {"correlation_id": order, "amount_cents": PRICE_CENTS}
@@ -80,16 +92,32 @@ def spent(engine: Engine) -> tuple[str, str]:
     return coupon, order
 
 
-def test_what_is_left_of_the_price_is_charged_once_and_the_coupon_is_used() -> None:
-    with shop(200) as (engine, charged):
-        coupon, order = spent(engine)
-        until(lambda: ask(engine, f"/coupons/issuances/{coupon}")["status"] == "redeemed", WAIT_SECONDS, "not redeemed")
-        assert charged == [(PRICE_CENTS - DISCOUNT_CENTS) / 100]
-        assert ask(engine, f"/payments/{order}")["state"] == "done"
+def test_what_is_left_of_the_price_is_charged_once_and_the_coupon_is_used(shop: Engine, charged: list[float]) -> None:
+    coupon, order = spent(shop, "spring")
+    until(lambda: ask(shop, f"/coupons/issuances/{coupon}")["status"] == "redeemed", WAIT_SECONDS, "not redeemed")
+    assert charged == [(PRICE_CENTS - DISCOUNT_CENTS) / 100]
+    assert ask(shop, f"/payments/{order}")["state"] == "done"
 
 
-def test_the_coupon_is_given_back_when_the_payment_dies() -> None:
-    with shop(400) as (engine, _):
-        coupon, order = spent(engine)
-        until(lambda: ask(engine, f"/payments/{order}").get("state") == "dead", WAIT_SECONDS, "it lives")
-        until(lambda: ask(engine, f"/coupons/issuances/{coupon}")["status"] == "issued", WAIT_SECONDS, "not given back")
+def test_the_coupon_is_given_back_when_the_payment_dies(
+    shop: Engine, charged: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Processor, "status", 400)
+    coupon, order = spent(shop, "autumn")
+    until(lambda: ask(shop, f"/payments/{order}").get("state") == "dead", WAIT_SECONDS, "it lives")
+    until(lambda: ask(shop, f"/coupons/issuances/{coupon}")["status"] == "issued", WAIT_SECONDS, "not given back")
+    assert len(charged) == 1
+
+
+def test_a_payment_of_another_amount_under_an_orders_id_does_not_pay_it(
+    shop: Engine, charged: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Payments takes an id once, whoever comes first: here a cent, under way when the coupon is spent."""
+    monkeypatch.setattr(Processor, "free", threading.Event())
+    order = str(uuid4())
+    assert httpx.post(f"{shop.url}/payments", json={"correlationId": order, "amount": 0.01}).is_success
+    coupon, _ = spent(shop, "winter", order)
+    Processor.free.set()
+    until(lambda: ask(shop, f"/coupons/charges/{order}")["state"] == "dead", WAIT_SECONDS, "it lives")
+    assert ask(shop, f"/coupons/issuances/{coupon}")["status"] == "issued"
+    assert set(charged) == {0.01}

@@ -302,7 +302,7 @@ async def test_without_a_word_about_keys_only_this_machine_is_answered(hub: Hub)
     gate = Gate("auto", {}, {})
     for server, answered in (
         (("127.0.0.1", 80), True), (("::1", 80), True), (("/run/lastro.sock", None), True),
-        (("10.0.0.1", 80), False), (("0.0.0.0", 80), False), (None, False),  # noqa: S104  # that is the test
+        (("10.0.0.1", 80), False), (("0.0.0.0", 80), False), (("127.0.0.1.example.org", 80), False), (None, False),  # noqa: S104  # that is the test
     ):  # fmt: skip
         scope = {**asked("GET /", "", hub), "server": server}
         if answered:

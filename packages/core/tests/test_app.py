@@ -1,6 +1,7 @@
 """What every service does, whatever its domain."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -11,7 +12,7 @@ from fastapi import APIRouter, FastAPI, Request
 from pydantic import BaseModel, SecretStr
 from starlette.types import Message
 
-from lastro.core import local
+from lastro.core import docs, local
 from lastro.core.app import create_app
 from lastro.core.errors import Refused, TooFast
 from lastro.core.settings import Settings
@@ -195,3 +196,13 @@ async def test_ready_says_which_dependency_is_missing_and_live_stays_live() -> N
 async def test_metrics_and_the_description_of_the_api_are_served(client: httpx.AsyncClient) -> None:
     assert "lastro_http_requests_total" in (await client.get("/metrics")).text
     assert "/sample/entries" in (await client.get("/openapi.json")).json()["paths"]
+
+
+async def test_the_page_of_the_routes_loads_nothing_from_elsewhere(client: httpx.AsyncClient) -> None:
+    page = await client.get("/docs")
+    parts = re.findall(r'(?:src|href)="([^"]+)"', page.text)
+    assert len(parts) == len(docs.KINDS)
+    for part in parts:
+        assert (await client.get(f"/{part}")).status_code == 200, part
+    assert "default-src 'self'" in page.headers["content-security-policy"]
+    assert (await client.get("/docs/other.js")).status_code == 404

@@ -145,7 +145,7 @@ async def _quiet(hub: Hub) -> bool:
     return not (told.lag or told.pending or told.delayed)
 
 
-@pytest.mark.parametrize(("messages", "every"), [(20_000, 0.5), pytest.param(200_000, 2.0, marks=FULL)])
+@pytest.mark.parametrize(("messages", "every"), [(5_000, 0.5), pytest.param(200_000, 2.0, marks=FULL)])
 async def test_with_a_worker_killed_again_and_again_no_message_is_lost_and_each_has_one_effect(
     folder: Path, messages: int, every: float
 ) -> None:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import redirect_stderr, redirect_stdout
+from importlib.metadata import version
 from io import StringIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -42,6 +43,11 @@ def lastro(environment: dict[str, str], *words: str) -> tuple[Any, str, str]:
         except SystemExit as ended:
             code = ended.code
     return code, out.getvalue(), err.getvalue()
+
+
+def test_its_version_is_told(environment: dict[str, str]) -> None:
+    code, told, _ = lastro(environment, "--version")
+    assert (code, told) == (0, f"lastro {version('lastro-core')}\n")
 
 
 def test_the_server_goes_up_is_seen_and_goes_down(environment: dict[str, str]) -> None:
@@ -95,7 +101,8 @@ def test_what_is_wrong_is_told_in_a_sentence(environment: dict[str, str], name: 
 
 
 @pytest.mark.parametrize(
-    ("url", "says"), [("localhost", "LASTRO_REDIS_URL"), ("redis://127.0.0.1:1", "cannot take this now")]
+    ("url", "says"),
+    [("localhost", "LASTRO_REDIS_URL"), ("redis://u:p@127.0.0.1:1", "redis://u:•••@127.0.0.1:1 does not answer")],
 )
 def test_a_server_that_is_not_there_is_told_in_a_sentence(environment: dict[str, str], url: str, says: str) -> None:
     told = process({**environment, "REDIS_URL": url}, "up")

@@ -1,6 +1,7 @@
 """``lastro queue``: what an operator sees of dead letters, and does about them."""
 
 import asyncio
+import json
 
 import pytest
 
@@ -37,6 +38,12 @@ def test_dead_letters_are_listed_dropped_and_replayed(
 
     assert NAME in told("ls")
     assert f"{first} failed after 8" in told("dead", NAME)
+    assert json.loads(told("ls", "--json"))[NAME]["dead"] == 2
+    letters = json.loads(told("dead", NAME, "--json"))
+    assert [(letter["id"], letter["reason"], letter["deliveries"]) for letter in letters] == [
+        (first, "failed", 8),
+        (second, "failed", 8),
+    ]
     assert told("drop", NAME, first) == "1 dropped\n"
     assert told("replay", NAME, "--all") == "1 replayed\n"
     assert second not in told("dead", NAME)

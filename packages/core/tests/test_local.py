@@ -37,6 +37,16 @@ def test_the_second_who_comes_adopts_the_living_server(folder: Path) -> None:
     assert local.adopt(folder) is None
 
 
+def test_who_adopts_a_server_gets_the_durability_that_it_asks_for(folder: Path) -> None:
+    first = local.start(folder, durability="everysec")
+    with Redis(unix_socket_path=str(first.socket), decode_responses=True) as client:
+        steps: list[tuple[local.Durability, str]] = [("no", "everysec"), ("always", "always"), ("everysec", "always")]
+        for asked, has in steps:
+            local.start(folder, durability=asked)
+            assert client.config_get("appendfsync") == {"appendfsync": has}
+    first.stop()
+
+
 def test_what_was_acknowledged_is_there_after_kill_9_and_a_restart(folder: Path) -> None:
     server = local.start(folder, durability="always")
     with Redis(unix_socket_path=str(server.socket)) as client:

@@ -4,6 +4,7 @@ import errno
 import io
 import json
 import sys
+from typing import Literal
 
 import pytest
 import structlog
@@ -21,6 +22,22 @@ def test_json_lines_carry_what_was_bound_and_hide_what_is_secret(capsys: pytest.
     assert "hunter2" not in line
     event = json.loads(line)
     assert (event["event"], event["request_id"], event["amount_cents"]) == ("sample.done", "r1", 5)
+
+
+@pytest.mark.parametrize("form", ["console", "json"])
+def test_a_traceback_tells_where_and_none_of_the_values_there(
+    form: Literal["console", "json"], capsys: pytest.CaptureFixture[str]
+) -> None:
+    configure(form, "info")
+    header = "Bearer hunter2"
+    try:
+        raise ConnectionError("redis://u:hunter3@h is away", len(header))
+    except ConnectionError:
+        structlog.get_logger().exception("sample.failed")
+    told = capsys.readouterr().err
+    assert "test_a_traceback_tells_where" in told
+    assert "is away" in told
+    assert "hunter" not in told
 
 
 def test_below_the_level_nothing_is_written(capsys: pytest.CaptureFixture[str]) -> None:

@@ -14,6 +14,7 @@ from lastro.core.supervise import ONE_SIGNAL_SECONDS, RESTART_SECONDS
 
 PROGRAM = """
 import os, signal, sys, time
+from lastro.core import supervise
 from lastro.core.supervise import Part, Supervisor
 
 def say(*words):
@@ -35,7 +36,13 @@ def polite(name):
         time.sleep(60)
     return work
 
+def weary():
+    time.sleep(0.2)
+    crash()
+
+supervise.STEADY_SECONDS = 0.1
 PARTS = {
+    "weary": [Part(name="weary", run=weary, stage=1)],
     "crash": [Part(name="crash", run=crash, stage=1)],
     "hang": [Part(name="hang", run=hang, stage=1)],
     "order": [Part(name="b", run=polite("b"), stage=2), Part(name="a", run=polite("a"), stage=1)],
@@ -82,6 +89,13 @@ def test_a_part_that_crashes_at_its_start_is_tried_less_and_less_often() -> None
     moments = [float(line.split()[1]) for line in lines if line.startswith("crash")]
     gaps = [later - earlier for earlier, later in pairwise(moments)]
     assert all(gap >= RESTART_SECONDS * 2**crashes for crashes, gap in enumerate(gaps)), gaps
+
+
+def test_a_part_that_lives_a_while_and_crashes_by_itself_again_and_again_is_slowed_down_too() -> None:
+    lines, _ = supervised("weary", "crash", times=8)
+    moments = [float(line.split()[1]) for line in lines if line.startswith("crash")]
+    gaps = [later - earlier for earlier, later in pairwise(moments)]
+    assert gaps[-1] >= RESTART_SECONDS * 4 + 0.2, gaps
 
 
 def test_parts_stop_stage_by_stage() -> None:

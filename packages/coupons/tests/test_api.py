@@ -4,6 +4,7 @@ import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import httpx
 import pytest
@@ -24,6 +25,7 @@ from .conftest import opened, persisted
 
 pytestmark = pytest.mark.anyio
 ATTEMPTS = "/coupons/events/{}/issuances"
+FUTURE = "2100-01-01T00:00:00Z"
 
 
 async def attempt(client: httpx.AsyncClient, user: str, event: str = "e", **given: Any) -> httpx.Response:
@@ -90,6 +92,39 @@ async def test_a_path_that_names_nothing_is_told_so(client: httpx.AsyncClient, p
     assert answer.status_code == status, answer.text
 
 
+@pytest.mark.parametrize("server", ["cluster"], indirect=True)
+async def test_a_body_that_asks_for_what_cannot_be_is_refused_by_name_and_changes_nothing(
+    client: httpx.AsyncClient, coupons: Coupons
+) -> None:
+    """What is accepted here and refused by the database later would be an event whose winners nobody keeps."""
+    await opened(coupons)
+    before = await coupons.event("e")
+    plan: dict[str, Any] = {"event_id": "f", "total": 1}
+    for path, body, field in (
+        ("events", plan | {"discount_cents": 10**12 + 1}, "discount_cents"),
+        ("events", plan | {"room_per_second": 10**30}, "room_per_second"),
+        ("events", plan | {"name": "a\0b"}, "name"),
+        ("events", plan | {"starts_at": "0001-01-01T00:00:00+14:00"}, "starts_at"),
+        ("events", plan | {"ends_at": "9999-12-31T23:59:59-14:00"}, "ends_at"),
+        ("events", plan | {"valid_until": "1969-12-31T00:00:00Z"}, "valid_until"),
+        ("events", plan | {"starts_at": FUTURE, "ends_at": "1970-01-01T00:00:00Z"}, "ends_at"),
+        ("events/e:schedule", {"starts_at": "0001-01-01T00:00:00Z"}, "starts_at"),
+        ("events/e:schedule", {"starts_at": FUTURE, "end_at": FUTURE}, "end_at"),
+        ("events/e:resize", {"delta": 9_999_999}, "delta"),
+        ("events/e:resize", {"delta": 1, "by": 1}, "by"),
+        ("events/e/eligible", {"users": ["ana"], "user": "bia"}, "user"),
+        ("issuances/i:reserve", {"order_ref": "o", "second": 1}, "second"),
+        ("issuances/i:release", {"order_ref": "o", "order": 1}, "order"),
+        ("issuances/i:spend", {"correlation_id": str(UUID(int=1)), "amount_cents": 1, "amount": 1}, "amount"),
+        ("admin/reconciliations", {"event_id": "e", "aply": True}, "aply"),
+        ("admin/recoveries", {"event_id": "e", "apply": False}, "apply"),
+    ):
+        refused = await client.post(f"/coupons/{path}", json=body, headers={"X-User-Id": "ana"})
+        assert (refused.status_code, refused.json()["field"]) == (422, field), refused.text
+    assert await coupons.live() == ["e"]
+    assert (await coupons.event("e")).version == before.version
+
+
 async def test_who_is_too_fast_hears_429_and_when_to_come_back_and_others_notice_nothing(
     client: httpx.AsyncClient, coupons: Coupons
 ) -> None:
@@ -148,9 +183,8 @@ async def test_a_coupon_has_its_life_over_http(client: httpx.AsyncClient, coupon
     assert (await client.get("/coupons/events/e/stats")).json()["by_status"] == {"cancelled": 1}
 
 
-DOCUMENTED = create_app(installed("lastro.routers", "coupons"), Settings()).openapi()["paths"][
-    "/coupons/events/{event_id}/issuances"
-]["post"]
+DOCUMENT = create_app(installed("lastro.routers", "coupons"), Settings()).openapi()
+DOCUMENTED = DOCUMENT["paths"]["/coupons/events/{event_id}/issuances"]["post"]
 """What the OpenAPI document says of the path: the fuzz takes its headers and its body from there."""
 PATTERN = {one["name"]: one["schema"] for one in DOCUMENTED["parameters"]}
 BODY = DOCUMENTED["requestBody"]["content"]["application/json"]["schema"]
@@ -169,6 +203,22 @@ BODIES = st.one_of(
 KEYS = st.one_of(st.none(), st.sampled_from(["k1", "k2"]), st.text(st.characters(min_codepoint=33, max_codepoint=126)))
 EVENTS = st.sampled_from(["plenty", "gone", "paused", "later", "over", "several", "named", "room", "nowhere", "b%21d"])
 TYPES = st.sampled_from(["application/json", "application/json; charset=utf-8", "text/plain", ""])
+
+
+def test_no_body_takes_a_field_that_it_does_not_name() -> None:
+    """A misspelled field is heard of, not passed over: it might have been the end of an event."""
+    bodies = [
+        operation["requestBody"]
+        for path in DOCUMENT["paths"].values()
+        for operation in path.values()
+        if "requestBody" in operation
+    ]
+    schemas = [body["content"]["application/json"]["schema"] for body in bodies]
+    named = [
+        DOCUMENT["components"]["schemas"][one["$ref"].rpartition("/")[2]] if "$ref" in one else one for one in schemas
+    ]
+    assert len(named) > 9
+    assert all(one["additionalProperties"] is False for one in named)
 
 
 @pytest.mark.parametrize("examples", [150, pytest.param(5_000, marks=[pytest.mark.slow, pytest.mark.timeout(600)])])
@@ -262,6 +312,24 @@ async def test_without_redis_the_answer_is_503_and_says_when_to_come_back(
         assert (answer.status_code, "retry-after" in answer.headers) == (503, True)
         server = local.start(folder, durability="always")
         assert (await attempt(client, "ana")).status_code == 201
+    server.stop()
+
+
+async def test_what_a_coupon_waits_for_is_what_the_server_does_now_not_what_it_did_when_the_event_was_made(
+    tmp_path: Path, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An operator turned the append-only file off: it would be a coupon that a crash takes back."""
+    server = local.start(tmp_path / "s", durability="always")
+    monkeypatch.setenv("LASTRO_COUPONS_DATABASE_URL", settings.database)
+    app = create_app(installed("lastro.routers", "coupons"), Settings(redis_url=SecretStr(server.url)))
+    async with served(app) as client:
+        await client.post("/coupons/events", json={"event_id": "e", "total": 9, "open": True, "durability": "fsync"})
+        told = []
+        for mode in ("yes", "no"):
+            await app.state.hub.write.config_set("appendonly", mode)
+            told += [(await attempt(client, user + mode)).json().get("code", "") for user in ("ana", "bia", "ana")]
+    assert all("-" in code for code in told[:3])
+    assert told[3:] == ["coupons.outcome_unknown"] * 3
     server.stop()
 
 

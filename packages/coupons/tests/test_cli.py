@@ -55,7 +55,12 @@ def test_who_waits_gets_a_ticket_and_with_it_a_coupon(capsys: Capture) -> None:
     given = told(capsys, "issue", "e", "ana", "--ticket", ticket)
     assert given.startswith("issued 1")
     assert told(capsys, "of", "e", "ana").split() == given.split()[1:4]
-    for words in (("issue", "e", "ana#2"), ("join", "e", "#")):
+    for words in (
+        ("issue", "e", "ana#2"),
+        ("issue", "e", "x" * 129),
+        ("join", "e", "#"),
+        ("dead", "list", "e", "--after", "x"),
+    ):
         with pytest.raises(SystemExit):
             told(capsys, *words)
 

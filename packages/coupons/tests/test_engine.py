@@ -8,10 +8,11 @@ from lastro.core.testing import wait_for
 from lastro.coupons import errors
 from lastro.coupons.engine import Coupons, events
 from lastro.coupons.engine.outbox import entries, outbox
+from lastro.coupons.engine.panel import panel
 from lastro.coupons.model.event import Plan
 from lastro.coupons.model.issuance import Issuance
 
-from .conftest import opened
+from .conftest import opened, persisted
 
 pytestmark = pytest.mark.anyio
 
@@ -120,6 +121,28 @@ async def test_an_event_grows_and_shrinks_by_a_difference_once_per_id(coupons: C
     with pytest.raises(errors.TooSmall):
         await events.resize(coupons, "e", -5, "less")
     assert (await coupons.event("e")).adds_up
+
+
+@pytest.mark.parametrize("server", ["cluster"], indirect=True)
+async def test_a_settled_event_changes_no_more_and_what_it_gave_still_counts(coupons: Coupons) -> None:
+    """Its keys have an end: whatever would be written beside them would stay for ever."""
+    await opened(coupons)
+    await opened(coupons, "f", total=9, room_per_second=5)
+    await coupons.issue("e", "ana")
+    await coupons.issue("f", "ana", ticket=(await events.join(coupons, "f", "ana")).ticket)
+    await events.close(coupons, "f")
+    await persisted(coupons, "f")
+    for _ in range(2):
+        assert (await panel(coupons.hub)).done == 2
+        await events.settle(coupons, "f")
+    for late in (
+        events.resize(coupons, "f", 1, "k"),
+        events.allow(coupons, "f", ["zoe"]),
+        events.join(coupons, "f", "z"),
+    ):
+        with pytest.raises(errors.EventOver):
+            await late
+    assert (await panel(coupons.hub)).done == 2
 
 
 async def test_a_user_may_have_several_each_under_its_key(coupons: Coupons) -> None:

@@ -2,14 +2,17 @@
 
 import asyncio
 from functools import partial
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
+from lastro.core.keys import beside
+from lastro.core.streams.letters import PAGE_MAX
 from lastro.coupons import keys
-from lastro.coupons.engine import Coupons, redemption
+from lastro.coupons.engine import Coupons, letters, redemption
 from lastro.coupons.engine.database import schema
-from lastro.coupons.engine.outbox import outbox
+from lastro.coupons.engine.outbox import GROUP, entries, outbox
 from lastro.coupons.engine.reconcile import reconcile, stored
 from lastro.coupons.engine.recover import rebuild, recover
 
@@ -47,6 +50,32 @@ async def test_what_is_on_its_way_into_the_database_is_no_finding(here: Coupons)
     await given_to(here, "ana")
     await here.issue("e", "bia")
     assert await kinds(here) == []
+
+
+async def test_dead_letters_are_all_known_and_noted_however_many(here: Coupons) -> None:
+    """One more than a page of them: their winners are on their way, and each can be found in the database."""
+    await opened(here, total=PAGE_MAX + 1)
+    newest: Any = await here.hub.read.xrevrange(keys.events("e"), count=1)
+    await asyncio.gather(*(here.issue("e", f"user{n}") for n in range(PAGE_MAX + 1)))
+    async with here.hub.write.pipeline(transaction=False) as pipe:
+        pipe.execute_command("XGROUP SETID", keys.events("e"), GROUP, "$")
+        async for id_, fields in entries(outbox(here.hub, "e"), b"(" + newest[0][0]):
+            about: dict[Any, Any] = {
+                "reason": "failed",
+                "error": "x",
+                "deliveries": 5,
+                "first_ms": 1,
+                "last_ms": 2,
+                "id": id_,
+            }
+            pipe.xadd(beside(keys.events("e"), "dead"), about | fields)
+        await pipe.execute()
+    assert await kinds(here) == []
+    await letters.note(here, "e")
+    ids = [letter.id.decode() async for page in letters.pages(here, "e") for letter in page]
+    assert await letters.replay(here, "e", ids) == PAGE_MAX + 1
+    states = await here.database.run(lambda c: list(c.execute(sa.select(schema.dead_letters.c.state)).scalars()))
+    assert states == ["replayed"] * (PAGE_MAX + 1)
 
 
 async def test_what_waits_for_its_next_try_is_no_finding(here: Coupons) -> None:

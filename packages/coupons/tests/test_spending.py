@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from uuid import uuid4
 
 import pytest
 
@@ -13,13 +12,14 @@ from lastro.core.testing import wait_for
 from lastro.core.worker import Run
 from lastro.coupons import errors, worker
 from lastro.coupons.engine import Coupons, redemption
-from lastro.coupons.engine.spending import charge, give_up, late, relay, spend
+from lastro.coupons.engine.spending import charge, finals, give_up, late, relay, spend
 
 from .conftest import opened, persisted
 
 # the strictest server is enough where the database decides; test_engine and test_api run on all of them
 pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("server", ["cluster"], indirect=True)]
-ORDER = str(uuid4())
+ORDER = "0f9c1b52-7d1e-4a52-9a52-3f4f7f1f6f01"
+ANOTHER = "0f9c1b52-7d1e-4a52-9a52-3f4f7f1f6f02"
 
 
 async def owned(coupons: Coupons, discount_cents: int = 300) -> str:
@@ -37,9 +37,9 @@ async def told(coupons: Coupons) -> list[tuple[str, str, str]]:
     return [tuple(fields[name].decode() for name in names) for _, fields in found]  # type: ignore[index, misc, union-attr]
 
 
-async def paid(coupons: Coupons, state: str, order: str = ORDER) -> None:
+async def paid(coupons: Coupons, state: str, order: str = ORDER, cents: int = 700) -> None:
     """Payments says how it ended."""
-    fields: dict[str, str] = {"correlation_id": order, "state": state}
+    fields: dict[str, str] = {"correlation_id": order, "state": state, "amount_cents": str(cents)}
     await coupons.hub.write.xadd(coupons.settings.finals_stream, fields)  # type: ignore[arg-type]  # text to text
 
 
@@ -73,10 +73,42 @@ async def test_a_payment_that_died_gives_the_coupon_back(here: Coupons, monkeypa
     await spend(here, id_, "ana", ORDER, 1_000)
     async with charging(here, monkeypatch):
         await paid(here, "dead")
-        await paid(here, "done", str(uuid4()))  # somebody else's payment
+        await paid(here, "done", ANOTHER)  # somebody else's payment
         await wait_for(lambda: _is(here, "dead"), "the end")
     assert (await redemption.find(here, id_)).status == "issued"
-    assert (await spend(here, id_, "ana", str(uuid4()), 1_000)).state == "waiting"
+    assert (await spend(here, id_, "ana", ANOTHER, 1_000)).state == "waiting"
+
+
+async def test_a_payment_of_another_amount_under_its_id_is_not_the_order_s(
+    here: Coupons, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The coupon goes back once, and the order does not get it again, whatever is told of it later."""
+    id_ = await owned(here)
+    await spend(here, id_, "ana", ORDER, 1_000)
+    await relay(here)
+    async with charging(here, monkeypatch):
+        await paid(here, "done", cents=1)
+        await wait_for(lambda: _is(here, "dead"), "the end")
+    assert (await redemption.find(here, id_)).status == "issued"
+    assert (await spend(here, id_, "ana", ORDER, 1_000)).state == "dead"
+    with pytest.raises(errors.OrderReleased):
+        await redemption.redeem(here, id_, ORDER)
+    assert await told(here) == [(ORDER, "700", id_)]
+    assert await worker.check(here.hub) == []
+
+
+async def test_what_is_told_of_an_order_that_is_done_does_not_free_its_coupon_and_the_check_names_it(
+    here: Coupons, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    id_ = await owned(here, discount_cents=5_000)
+    await spend(here, id_, "ana", ORDER, 1_000)
+    async with charging(here, monkeypatch):
+        await paid(here, "dead", cents=1)
+        await paid(here, "done", cents=1)
+        await wait_for(lambda: _followed(here, 2), "both to be heard")
+        found = await worker.check(here.hub)
+    assert (await redemption.find(here, id_)).status == "redeemed"
+    assert found == [f"{ORDER}: done for 0, paid 1"]
 
 
 async def test_an_order_that_was_never_paid_gives_its_coupon_back_and_a_late_charge_is_told(
@@ -119,8 +151,9 @@ async def test_a_charge_told_twice_is_one(coupons: Coupons) -> None:
         ("bia", ORDER, 1_000, errors.NotYours),
         ("ana", "no uuid", 1_000, Invalid),
         ("ana", ORDER, 0, Invalid),
+        ("ana", ORDER, 10**12 + 1, Invalid),
         ("ana", ORDER, 2_000, errors.OrderExists),
-        ("ana", str(uuid4()), 1_000, errors.Taken),
+        ("ana", ANOTHER, 1_000, errors.Taken),
     ],
 )
 async def test_what_is_wrong_is_told_and_changes_nothing(
@@ -131,6 +164,11 @@ async def test_what_is_wrong_is_told_and_changes_nothing(
     with pytest.raises(refusal):
         await spend(coupons, id_, user, order, amount)
     assert (await charge(coupons, ORDER)).state == "waiting"
+
+
+async def _followed(coupons: Coupons, many: int) -> bool:
+    told_ = await finals(coupons).members.measure()
+    return not (told_.lag or told_.pending) and many == await coupons.hub.read.xlen(coupons.settings.finals_stream)
 
 
 async def _is(coupons: Coupons, state: str) -> bool:

@@ -13,6 +13,10 @@ from lastro.core.plugins import installed
 from lastro.core.redis import Hub
 from lastro.core.settings import Settings
 from lastro.core.testing.web import served
+from lastro.ledger import keys
+from lastro.ledger.engine import Ledger
+from lastro.ledger.errors import ChangesGone
+from lastro.ledger.settings import LedgerSettings
 
 pytestmark = pytest.mark.anyio
 
@@ -81,6 +85,26 @@ async def test_a_reservation_is_posted_or_voided(web: httpx.AsyncClient) -> None
     assert late.json()["reason"] == "pending_transfer_already_voided"
 
 
+async def test_what_settles_has_no_fields_of_which_nothing_is_known(web: httpx.AsyncClient) -> None:
+    """A misspelt amount would settle all of it."""
+    await web.post("/ledger/transfers", json={**PAYMENT, "id": "100", "flags": 2})
+    for path, body, field in (
+        ("post", {"id": "101", "amonut": "1"}, "amonut"),
+        ("post", {"id": "101", "amount": None}, "amount"),
+        ("post", {"amount": "1"}, "id"),
+        ("void", {"id": "101", "amount": "1"}, "amount"),
+    ):
+        answer = await web.post(f"/ledger/transfers/100/{path}", json=body)
+        assert (answer.status_code, answer.json()["field"]) == (422, field)
+    assert (await web.get("/ledger/accounts/1")).json()["debits_pending"] == "30"
+
+
+async def test_what_is_no_json_is_said_to_be_none(web: httpx.AsyncClient) -> None:
+    answer = await web.post("/ledger/transfers", content=b'{"id":', headers={"content-type": "application/json"})
+    assert (answer.status_code, answer.json()["field"]) == (422, "body")
+    assert "not JSON" in answer.json()["detail"]
+
+
 async def test_an_account_tells_its_transfers_and_balances(web: httpx.AsyncClient) -> None:
     await web.post("/ledger/transfers/batch", json=[{**PAYMENT, "id": number} for number in range(100, 105)])
     newest = (await web.get("/ledger/accounts/1/transfers?reversed=true&limit=2&side=debits")).json()
@@ -118,4 +142,19 @@ async def test_changes_come_as_server_sent_events(web: httpx.AsyncClient) -> Non
     async with web.stream("GET", "/ledger/changes", headers={"last-event-id": position}) as stream:
         first = await anext(line async for line in stream.aiter_lines() if line.startswith("data:"))
     assert json.loads(first.removeprefix("data: "))["account"]["id"] == "2"
-    assert (await web.get("/ledger/changes?after=x")).status_code == 422
+    for wrong in ("x", "99999999999999999999", "1-99999999999999999999", "1-"):
+        assert (await web.get(f"/ledger/changes?after={wrong}")).status_code == 422
+
+
+async def test_who_asks_for_changes_that_were_trimmed_is_told(web: httpx.AsyncClient, hub: Hub) -> None:
+    ledger = Ledger(hub, LedgerSettings())
+    first = await anext(ledger.changes("0"))
+    assert first is not None
+    following = ledger.changes(first.position)
+    assert await anext(following)
+    await web.post("/ledger/transfers", json=PAYMENT)
+    await hub.write.xtrim(keys.changes("main"), maxlen=1, approximate=False)
+    with pytest.raises(ChangesGone):
+        await anext(following)
+    gone = await web.get("/ledger/changes", headers={"last-event-id": first.position})
+    assert (gone.status_code, gone.json()["code"]) == (410, "ledger.changes_gone")

@@ -17,6 +17,7 @@ from lastro.ledger.settings import LedgerSettings
 
 pytestmark = pytest.mark.anyio
 
+PLAIN, HELD, OPEN = 71, 72, 73
 Plant = Callable[[Any], Awaitable[object]]
 
 
@@ -29,14 +30,16 @@ def paying(debit: int = 1, credit: int = 2, **changes: Any) -> Transfer:
 
 @pytest.fixture
 async def ledger(hub: Hub) -> Ledger:
-    """Twenty transfers from 1 to 2, which keeps its history, and a few back."""
+    """Twenty-one transfers, two of them pending, from 1 to 2, which keeps its history, and a few back."""
     made = Ledger(hub, LedgerSettings())
     await made.create_accounts(
         [Account(id=n, ledger=1, code=1, flags=AccountFlag.HISTORY if n == 2 else 0) for n in (1, 2, 3)]
     )
-    pending = paying(flags=TransferFlag.PENDING)
-    await made.create_transfers([*(paying() for _ in range(20)), pending, paying(2, 1), paying(2, 3)])
-    await made.create_transfer(made.posting(pending.id, new_id(), 3))
+    held, free = (paying(id=id_, flags=TransferFlag.PENDING) for id_ in (HELD, OPEN))
+    await made.create_transfers(
+        [*(paying() for _ in range(18)), paying(id=PLAIN), held, free, paying(2, 1), paying(2, 3)]
+    )
+    await made.create_transfer(made.posting(HELD, new_id(), 3))
     return made
 
 
@@ -70,7 +73,14 @@ PLANTED: list[tuple[Plant, str]] = [
     (lose_a_row, "account 2: its balance history has 23 rows, its transfers make 24"),
     (change_a_row, "account 2: a row of its balance history is not what its transfers make"),
     (lambda redis: redis.delete(account(3)), "account 3: is not there"),
-    (lambda redis: redis.setrange(LOG, 48, b"\x08"), "account 1: debits_posted is 143, its transfers make 144"),
+    (lambda redis: redis.delete(keys.transfer("main", PLAIN)), f"transfer {PLAIN}: its key does not say that it is at"),
+    (lambda redis: redis.set(keys.transfer("main", PLAIN), b""), f"transfer {PLAIN}: its key does not say that it is"),
+    (lambda redis: redis.setrange(keys.transfer("main", HELD), 6, b"\x03"), f"transfer {HELD} is settled, and its key"),
+    (
+        lambda redis: redis.setrange(keys.transfer("main", OPEN), 6, b"\x02"),
+        f"transfer {OPEN} is marked as settled, and",
+    ),
+    (lambda redis: redis.setrange(LOG, 48, b"\x08"), "account 1: debits_posted is 136, its transfers make 137"),
     (lambda redis: redis.setrange(LOG, 5 * 128 + 120, bytes(8)), "has timestamp 0, after"),
 ]
 

@@ -52,6 +52,7 @@ def test_a_story_at_the_terminal(lastro: Lastro) -> None:
     assert json.loads(lastro("transfer", "show", "8")[1])["pending_id"] == "7"
     assert [len(lastro("query", what)) for what in ("accounts", "transfers")] == [3, 3]
     assert lastro("check") == ["0", "every balance, index and history is what its transfers make"]
+    assert lastro("check", "--json") == ["0", "[]"]
 
 
 @pytest.mark.parametrize(
@@ -80,6 +81,13 @@ def test_stress_ends_with_a_check(lastro: Lastro, workload: str, batch: str) -> 
     )
     assert told[0] == "0"
     assert told[-1] == "debits equal credits, and every balance is the sum of its transfers"
+
+
+def test_stress_is_told_as_json(lastro: Lastro) -> None:
+    code, text = lastro(*STRESS, "--json")
+    report = json.loads(text)["lastro"]
+    assert (code, report["findings"], report["refused"]) == ("0", [], 0)
+    assert report["request_ms"]["p50"] > 0 < report["server_cpu_us"]
 
 
 STRESS = ("stress", "--seconds", "0.2", "--batch", "10", "--accounts", "50", "--workload", "two-phase")

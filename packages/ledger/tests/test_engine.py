@@ -125,11 +125,23 @@ async def test_balances_after_a_transfer_come_with_its_outcome_if_asked_for(ledg
     assert outcomes[1].debit_account is None
 
 
+@pytest.mark.parametrize("beyond", [-1, 1 << 128])
+async def test_an_id_beyond_128_bits_is_refused_by_name(ledger: Ledger, beyond: int) -> None:
+    for look in (ledger.lookup_accounts, ledger.lookup_transfers):
+        with pytest.raises(Invalid, match="id"):
+            await look([beyond])
+
+
 async def test_metadata_is_kept_beside_the_transfers_that_were_created(ledger: Ledger) -> None:
     notes = {0: {"order": 7}, 1: "lost", 2: [1, 2]}
     transfers = [paying(1 << 120), Transfer(id=101), paying(102)]
     await ledger.create_transfers(transfers, metadata=notes)
     assert await ledger.metadata([1 << 120, 101, 102]) == [{"order": 7}, None, [1, 2]]
+    await ledger.create_transfer(paying(1_234_567), metadata="of 1,234,567")
+    like_its_key = int.from_bytes(b"1234567:metadata", "little")
+    assert await ledger.lookup_transfers([like_its_key]) == []
+    assert (await ledger.create_transfer(paying(like_its_key))).ok
+    assert await ledger.metadata([1_234_567]) == ["of 1,234,567"]
     with pytest.raises(Invalid, match="metadata"):
         await ledger.create_transfer(paying(103), metadata="x" * 5000)
 

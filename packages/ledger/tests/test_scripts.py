@@ -223,6 +223,8 @@ async def test_an_amount_of_128_bits_survives_json(redis: Client) -> None:
         else:
             assert Account.decode(found).debits_posted == 2**128 - 1
     assert await scripts.lookup_account(redis, keyspace=SPACE, ids="77") == b"{}"
+    for like_json in (b'{"id": 1, "x": 2', b'["abcdefghijklmn', b'"abcdefghijklmn}', b" {aaaaaaaaaaaaaa"):
+        assert await scripts.lookup_account(redis, keyspace=SPACE, ids=like_json) == b""
     (overflow,) = await told(redis, scripts.create_chained_transfers, [{**TRANSFER, "id": "101", "amount": 1}])
     assert overflow["result"] == TransferCode.OVERFLOWS_DEBITS_POSTED
 

@@ -34,12 +34,16 @@ def test_a_payment_is_accepted_shown_listed_and_purged(lastro: Lastro) -> None:
     id_ = str(uuid4())
     assert [lastro("accept", id_, "19.90") for _ in range(2)] == ["accepted", "accepted before"]
     assert json.loads(lastro("show", id_, "--json"))["amount_cents"] == 1990
+    assert json.loads(lastro("accept", id_, "19.90", "--json")) == {"new": False}
     assert id_ in lastro("pending")
+    assert [each["correlation_id"] for each in json.loads(lastro("pending", "--json"))] == [id_]
     assert lastro("health").endswith("1 waiting, 0 in flight")
-    assert lastro("dead") == ""
+    told = json.loads(lastro("health", "--json"))
+    assert (told["waiting"], told["processors"]["default"]) == (1, {"failing": False, "delay_ms": 0})
+    assert (lastro("dead"), lastro("dead", "--json")) == ("", "[]")
     assert json.loads(lastro("summary", "--json"))["default"] == {"requests": 0, "amount_cents": 0}
     assert lastro("republish", "--from", "2025-01-01T00:00:00Z", "--to", "2030-01-01T00:00:00Z") == "0 appended"
-    assert lastro("purge") == "purged"
+    assert lastro("purge", "--yes") == "purged"
     assert lastro("pending") == ""
 
 
@@ -51,6 +55,7 @@ def test_what_is_refused_is_said_in_a_sentence_and_ends_with_1(lastro: Lastro) -
         (("accept", str(uuid4()), "0.001"), "amount"),
         (("summary", "--from", "yesterday"), "--from"),
         (("rinha", "--profile", "other"), "preview or final"),
+        (("rinha", "--url", "http://127.0.0.1:1"), "Nothing answers at"),
     ):
         with pytest.raises(SystemExit) as ended:
             lastro(*words)

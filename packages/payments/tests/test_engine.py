@@ -118,7 +118,10 @@ async def test_without_a_lease_nothing_is_claimed(hub: Hub) -> None:
     assert await payments.waiting() == 1
 
 
-async def test_what_a_dead_owner_had_in_flight_is_taken_over_as_unknown_at_its_processor(payments: Payments) -> None:
+async def test_what_a_dead_owner_had_in_flight_is_taken_over_as_unknown_at_its_processor(
+    payments: Payments, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lastro.payments.engine.LEASE_MS", 1_000)
     claim = await claimed(payments)
     heir = Payments(payments.hub, payments.settings)
     assert await heir.recover(payments.owner) == [], "it lives"

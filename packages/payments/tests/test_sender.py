@@ -17,6 +17,8 @@ from lastro.core.settings import Settings
 from lastro.core.testing import wait_for
 from lastro.core.worker import Run
 from lastro.payments.engine import Payments
+from lastro.payments.engine.http import HttpClient
+from lastro.payments.engine.processor import Client
 from lastro.payments.engine.sender import Sender
 from lastro.payments.model import Claim
 from lastro.payments.settings import PaymentsSettings
@@ -145,6 +147,14 @@ async def test_while_both_fail_everything_is_accepted_and_drains_when_one_is_bac
     await world.agrees(ids)
 
 
+async def test_what_a_processor_says_beside_its_contract_is_no_answer(world: World) -> None:
+    world.default.hostile = "babble"
+    client = Client(HttpClient(world.payments.settings.processor_default_url, 1.0, 5.0))
+    assert await client.health() is None
+    assert await client.find(str(uuid4())) == "unknown"
+    client.http.close()
+
+
 @pytest.mark.parametrize("hostile", ["close_after_record", "fail_after_record"])
 async def test_a_charge_whose_answer_was_lost_is_found_where_it_is_and_never_made_elsewhere(
     world: World, hostile: str
@@ -186,6 +196,7 @@ async def test_a_slow_body_is_only_slow(world: World) -> None:
     await world.agrees(ids)
 
 
+@pytest.mark.parametrize("server", ["embedded"], indirect=True)
 async def test_what_a_killed_process_had_sent_is_resolved_by_the_next_one(world: World) -> None:
     """Half of it was charged before the crash, half never arrived: each ends at its processor, once."""
     killed = Payments(world.payments.hub, world.payments.settings)

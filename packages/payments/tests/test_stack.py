@@ -28,8 +28,8 @@ CONFIG = Path(__file__).parents[3] / "ops/haproxy/payments.cfg"
 HAPROXY = shutil.which("haproxy", path="/usr/sbin:/usr/bin:/usr/local/bin")
 
 
-@pytest.fixture
-def stack() -> Iterator[Stack]:
+@pytest.fixture(scope="module")
+def deployment() -> Iterator[Stack]:
     """Everything up, appendfsync always."""
     with (
         TemporaryDirectory(prefix="lastro-") as folder,
@@ -38,8 +38,20 @@ def stack() -> Iterator[Stack]:
         yield running
 
 
+@pytest.fixture
+async def stack(deployment: Stack) -> Stack:
+    """The same for all tests: what one of them killed was started again. No payments, and processors that are well."""
+    await asyncio.to_thread(deployment.wait_ready)
+    for url in deployment.processors:
+        await asked(url, "POST /admin/purge-payments")
+        await asked(url, "PUT /admin/configurations/delay", {"delay": 0})
+        await asked(url, "PUT /admin/configurations/failure", {"failure": False})
+    await asked(deployment.url, "POST /purge-payments")
+    return deployment
+
+
 def play(stack: Stack, speed: float, scale: float = 0.15) -> Play:
-    """A small crowd through the preview's stages; only at speed 1 are they as long as their delays ask for."""
+    """A crowd through the preview's stages."""
     return Play("preview", stack.url, stack.processors, scale=scale, speed=speed)
 
 
@@ -116,11 +128,14 @@ async def outage(stack: Stack, *, per_second: int, seconds: float) -> float:
 
 if HAPROXY:
 
-    async def test_the_official_load_ends_clean(stack: Stack) -> None:
+    @pytest.mark.parametrize(
+        ("speed", "scale", "checks"), [(2.0, 0.15, 2), pytest.param(1.0, 1.0, 5, marks=pytest.mark.slow)]
+    )
+    async def test_the_official_load_ends_clean(stack: Stack, speed: float, scale: float, checks: int) -> None:
         """Nothing lost, doubled, different or refused, through a failing and a slow processor."""
-        result = await play(stack, speed=1).run(lambda share: None)
+        result = await play(stack, speed, scale).run(lambda share: None)
         assert result.clean, result
-        assert (result.accepted > 2000, result.checks) == (True, 5)
+        assert (result.accepted > 1_000, result.checks) == (True, checks)
         assert result.processed["fallback"] < result.accepted / 50, "the best routing waits for the default"
         await books_agree(stack)
 

@@ -1,6 +1,7 @@
 """Summaries are exact at every edge, and cost the same however many payments there are."""
 
 import random
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -53,3 +54,21 @@ async def test_before_any_payment_the_summary_is_zero(hub: Hub) -> None:
     payments = Payments(hub, PaymentsSettings())
     for window in ((None, None), (0, 1), (5, None), (None, 5), (5, 1)):
         assert set((await payments.summary(*window)).values()) == {Totals(requests=0, amount_cents=0)}
+
+
+async def test_more_cents_than_a_double_counts_exactly_are_summed_exactly(hub: Hub) -> None:
+    payments = Payments(hub, PaymentsSettings())
+    second, day = START_MS // 1000, START_MS // DAY_MS
+    books: dict[Any, Any] = {
+        "all:n": 2,
+        "all:c": 2**53 + 1,
+        f"s{second}:n": 2,
+        f"s{second}:c": 2**53 + 1,
+        f"s{second + 1}:n": 1,
+    }
+    await hub.write.hset(payments.keys.totals("default"), mapping={**books, f"s{second + 1}:c": 1_000_000_000})
+    edges = {f"default|{uuid4()}|1": day * DAY_MS, f"default|{uuid4()}|2": (day + 1) * DAY_MS}
+    await hub.write.zadd(payments.keys.by_date, edges)
+    assert (await payments.summary())["default"].amount_cents == 2**53 + 1
+    found = await payments.summary(second * 1000, second * 1000 + 1_999)
+    assert found["default"] == Totals(requests=3, amount_cents=2**53 + 1_000_000_001)

@@ -196,7 +196,9 @@ async def test_participants_are_funded_once_an_act(web: httpx.AsyncClient) -> No
         assert (funded.status_code, funded.json()["free_cents"]) == (201, 500)
     short = await web.post("/pix/participants/99990007/funding", json={"id": "f2", "amount_cents": -501})
     assert (short.status_code, short.json()["spi"]) == (409, "AM04")
-    assert (await web.post("/pix/participants/x/funding", json={"id": "f", "amount_cents": 1})).status_code == 422
+    other = await web.post("/pix/participants/99990007/funding", json={"id": "f1", "amount_cents": 501})
+    assert (other.status_code, other.json()["code"]) == (409, "pix.same_act_other_amount")
+    assert other.json()["detail"] == "The act f1 funded 99990007 before, with another amount."
     assert (await web.get("/pix/participants/99990099")).status_code == 404
     assert len((await web.get("/pix/participants")).json()) == 3
 
@@ -211,6 +213,37 @@ async def test_a_br_code_is_made_read_and_drawn_and_a_wrong_one_refused(web: htt
     assert b"<svg" in (await web.get("/pix/brcodes/picture", params={"text": CODE})).content
     for path in ("read", "picture"):
         assert (await web.get(f"/pix/brcodes/{path}", params={"text": CODE[:-1] + "5"})).status_code == 422
+
+
+@pytest.mark.parametrize("server", ["cluster"], indirect=True)
+async def test_a_body_with_an_unknown_field_or_an_amount_too_large_is_refused_by_name(web: httpx.AsyncClient) -> None:
+    """A code without the amount that somebody misspelled would be paid with any."""
+    fund: dict[str, Any] = {"id": "f", "amount_cents": 1}
+    code: dict[str, Any] = {"key": "7d9f3c1a-52b8-4e06-9a41-c0ffee123456", "name": "LOJA", "city": "SAO PAULO"}
+    for path, body, field in (
+        ("participants/99990007/funding", fund | {"amount": "1.00"}, "amount"),
+        ("participants/99990007/funding", fund | {"amount_cents": 2**53}, "amount_cents"),
+        ("participants/x/funding", fund, "ispb"),
+        ("brcodes", code | {"amount": "1.005"}, "amount"),
+        ("brcodes", code | {"amount_cents": 10**12}, "amount_cents"),
+    ):
+        refused = await web.post(f"/pix/{path}", json=body)
+        assert (refused.status_code, refused.json().get("field")) == (422, field)
+
+
+@pytest.mark.parametrize("server", ["cluster"], indirect=True)
+async def test_a_position_that_no_stream_can_have_is_told_so(web: httpx.AsyncClient) -> None:
+    far = "9" * 20
+    for request, status in (
+        (f"GET /pix/dead/{far}-1", 404),
+        (f"DELETE /pix/dead/{far}-1", 404),
+        (f"DELETE /pix/dead/1-{far}", 404),
+        (f"POST /pix/dead/{far}-1/replay", 404),
+        (f"GET /pix/dead?after={far}-1", 422),
+        (f"GET /pix/participants/{PAYER}/statement?before=1-{far}", 422),
+        (f"GET /pix/participants/{PAYER}/statement?before=0-0", 422),
+    ):
+        assert (await web.request(*request.split())).status_code == status, request
 
 
 async def test_dead_letters_are_listed_shown_replayed_and_dropped(web: httpx.AsyncClient, desk: Any) -> None:

@@ -77,6 +77,9 @@ async def test_dead_letters_are_listed_shown_replayed_and_dropped(lastro: Any, d
     await desk.work()
     assert await lastro("dead", "drop", (await letters(desk.pix))[0].id) == "dropped\n"
     assert len(await letters(desk.pix)) == 2
+    for words in (("dead", "list", "--after", "x"), ("responses", PAYER, "--after", "x")):
+        with pytest.raises(SystemExit):
+            await lastro(*words)
 
 
 async def test_a_br_code_is_printed_drawn_and_read(lastro: Any, tmp_path: Path) -> None:
@@ -158,4 +161,4 @@ async def test_a_store_that_is_down_is_a_state_of_the_monitor(
     lastro: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("LASTRO_REDIS_URL", f"unix://{tmp_path}/nobody")
-    assert json.loads(await lastro("monitor", "--once", "--json"))["up"] is False
+    assert json.loads(await lastro("monitor", "--once", "--json", ends=1))["up"] is False

@@ -14,6 +14,7 @@ from lastro.pix.errors import (
     NoSuchPayment,
     NotEnoughFunds,
     PaymentRefused,
+    SameActOtherAmount,
     SameIdOtherPayment,
     TooManyPayments,
 )
@@ -255,7 +256,7 @@ async def test_funding_happens_once_for_one_act(desk: Any) -> None:
     await accounts.fund(desk.pix, PAYER, 500, "act-1")
     await accounts.fund(desk.pix, PAYER, 500, "act-1")
     assert (await accounts.account(desk.pix, PAYER)).free_cents == 100_500
-    with pytest.raises(SameIdOtherPayment):
+    with pytest.raises(SameActOtherAmount):
         await accounts.fund(desk.pix, PAYER, 501, "act-1")
     with pytest.raises(NotEnoughFunds):
         await accounts.fund(desk.pix, PAYER, -100_501, "act-2")

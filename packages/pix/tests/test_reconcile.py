@@ -45,6 +45,13 @@ async def test_an_honest_engine_has_no_findings(desk: Any, make_original: Any) -
     assert await desk.findings() == []
 
 
+async def trade(world: World) -> None:
+    """At most 500 a second, and never more than a machine keeps up with: what it reads would grow while it reads."""
+    while not world.stopping.is_set():
+        await world.pay(50, 500)
+        await wait_for(lambda: world.stopping.is_set() or not world.waiting, "the payers to hear")
+
+
 async def test_traffic_is_no_finding_and_a_lasting_fault_in_it_is(desk: Any) -> None:
     """Between two reads a payment goes on: that must not look like corruption."""
     payment = await desk.settled()
@@ -54,7 +61,7 @@ async def test_traffic_is_no_finding_and_a_lasting_fault_in_it_is(desk: Any) -> 
     await world.open()
     async with desk.workers(2), asyncio.TaskGroup() as traffic:
         traffic.create_task(world.receive())
-        traffic.create_task(world.pay(10**9, 500))
+        traffic.create_task(trade(world))
         await wait_for(lambda: world.seen.outcomes["ACSC"] > 50, "the traffic")
         for _ in range(5):
             assert await found(desk) == {("missing_response", payment.end_to_end_id)}

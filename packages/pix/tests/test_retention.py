@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -115,6 +116,15 @@ async def test_an_archived_payment_can_be_given_back_even_when_its_record_is_for
     assert await patient.balances() == (99_400, 0, 600)
 
 
+async def test_an_original_message_with_the_longest_id_is_archived(patient: Any, make_original: Any) -> None:
+    """Refused by the archive, it would stay in the store, and all that is behind it."""
+    await patient.send(**make_original(transaction_id="x" * 64, timestamp=datetime.now(UTC).isoformat()))
+    await patient.work()
+    await age(patient)
+    assert await retention.archive(patient.pix) == 1
+    assert await patient.findings() == []
+
+
 async def test_archiving_twice_or_side_by_side_changes_no_sum(patient: Any) -> None:
     for _ in range(5):
         await patient.settled(1_000)
@@ -177,6 +187,8 @@ async def test_records_have_an_end_of_life_after_the_window_for_repeats(patient:
 async def test_one_worker_of_many_archives_at_a_time(patient: Any) -> None:
     turns = [await retention.take_turn(patient.pix, f"worker {number}", 5) for number in range(4)]
     assert turns == [True, False, False, False]
+    assert await retention.take_turn(patient.pix, "worker 0", 0.05), "who has the turn keeps it"
+    await wait_for(lambda: retention.take_turn(patient.pix, "worker 1", 5), "the turn of one that is silent")
 
 
 async def test_the_retaining_worker_trims_and_archives_by_itself(patient: Any, server: local.Server) -> None:
@@ -193,6 +205,39 @@ async def test_the_retaining_worker_trims_and_archives_by_itself(patient: Any, s
     await working
     assert (await patient.status(payment)).state == "SETTLED"
     assert await patient.heard(PAYER) == []
+
+
+async def test_answers_are_trimmed_while_the_archive_keeps_its_writer_waiting(patient: Any, archive_url: str) -> None:
+    """Another transaction has the row: the archive waits for it, memory does not."""
+    payment = await patient.settled(1_000)
+    records = patient.pix.keys.records(payment.end_to_end_id[9:21])
+    line = await patient.pix.read.hget(records, payment.end_to_end_id)
+    await age(patient)
+    await retention.archive(patient.pix)
+    await patient.pix.write.hset(records, payment.end_to_end_id, line)
+    database = Database(archive_url, 5)
+    run = Run(hub=patient.pix.hub, settings=Settings())
+    with database.engine.begin() as connection:
+        connection.execute(sa.delete(payments))
+        await age(patient)
+        working = asyncio.create_task(keep_bounded(patient.pix, run))
+        for _ in range(2):
+            await patient.settled(1_000)
+
+            async def trimmed() -> bool:
+                return bool(await patient.heard(PAYER) == [])
+
+            await wait_for(trimmed, "the answers to go")
+        run.stopping.set()
+    await working
+    await database.aclose()
+
+
+async def test_what_a_worker_that_stops_leaves_goes_at_the_next_visit(patient: Any) -> None:
+    await patient.settled(1_000)
+    await age(patient)
+    assert await retention.archive(patient.pix, lambda: True) == 0
+    assert await retention.archive(patient.pix) == 1
 
 
 async def test_a_minute_whose_records_are_gone_leaves_the_register(patient: Any) -> None:

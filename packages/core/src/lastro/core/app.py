@@ -22,7 +22,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from lastro.core import dashboard
+from lastro.core import dashboard, docs
 from lastro.core.access.described import described
 from lastro.core.access.gate import Gate
 from lastro.core.edge import PROBLEM, Edge, crash, refusal
@@ -72,7 +72,7 @@ def create_app(routers: Mapping[str, APIRouter], settings: Settings, hub: Hub | 
             yield {"hub": app.state.hub}
             await dashboard.close(app)
 
-    app = App(title="Lastro", version="0.1.0", lifespan=lifespan, docs_url="/docs", redoc_url=None, telemetry=UNASKED)
+    app = App(title="Lastro", version="0.1.0", lifespan=lifespan, docs_url=None, redoc_url=None, telemetry=UNASKED)
     app.state.stopping = asyncio.Event()  # streams that never end by themselves end with it
     app.add_exception_handler(LastroError, _refuse)
     app.add_exception_handler(RequestValidationError, _refuse_input)
@@ -80,6 +80,7 @@ def create_app(routers: Mapping[str, APIRouter], settings: Settings, hub: Hub | 
     app.add_exception_handler(ClientDisconnect, _left)
     app.add_exception_handler(Exception, _crash)
     app.include_router(_health)
+    app.include_router(docs.router)
     dashboard.settle(app, settings, list(routers))
     for name, router in routers.items():
         app.include_router(router, prefix=f"/{name}", tags=[name])
@@ -159,6 +160,8 @@ async def _refuse(request: Request, error: Exception) -> Response:
 async def _refuse_input(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     first = error.errors()[0]
+    if first["type"] == "json_invalid":
+        return await _refuse(request, Invalid(field="body", reason=f"not JSON: {first['ctx']['error']}"))
     where = ".".join(str(part) for part in first["loc"] if part != "body") or "body"
     return await _refuse(request, Invalid(field=where, reason=first["msg"]))
 

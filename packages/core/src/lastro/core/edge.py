@@ -40,7 +40,7 @@ log = structlog.get_logger()
 
 
 def problem(error: LastroError, instance: str | None = None) -> dict[str, Any]:
-    """The problem document of an error: what the web renders and the command line's ``--json`` prints."""
+    """The problem document of an error (RFC 9457)."""
     about = {key: value if isinstance(value, int | float | bool) else str(value) for key, value in error.about.items()}
     document = {
         "type": f"urn:lastro:problem:{error.code}",

@@ -34,6 +34,7 @@ SOCKET_PATH_MAX = 100  # sun_path holds 107 bytes; a longer one fails in bind() 
 START_SECONDS = 60.0  # a large append-only file loads at about 1 M entries in 10 s
 STOP_SECONDS = 30.0
 Durability = Literal["everysec", "always", "no"]
+STRENGTH = ("no", "everysec", "always")
 
 
 class NoServer(LastroError):
@@ -125,6 +126,7 @@ def start(
         raise ServerFailed(folder=folder, reason=f"{error.strerror}: set LASTRO_DATA_DIR") from None
     with held, _locked(held):
         if (living := adopt(folder)) is not None:
+            _strengthen(living, durability)
             return living
         socket = _socket(folder)
         process = subprocess.Popen(  # noqa: S603  # our own binary, our own arguments
@@ -226,6 +228,19 @@ def _wait(socket: Path, process: "subprocess.Popen[bytes]", folder: Path) -> Non
             process.kill()
             raise ServerFailed(folder=folder, reason=f"not ready after {START_SECONDS:.0f} s")
         time.sleep(0.005)
+
+
+def _strengthen(living: Server, durability: Durability) -> None:
+    """More durability is had for the asking; who asks for less shares the server with somebody who needs more."""
+    with Redis(unix_socket_path=str(living.socket), decode_responses=True) as client:
+        try:
+            told: dict[str, str] = client.config_get("append*")
+            has = "no" if told["appendonly"] == "no" else told["appendfsync"]
+            if STRENGTH.index(durability) > STRENGTH.index(has):
+                client.config_set("appendfsync", durability)
+                client.config_set("appendonly", "yes")
+        except RedisError as error:
+            raise ServerFailed(folder=living.folder, reason=f"it runs, and does not become durable: {error}") from None
 
 
 def _last_words(folder: Path) -> str:

@@ -1,17 +1,19 @@
 """One ``configure()``; after that ``structlog.get_logger()`` everywhere.
 
 An event's name is the verb (``pix.settled``); ids are bound at the edge with ``structlog.contextvars``; nothing is both
-logged and raised. What could be a secret never reaches a sink: see ``REDACTED``.
+logged and raised. What could be a secret never reaches a sink: see ``REDACTED``; nor do a traceback's local variables.
 """
 
 import logging
 import re
 import sys
+import traceback
 from collections.abc import MutableMapping
 from contextlib import suppress
 from typing import Any, Literal, TextIO, cast
 
 import structlog
+from structlog.tracebacks import ExceptionDictTransformer
 
 REDACTED = re.compile(r"password|secret|token|authorization|api_?key|cookie", re.IGNORECASE)
 CHATTY = ("httpx", "httpcore", "uvicorn", "asyncio")
@@ -57,6 +59,12 @@ class _StandardError:
 
 
 _STANDARD_ERROR = cast("TextIO", _StandardError())
+_AS_OBJECTS = structlog.processors.ExceptionRenderer(ExceptionDictTransformer(show_locals=False))
+
+
+def _write_traceback(sink: TextIO, error: structlog.typing.ExcInfo) -> None:
+    """For people. Without locals: among them are headers, and so keys."""
+    sink.write("\n" + mask_url("".join(traceback.format_exception(*error)).rstrip()))
 
 
 def configure(form: Literal["console", "json"] = "console", level: str = "info") -> None:
@@ -65,13 +73,13 @@ def configure(form: Literal["console", "json"] = "console", level: str = "info")
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
-        structlog.processors.dict_tracebacks if form == "json" else structlog.processors.StackInfoRenderer(),
+        _AS_OBJECTS if form == "json" else structlog.processors.StackInfoRenderer(),
         redact,
     ]
     last: structlog.types.Processor = (
         structlog.processors.JSONRenderer()
         if form == "json"
-        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=_write_traceback)
     )
     structlog.configure(
         processors=[*shared, last],

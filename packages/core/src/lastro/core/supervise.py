@@ -26,7 +26,8 @@ from lastro.core.errors import LastroError
 LOOK_SECONDS = 0.02
 RESTART_SECONDS = 0.1
 RESTART_SECONDS_MAX = 10.0
-STEADY_SECONDS = 5.0  # a part that lived so long did not crash at its start: it is restarted without waiting
+STEADY_SECONDS = 5.0  # a part that was killed after so long did not crash at its start: it is restarted without waiting
+SOUND_SECONDS = 60.0  # one that ended by an error of its own has to have lived so long for that
 KILL_MARGIN_SECONDS = 2.0
 ORPHAN_LOOK_SECONDS = 1.0
 ONE_SIGNAL_SECONDS = 0.5  # `timeout`, make and the terminal may each pass on the same Ctrl-C
@@ -116,11 +117,12 @@ class Supervisor:
             self.ended(pid)
             kept.pid = 0
             now = time.monotonic()
-            steady = now - kept.started >= STEADY_SECONDS
+            code = os.waitstatus_to_exitcode(status)
+            steady = now - kept.started >= (STEADY_SECONDS if code < 0 else SOUND_SECONDS)
             kept.crashes = 0 if steady else kept.crashes + 1
             wait = 0.0 if steady else min(RESTART_SECONDS * 2 ** (kept.crashes - 1), RESTART_SECONDS_MAX)
             kept.due = now + wait
-            told = {"part": kept.part.name, "pid": pid, "code": os.waitstatus_to_exitcode(status)}
+            told = {"part": kept.part.name, "pid": pid, "code": code}
             if not self._told_at:
                 log.warning("engine.part_ended", **told, crashes_in_a_row=kept.crashes, again_in_seconds=round(wait, 1))
 

@@ -4,6 +4,7 @@ from lastro.core.keys import Key
 
 PERMANENT: tuple[str, ...] = (
     "coupons:live",
+    "{coupons:live}:issued",
     "coupons:relaying",
     "payments:charges",
     "coupon:{*}:stock",
@@ -16,11 +17,21 @@ PERMANENT: tuple[str, ...] = (
 )
 """What has no life of its own, as glob patterns; settling an event gives it one. Everything else must expire."""
 
-OWNED: tuple[str, ...] = ("coupons:live", "coupon:{*}:*", "rl:{*}", "payments:charges", "{payments}:payments:charges")
+OWNED: tuple[str, ...] = (
+    "coupons:live",
+    "{coupons:live}:issued",
+    "coupon:{*}:*",
+    "rl:{*}",
+    "payments:charges",
+    "{payments}:payments:charges",
+)
 """All that coupons touch, as glob patterns, for access lists; the last two ask payments for a charge."""
 
 LIVE = Key("coupons:live")
 """Hash event → created ms: the events that are not settled, whose streams are read; at most ``events_max``."""
+
+SETTLED = Key("{coupons:live}:issued")
+"""String, coupons given by events that are settled, so that what was issued in all never falls; in LIVE's slot."""
 
 RELAYING = Key("coupons:relaying")
 """Set, the events whose stream is passed on to a broker; one leaves when it is settled and all of it was."""

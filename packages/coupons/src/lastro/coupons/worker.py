@@ -95,6 +95,7 @@ async def check(hub: Hub, told: reconcile.Told = reconcile.quietly) -> list[str]
     try:
         await asyncio.to_thread(migrate.upgrade, coupons.database, TABLES)
         found = await reconcile.check(coupons, told)
-        return found + [f"{order}: charged after its coupon had gone back" for order in await spending.late(coupons)]
+        found += [f"{order}: charged after its coupon had gone back" for order in await spending.late(coupons)]
+        return found + await spending.paid_otherwise(coupons)
     finally:
         await coupons.aclose()

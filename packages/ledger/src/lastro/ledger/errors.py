@@ -1,6 +1,6 @@
 """How the ledger says no. In a batch, what a rule refuses is no error but an ``Outcome`` with its code."""
 
-from lastro.core.errors import Invalid, NotFound, Refused
+from lastro.core.errors import Invalid, LastroError, NotFound, Refused
 
 
 class TooMuchData(Invalid):
@@ -19,6 +19,13 @@ class UnknownTransfer(NotFound):
     """There is no transfer {transfer_id}."""
 
     code = "ledger.unknown_transfer"
+
+
+class ChangesGone(LastroError):
+    """Changes after {after} may be gone: the stream begins later. 0 is the oldest kept; queries have the rest."""
+
+    code = "ledger.changes_gone"
+    status = 410
 
 
 class AccountRefused(Refused):

@@ -5,7 +5,9 @@ the keyspace and the ids in their arguments: the one exception to the rule of de
 transfer are inside its 128-byte record. What they build is listed here, and only here is a keyspace spelled.
 
 ``{id}`` is the decimal number below 2^48 and the 16 bytes of the id, little endian, from there on: a decimal has at
-most 15 characters, so the two never meet. All of it is permanent: a ledger is history.
+most 15 characters, so the two never meet, and a decimal with what follows it in ``account:{id}:…`` has more than 16.
+(``transfer:{id}:metadata`` could have just 16, so it is ``metadata:{id}``.)
+All of it is permanent: a ledger is history.
 
 ==========================================  ===========================================================================
 ``account:{id}``                            string; index entries that wait, balances, flags, ledger, place in the log
@@ -14,7 +16,7 @@ most 15 characters, so the two never meet. All of it is permanent: a ledger is h
 ``account:{id}:balance_history``            hash, only with the history flag; place of the transfer → 64 bytes
 ``transfer:{id}``                           string; place in the log, 6 bytes, and unless it is plain its status (1
                                             pending, 2 posted, 3 voided, 4 expired); empty: a burnt id
-``transfer:{id}:metadata``                  string; JSON, if any was given
+``metadata:{id}``                           string; JSON beside a transfer, if any was given
 ``log:transfers:{n}``                       string; 128-byte records by timestamp; 1,023 per segment n; one that is in
                                             the archive is missing here, or back for a minute
 ``log:accounts:{n}``                        string; id, timestamp, user data, ledger, code; 58 bytes; likewise
@@ -27,6 +29,7 @@ most 15 characters, so the two never meet. All of it is permanent: a ledger is h
 ==========================================  ===========================================================================
 """
 
+from collections.abc import Iterable
 from itertools import count
 
 from lastro.core.keys import SLOTS, Key, slot
@@ -35,6 +38,8 @@ PERMANENT: tuple[str, ...] = ("{ledger:*}:*", "{*}:movements", "*payments_final"
 """What has no life of its own, as glob patterns; everything else must expire. The last two are other domains' streams,
 where posting adds a consumer group; their owners trim them.
 """
+
+_SMALL = bytes(10)
 
 OWNED = PERMANENT
 """All that the ledger touches, as glob patterns, for access lists."""
@@ -104,9 +109,15 @@ def transfer(ledger: str, transfer_id: int) -> bytes:
     return keyspace(ledger).encode() + b"transfer:" + _name(transfer_id)
 
 
+def transfers(ledger: str, ids: Iterable[bytes]) -> list[bytes]:
+    """Those of many, by the 16 bytes of their ids."""
+    start = keyspace(ledger).encode() + b"transfer:"
+    return [start + (each if each[6:] != _SMALL else b"%d" % int.from_bytes(each, "little")) for each in ids]
+
+
 def metadata(ledger: str, transfer_id: int) -> bytes:
     """String; the JSON beside a transfer."""
-    return transfer(ledger, transfer_id) + b":metadata"
+    return keyspace(ledger).encode() + b"metadata:" + _name(transfer_id)
 
 
 def _name(number: int) -> bytes:

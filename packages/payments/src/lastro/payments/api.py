@@ -27,6 +27,8 @@ from .errors import BadPayment
 from .model import AMOUNT_CENTS_MAX, PROCESSORS, Payment
 
 JSON = "application/json"
+PLACE_MAX = 2**53
+"""No page begins beyond."""
 
 
 @asynccontextmanager
@@ -52,12 +54,14 @@ Engine = Annotated[Payments, Depends(engine)]
 
 
 class Asked(msgspec.Struct, rename="camel"):
-    """The body of a payment; the amount is read as decimal text, never as a float."""
+    """The body of a payment; the amount is taken as its text, never as a float."""
 
     correlation_id: str
-    amount: Decimal
+    amount: msgspec.Raw
 
 
+AMOUNT_TEXT_MAX = 24
+"""More digits than any amount has, and fewer than a decimal keeps exactly."""
 _read = msgspec.json.Decoder(Asked).decode
 _uuid = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}").fullmatch
 
@@ -73,10 +77,21 @@ def asked(content_type: str, body: bytes) -> tuple[str, int]:
     correlation_id = given.correlation_id.lower()
     if not _uuid(correlation_id):
         raise BadPayment(field="correlationId", reason="not a UUID")
-    cents = given.amount * 100
-    if not cents.is_finite() or not 0 < cents <= AMOUNT_CENTS_MAX or cents != (whole := int(cents)):
-        raise BadPayment(field="amount", reason="not a positive amount with at most two decimals")
-    return correlation_id, whole
+    cents = _cents(bytes(given.amount))
+    if not 0 < cents <= AMOUNT_CENTS_MAX:
+        raise BadPayment(field="amount", reason="not a positive number with at most two decimals, up to ten billion")
+    return correlation_id, cents
+
+
+def _cents(number: bytes) -> int:
+    """The text of a JSON number as cents; 0 for what is no number, negative, or has more decimals."""
+    if len(number) > AMOUNT_TEXT_MAX or not number[:1].isdigit():
+        return 0
+    try:
+        cents = Decimal(number.decode()).scaleb(2)
+    except ArithmeticError:  # an exponent beyond all
+        return 0
+    return int(cents) if cents.adjusted() < AMOUNT_TEXT_MAX and cents == cents.to_integral_value() else 0
 
 
 @router.post(
@@ -181,7 +196,7 @@ async def pending(payments: Engine) -> list[Payment]:
 
 
 @router.get("/dead")
-async def dead(payments: Engine, cursor: Annotated[int, Query(ge=0)] = 0) -> dict[str, Any]:
+async def dead(payments: Engine, cursor: Annotated[int, Query(ge=0, le=PLACE_MAX)] = 0) -> dict[str, Any]:
     """A page of the payments that a processor refused for what they are; ``cursor`` 0 ends."""
     after, page = await payments.dead(cursor)
     return {"cursor": after, "payments": page}

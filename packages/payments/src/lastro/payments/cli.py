@@ -12,7 +12,7 @@ import uvicorn
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
-from typer import Argument, Exit, Option, Typer, echo
+from typer import Argument, Exit, Option, Typer, confirm, echo
 
 from lastro.core.access.client import own_key
 from lastro.core.clock import iso, parse_iso
@@ -36,10 +36,14 @@ def main() -> None:
 
 
 @app.command()
-def accept(correlation_id: Annotated[UUID, Argument()], amount: Annotated[str, Argument(help="like 19.90")]) -> None:
+def accept(
+    correlation_id: Annotated[UUID, Argument()],
+    amount: Annotated[str, Argument(help="like 19.90")],
+    as_json: AsJson = False,  # noqa: FBT002
+) -> None:
     """Accept a payment, once."""
     new = _run(lambda payments: payments.accept(str(correlation_id), cents(amount)))
-    echo("accepted" if new else "accepted before")
+    echo(json.dumps({"new": new}) if as_json else "accepted" if new else "accepted before")
 
 
 @app.command()
@@ -69,27 +73,30 @@ def summary(
 
 
 @app.command()
-def health() -> None:
+def health(as_json: AsJson = False) -> None:  # noqa: FBT002
     """Show what the processors last said of themselves, and how much waits."""
 
     async def look(payments: Payments) -> tuple[dict[Processor, Health], int, int]:
         return await payments.health(), await payments.waiting(), await payments.flying()
 
     told, waiting, flying = _run(look)
+    if as_json:
+        processors = {name: asdict(told[name]) for name in PROCESSORS}
+        echo(json.dumps({"processors": processors, "waiting": waiting, "in_flight": flying}))
+        return
     for name in PROCESSORS:
         echo(f"{name:9} {'failing' if told[name].failing else 'well':8} {told[name].delay_ms:,} ms")
     echo(f"{waiting:,} waiting, {flying:,} in flight")
 
 
 @app.command()
-def pending() -> None:
+def pending(as_json: AsJson = False) -> None:  # noqa: FBT002
     """List the oldest payments that wait, and those in flight."""
-    for payment in _run(lambda payments: payments.pending()):
-        echo(_line(payment))
+    _list(_run(lambda payments: payments.pending()), as_json=as_json)
 
 
 @app.command()
-def dead() -> None:
+def dead(as_json: AsJson = False) -> None:  # noqa: FBT002
     """List the payments that a processor refused for what they are."""
 
     async def every(payments: Payments) -> list[Payment]:
@@ -99,8 +106,7 @@ def dead() -> None:
             found += page
         return found
 
-    for payment in _run(every):
-        echo(f"{_line(payment)}  {payment.reason}")
+    _list(_run(every), as_json=as_json)
 
 
 @app.command()
@@ -121,8 +127,10 @@ def republish(
 
 
 @app.command()
-def purge() -> None:
-    """Forget every payment, known ids included."""
+def purge(yes: Annotated[bool, Option("--yes", help="do not ask")] = False) -> None:  # noqa: FBT002
+    """Forget every payment, known ids included: a repeated one is charged again."""
+    if not yes:
+        confirm("Forget every payment, and every id?", abort=True)
     _run(lambda payments: payments.purge())
     echo("purged")
 
@@ -130,12 +138,12 @@ def purge() -> None:
 @app.command()
 def processor(
     port: Annotated[int, Option(help="0 takes a free one")] = 8001,
-    fee: Annotated[str, Option(help="share it keeps")] = "0.05",
+    fee: Annotated[float, Option(help="share it keeps", min=0, max=1)] = 0.05,
 ) -> None:
     """Play a payment processor: the stand-in of the challenge's two, with its admin endpoints."""
     from .simulator import Book, processor_app
 
-    uvicorn.run(processor_app(Book(fee=Decimal(fee))), host="127.0.0.1", port=port, access_log=False)
+    uvicorn.run(processor_app(Book(fee=Decimal(str(fee)))), host="127.0.0.1", port=port, access_log=False)
 
 
 @app.command()
@@ -180,6 +188,14 @@ def rinha(
         Console().print(table)
     if not result.clean:
         raise Exit(1)
+
+
+def _list(payments: list[Payment], *, as_json: bool) -> None:
+    if as_json:
+        echo(json.dumps([asdict(payment) for payment in payments]))
+        return
+    for payment in payments:
+        echo(_line(payment) + (f"  {payment.reason}" if payment.reason else ""))
 
 
 def _line(payment: Payment) -> str:

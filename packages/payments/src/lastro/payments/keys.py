@@ -20,6 +20,7 @@ PERMANENT = (
     "*payments_health",
     "*payments_final",
     "*payments_dead",
+    "*payments_purged",
     "*payments:charges",
 )
 OWNED = ("payment_queue", "payments_*", "payments:charges", "{payments}:*")
@@ -54,6 +55,11 @@ class Keys:
     def totals(self, processor: Processor) -> Key:
         """Hash ``<level><number>:n``, ``:c`` → count, cents per second, minute, hour, day (s, m, h, d) and all."""
         return Key(f"{self.prefix}payments_totals:{processor}")
+
+    @property
+    def purged(self) -> Key:
+        """Hash processor → cents of the payments that a purge forgot: other domains' books still have them."""
+        return Key(f"{self.prefix}payments_purged")
 
     def in_flight(self, owner: str) -> Key:
         """Set of ids that this process has claimed."""

@@ -12,7 +12,7 @@ PROCESSORS: tuple[Processor, Processor] = ("default", "fallback")
 
 State = Literal["queued", "in_flight", "done", "dead"]
 
-AMOUNT_CENTS_MAX = 10**12  # R$ 10 bn: sums of a million such payments stay exact in 64 bits and in Lua's 2^53
+AMOUNT_CENTS_MAX = 10**12  # R$ 10 bn: nine million of them fit in the 64 bits of a total
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,6 +7,8 @@ from pydantic_settings import SettingsConfigDict
 
 from lastro.core.settings import Environment
 
+PLAIN_HTTP = r"^http://[^/?#@\s]+/?$"
+
 
 def _original(name: str) -> AliasChoices:
     return AliasChoices(f"LASTRO_PAYMENTS_{name}", name)
@@ -19,13 +21,15 @@ class PaymentsSettings(Environment):
 
     processor_default_url: str = Field(
         "http://127.0.0.1:8001",
+        pattern=PLAIN_HTTP,
         validation_alias=_original("PROCESSOR_DEFAULT_URL"),
         description="the processor with the lower fee; http://host:port",
     )
     processor_fallback_url: str = Field(
         "http://127.0.0.1:8002",
+        pattern=PLAIN_HTTP,
         validation_alias=_original("PROCESSOR_FALLBACK_URL"),
-        description="the processor to turn to when the default fails or is slow",
+        description="the processor to turn to when the default fails or is slow; likewise",
     )
     num_workers: int = Field(
         3, gt=0, validation_alias=_original("NUM_WORKERS"), description="senders of one process and processor"

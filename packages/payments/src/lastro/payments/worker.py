@@ -59,5 +59,5 @@ async def check(hub: Hub, told: Callable[[int, int], None] = lambda done, total:
 
 async def totals(hub: Hub) -> Mapping[str, Mapping[str, tuple[int, int]]]:
     """What other domains' books of the payments must say, too."""
-    summed = await Payments(hub, PaymentsSettings.read()).summary()
-    return {"payments": {f"{name}.cents": (summed[name].amount_cents,) * 2 for name in PROCESSORS}}
+    charged = await Payments(hub, PaymentsSettings.read()).charged()
+    return {"payments": {f"{name}.cents": (charged[name],) * 2 for name in PROCESSORS}}

@@ -21,6 +21,12 @@ class SameIdOtherPayment(Refused):
     code = "pix.same_id_other_payment"
 
 
+class SameActOtherAmount(Refused):
+    """The act {id} funded {ispb} before, with another amount."""
+
+    code = "pix.same_act_other_amount"
+
+
 class NoSuchPayment(NotFound):
     """There is no payment {end_to_end_id}."""
 

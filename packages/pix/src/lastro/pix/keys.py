@@ -112,7 +112,7 @@ class Keys:
 
     @property
     def retaining(self) -> Key:
-        """String, the worker whose turn it is to archive; lives for its turn."""
+        """String, the worker whose turn it is to trim and archive; lives for its turn."""
         return self._own("retaining")
 
     @property

@@ -6,6 +6,7 @@ the password of HTTP Basic. The store has its SHA-256 alone. What it opens are s
 """
 
 from collections.abc import Iterable
+from ipaddress import ip_address
 from typing import Any
 
 from pydantic import SecretStr
@@ -17,7 +18,6 @@ from .model import EVERYTHING, Bounds, Grant
 
 GRANT = "lastro.grant"
 """Where the gate leaves the grant of a request, in its ASGI scope."""
-LOOPBACK = ("127.", "::1", "localhost")
 
 
 def bounds(scope: Any, domain: str) -> Bounds:
@@ -28,7 +28,10 @@ def bounds(scope: Any, domain: str) -> Bounds:
 
 def is_local(host: str) -> bool:
     """Whether nobody outside of this machine reaches this address."""
-    return host.startswith(LOOPBACK)
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def refuse_exposed(settings: Settings, domains: Iterable[type[Environment]] = ()) -> None:

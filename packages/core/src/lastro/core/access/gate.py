@@ -7,6 +7,7 @@ from typing import Literal
 
 from starlette.types import Scope
 
+from lastro.core import docs
 from lastro.core.errors import Forbidden, LastroError, TooFast, Unauthorized
 from lastro.core.keys import key_limit
 from lastro.core.limits.scripts import take
@@ -19,7 +20,7 @@ from .model import CORE, Grant, Outside
 from .routes import READING, Access
 
 PROBES = frozenset({"/livez", "/readyz"})
-DESCRIBING = frozenset({"/docs", "/docs/oauth2-redirect", "/openapi.json"})
+DESCRIBING = frozenset({"/docs", "/openapi.json", *(f"/docs/{name}" for name in docs.KINDS)})
 """For whoever has a key at all."""
 SECRET_MAX = 512
 HELD_MAX = 1000

@@ -3,16 +3,17 @@
 A command is imported when it is called; ``lastro --help`` imports none of them, and no web framework.
 """
 
+import os
 import sys
 from importlib import import_module
-from importlib.metadata import EntryPoint
-from typing import Any
+from importlib.metadata import EntryPoint, version
+from typing import Annotated, Any
 
-from typer import Typer, secho
+from typer import Exit, Option, Typer, echo, secho
 from typer.core import TyperGroup
 from typer.main import get_command
 
-from lastro.core.errors import LastroError
+from lastro.core.errors import Busy, LastroError
 from lastro.core.plugins import plugs
 
 # name → module under lastro.core.cli, one sentence
@@ -67,16 +68,27 @@ def _summary(plug: EntryPoint) -> str:
 root = Typer(cls=Lazy, no_args_is_help=True, add_completion=False, help="Lastro: instant money on Redis.")
 
 
+def _version(asked: bool) -> None:  # noqa: FBT001  # typer's way
+    if asked:
+        echo(f"lastro {version('lastro-core')}")
+        raise Exit
+
+
 @root.callback()
-def _root() -> None:
+def _root(
+    told: Annotated[bool, Option("--version", callback=_version, is_eager=True, help="tell it and end")] = False,  # noqa: FBT002
+) -> None:
     """Lastro: instant money on Redis."""
 
 
 def main(args: list[str] | None = None) -> Any:
-    """Run a command. Exit codes: 0 done, 1 a rule or the store said no (the sentence is on standard error), 2 usage."""
+    """Run a command. Exit codes: 0 done, 1 a rule said no or something does not add up, 2 usage, 75 the store is away.
+
+    The sentence is on standard error. 75 is EX_TEMPFAIL of sysexits.h: the same command may be tried again.
+    """
     try:
         return get_command(root).main(args, prog_name="lastro", standalone_mode=args is None)
     except LastroError as error:
         secho(f"{error}", fg="red", err=True)
         secho(f"  {error.code}", dim=True, err=True)
-        sys.exit(1)
+        sys.exit(os.EX_TEMPFAIL if isinstance(error, Busy) else 1)

@@ -1,10 +1,12 @@
 """``lastro queue``: what waits, what is dead, and what to do about it."""
 
 import asyncio
+import json
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from typing import Annotated, Any, TypeVar
 
+import msgspec.structs
 from typer import Argument, Option, Typer, echo
 
 from lastro.core.clock import iso
@@ -19,6 +21,7 @@ app = Typer(no_args_is_help=True, help="The queues: list them, look at dead lett
 Answer = TypeVar("Answer")
 Name = Annotated[str, Argument(help="as `lastro queue ls` has it")]
 Ids = Annotated[list[str] | None, Argument(help="dead letters, as `lastro queue dead` has them")]
+AsJson = Annotated[bool, Option("--json", help="for scripts")]
 All = Annotated[bool, Option("--all", help="every dead letter of this queue")]
 
 
@@ -29,8 +32,11 @@ class UnknownQueue(NotFound):
 
 
 @app.command()
-def ls() -> None:
+def ls(as_json: AsJson = False) -> None:  # noqa: FBT002  # a flag
     """Every queue that a worker tends, and how it is doing."""
+    if as_json:
+        echo(json.dumps({name: msgspec.structs.asdict(told) for name, told in _run(_measures)}))
+        return
     echo(f"{'queue':40} {'lag':>9} {'pending':>9} {'delayed':>9} {'dead':>9} {'oldest':>9}")
     for name, told in _run(_measures):
         row = (told.lag, told.pending, told.delayed, told.dead)
@@ -38,14 +44,22 @@ def ls() -> None:
 
 
 @app.command()
-def dead(name: Name, count: Annotated[int, Option(help="the oldest so many")] = 50) -> None:
+def dead(
+    name: Name,
+    count: Annotated[int, Option(help="the oldest so many", min=1)] = 50,
+    as_json: AsJson = False,  # noqa: FBT002  # a flag
+) -> None:
     """The dead letters of a queue: id, reason, deliveries, first and last seen, error, fields."""
 
     async def look(hub: Hub) -> list[DeadLetter]:
         async with await _queue(hub, name) as queue:
             return await queue.letters(count=count)
 
-    for letter in _run(look):
+    letters = _run(look)
+    if as_json:
+        echo(json.dumps([_told(letter) for letter in letters]))
+        return
+    for letter in letters:
         fields = " ".join(
             f"{key.decode(errors='replace')}={value.decode(errors='replace')}" for key, value in letter.fields.items()
         )
@@ -63,6 +77,23 @@ def replay(name: Name, ids: Ids = None, every: All = False) -> None:  # noqa: FB
 def drop(name: Name, ids: Ids = None, every: All = False) -> None:  # noqa: FBT002  # a flag
     """Delete dead letters for good."""
     echo(f"{_run(lambda hub: _each(hub, name, ids, every=every, act='drop'))} dropped")
+
+
+def _told(letter: DeadLetter) -> dict[str, Any]:
+    """As JSON has it; bytes that are no text are escaped."""
+    fields = {
+        key.decode(errors="backslashreplace"): value.decode(errors="backslashreplace")
+        for key, value in letter.fields.items()
+    }
+    return {
+        "id": letter.id.decode(),
+        "reason": letter.reason,
+        "deliveries": letter.deliveries,
+        "first": iso(letter.first_ms),
+        "last": iso(letter.last_ms),
+        "error": letter.error,
+        "fields": fields,
+    }
 
 
 async def _measures(hub: Hub) -> list[tuple[str, Any]]:

@@ -4,7 +4,7 @@
 
 * ``server``: a real server per leg, for the whole run: ``embedded`` (what users get), ``cluster`` (the same in one-node
   cluster mode, where a script that leaves its slot is refused), ``redis`` (``redis-server`` of PATH, if there); marked
-  slow, ``redis-6`` and ``redis-8``, if ``make legs`` has brought them
+  slow, ``redis-6`` and ``redis-8``, if ``make legs`` has brought them; LEGS=embedded in the environment is that one
 * ``hub``: connected to it, its data empty; after the test any key without a life that no ``keys.PERMANENT`` names is a
   failure
 * ``redis``: ``hub.write``
@@ -12,6 +12,7 @@
 """
 
 import asyncio
+import os
 import shutil
 import socket
 import time
@@ -91,8 +92,9 @@ def packaged(leg: str) -> Path | None:
 
 
 def legs() -> list[Any]:
-    """The servers of this machine."""
-    there = [leg for leg in LEGS if leg != "redis" or shutil.which("redis-server")]
+    """The servers of this machine; of those, the ones that the variable LEGS names, if it is set."""
+    wanted = os.environ.get("LEGS", " ".join(LEGS)).split()
+    there = [leg for leg in LEGS if leg in wanted and (leg != "redis" or shutil.which("redis-server"))]
     return [*there, *(pytest.param(leg, marks=pytest.mark.slow) for leg in PACKAGED if packaged(leg))]
 
 

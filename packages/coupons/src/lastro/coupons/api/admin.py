@@ -3,7 +3,7 @@
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from lastro.core.clock import iso
 from lastro.core.errors import NotFound
@@ -12,22 +12,22 @@ from lastro.coupons.engine import letters
 from lastro.coupons.engine.reconcile import reconcile
 from lastro.coupons.engine.recover import recover
 
-from .engine import Engine
+from .engine import Body, Engine
 from .events import EventId, EventPath, shown
 
 router = APIRouter(prefix="/admin")
-LETTER_ID = "[0-9]{1,15}-[0-9]{1,15}"
+LETTER_ID = letters.LETTER_ID.pattern
 LetterPath = Annotated[str, Path(pattern=f"^{LETTER_ID}$")]
 
 
-class Wanted(BaseModel):
+class Wanted(Body):
     """What to reconcile."""
 
     event_id: EventId
     apply: bool = Field(False, description="repair; without it nothing is changed")
 
 
-class Which(BaseModel):
+class Which(Body):
     """What to recover."""
 
     event_id: EventId

@@ -13,7 +13,7 @@ from lastro.core.limits import admit
 from lastro.coupons import keys
 from lastro.coupons.engine import Coupons, Given
 from lastro.coupons.errors import BadRequest, SoldOut, UnknownEvent
-from lastro.coupons.metrics import ATTEMPTS, GUARDED
+from lastro.coupons.metrics import ATTEMPTS
 from lastro.coupons.model.event import EVENT_ID, USER_ID
 from lastro.coupons.model.issuance import Issuance
 
@@ -54,7 +54,6 @@ class Answer(msgspec.Struct):
 
 _read = msgspec.json.Decoder(Asked).decode
 _sold_out: dict[str, Answer] = {}
-_guarded = GUARDED.tally()
 
 
 def shown(one: Issuance) -> Shown:
@@ -77,14 +76,13 @@ async def answered(
         if len(key) > KEY_MAX or not key.isascii() or not (key.isprintable() or not key):
             raise Invalid(field="Idempotency-Key", reason=f"at most {KEY_MAX} printable characters")
         ticket = _ticket(headers.get(b"content-type", b""), body) if body else ""
-        if coupons.guard.sold_out(event_id, user_id):
-            _guarded()
+        if coupons.too_late(event_id, user_id):
             return sold_out(event_id)
         limits = edge.take(user_id, peer, headers.get(b"x-forwarded-for", b"").decode("latin-1"))
         if coupons.settings.limit_across and edge.user is not None:
             limit = keys.rate(user_id)
             await admit(coupons.hub.write, limit, per_second=edge.user.per_second, burst=edge.user.burst)
-        given = await coupons.issue(event_id, user_id, key=key, payload=body, ticket=ticket)
+        given = await coupons.decide(event_id, user_id, key=key, payload=body, ticket=ticket)
     except SoldOut:
         answer = sold_out(event_id)
         return Answer(answer.status, [*answer.headers, *limits], answer.body) if limits else answer

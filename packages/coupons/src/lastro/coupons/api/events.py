@@ -1,62 +1,83 @@
 """Events over HTTP: their life, who may, the waiting room, figures."""
 
 from collections.abc import Awaitable, Callable
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal
 from uuid import uuid4
 
 import msgspec
-from fastapi import APIRouter, Header, Path, Response
-from pydantic import BaseModel, ConfigDict, Field
+from fastapi import APIRouter, Depends, Header, Path, Response
+from pydantic import Field
 
 from lastro.core.clock import iso
 from lastro.core.errors import Invalid
 from lastro.coupons.engine import Coupons, events
 from lastro.coupons.engine.figures import figures
-from lastro.coupons.model.event import EVENT_ID, PER_USER_MAX, TOTAL_MAX, USER_ID, Event, Plan
+from lastro.coupons.errors import UnknownEvent
+from lastro.coupons.model.event import (
+    AMOUNT_CENTS_MAX,
+    EVENT_ID,
+    NAME_MAX,
+    NEVER_MS,
+    PER_USER_MAX,
+    TOTAL_MAX,
+    USER_ID,
+    Event,
+    Plan,
+)
 
-from .engine import Engine
+from .engine import Body, Engine
 
 router = APIRouter()
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 EventId = Annotated[str, Field(pattern=f"^{EVENT_ID.pattern}$")]
 UserId = Annotated[str, Header(alias="X-User-Id", pattern=f"^{USER_ID.pattern}$")]
 EventPath = Annotated[str, Path(pattern=f"^{EVENT_ID.pattern}$")]
 
 
-class NewEvent(BaseModel):
+async def _named(event_id: str) -> str:
+    if not EVENT_ID.fullmatch(event_id):
+        raise UnknownEvent(event_id=event_id)
+    return event_id
+
+
+Named = Annotated[str, Depends(_named)]
+
+
+class NewEvent(Body):
     """An event to create."""
 
-    model_config = ConfigDict(extra="forbid")
-
     event_id: EventId
-    name: str = Field("", max_length=200)
+    name: str = Field("", max_length=NAME_MAX)
     total: int = Field(ge=0, le=TOTAL_MAX)
     per_user_limit: int = Field(1, ge=1, le=PER_USER_MAX)
     starts_at: datetime | None = None
     ends_at: datetime | None = Field(None, description="exclusive")
     valid_until: datetime | None = Field(None, description="until then an issued coupon may be redeemed")
-    discount_cents: int = Field(0, ge=0, description="what a coupon takes off the amount of an order")
+    discount_cents: int = Field(
+        0, ge=0, le=AMOUNT_CENTS_MAX, description="what a coupon takes off the amount of an order"
+    )
     durability: Literal["memory", "fsync", "replica"] = "memory"
     returns_stock: bool = Field(True, description="a cancelled coupon goes to somebody else")
     eligible_only: bool = False
-    room_per_second: int = Field(0, ge=0, description="admitted from the waiting room; 0: there is none")
+    room_per_second: int = Field(0, ge=0, le=TOTAL_MAX, description="admitted from the waiting room; 0: there is none")
     open: bool = Field(False, description="give coupons within its window at once, instead of a draft")
 
 
-class Window(BaseModel):
+class Window(Body):
     """When an event gives coupons."""
 
     starts_at: datetime
     ends_at: datetime | None = None
 
 
-class Change(BaseModel):
+class Change(Body):
     """By how many an event grows."""
 
     delta: int = Field(ge=-TOTAL_MAX, le=TOTAL_MAX)
 
 
-class Users(BaseModel):
+class Users(Body):
     """Users that may have a coupon."""
 
     users: list[Annotated[str, Field(pattern=f"^{USER_ID.pattern}$")]] = Field(
@@ -97,9 +118,9 @@ async def create(body: NewEvent, coupons: Engine) -> dict[str, Any]:
         name=body.name,
         total=body.total,
         per_user_limit=body.per_user_limit,
-        starts_ms=_ms(body.starts_at),
-        ends_ms=_ms(body.ends_at),
-        valid_until_ms=_ms(body.valid_until),
+        starts_ms=_ms(body.starts_at, "starts_at"),
+        ends_ms=_ms(body.ends_at, "ends_at"),
+        valid_until_ms=_ms(body.valid_until, "valid_until"),
         discount_cents=body.discount_cents,
         durability=body.durability,
         returns_stock=body.returns_stock,
@@ -116,25 +137,27 @@ async def list_events(coupons: Engine) -> list[dict[str, Any]]:
 
 
 @router.get("/events/{event_id}")
-async def event(event_id: str, coupons: Engine) -> dict[str, Any]:
+async def event(event_id: Named, coupons: Engine) -> dict[str, Any]:
     """An event as it stands."""
     return shown(await coupons.event(event_id))
 
 
 @router.get("/events/{event_id}/stats")
-async def stats(event_id: str, coupons: Engine) -> dict[str, Any]:
+async def stats(event_id: Named, coupons: Engine) -> dict[str, Any]:
     """How it goes: stock, winners, what is on its way into the database, what became of those in it."""
     return msgspec.to_builtins(await figures(coupons, event_id))  # type: ignore[no-any-return]  # a struct is a dict
 
 
 @router.post("/events/{event_id}:schedule")
-async def schedule(event_id: str, body: Window, coupons: Engine) -> dict[str, Any]:
+async def schedule(event_id: Named, body: Window, coupons: Engine) -> dict[str, Any]:
     """Give coupons in this window."""
-    return shown(await events.schedule(coupons, event_id, _ms(body.starts_at), _ms(body.ends_at)))
+    return shown(
+        await events.schedule(coupons, event_id, _ms(body.starts_at, "starts_at"), _ms(body.ends_at, "ends_at"))
+    )
 
 
 def _simple(name: str, act: Callable[[Coupons, str], Awaitable[Event]]) -> None:
-    async def endpoint(event_id: str, coupons: Engine) -> dict[str, Any]:
+    async def endpoint(event_id: Named, coupons: Engine) -> dict[str, Any]:
         return shown(await act(coupons, event_id))
 
     endpoint.__doc__ = act.__doc__
@@ -149,7 +172,7 @@ _simple("settle", events.settle)
 
 @router.post("/events/{event_id}:resize")
 async def resize(
-    event_id: str,
+    event_id: Named,
     body: Change,
     coupons: Engine,
     key: Annotated[str | None, Header(alias="Idempotency-Key", max_length=128)] = None,
@@ -159,13 +182,13 @@ async def resize(
 
 
 @router.post("/events/{event_id}/eligible")
-async def allow(event_id: str, body: Users, coupons: Engine) -> dict[str, int]:
+async def allow(event_id: Named, body: Users, coupons: Engine) -> dict[str, int]:
     """Name users that may have a coupon."""
     return {"added": await events.allow(coupons, event_id, body.users)}
 
 
 @router.post("/events/{event_id}/room")
-async def join(event_id: str, user_id: UserId, coupons: Engine, response: Response) -> dict[str, Any]:
+async def join(event_id: Named, user_id: UserId, coupons: Engine, response: Response) -> dict[str, Any]:
     """A place in the waiting room; at its turn with the ticket to show with the attempt."""
     place = await events.join(coupons, event_id, user_id)
     if place.position:
@@ -178,9 +201,9 @@ async def join(event_id: str, user_id: UserId, coupons: Engine, response: Respon
     }
 
 
-def _ms(moment: datetime | None) -> int:
+def _ms(moment: datetime | None, field: str) -> int:
     if moment is None:
-        return 0
+        return NEVER_MS
     if moment.tzinfo is None:
-        raise Invalid(field="time", reason="needs an offset, like 2025-07-10T12:00:00Z")
-    return int(moment.timestamp() * 1000)
+        raise Invalid(field=field, reason="needs an offset, like 2025-07-10T12:00:00Z")
+    return (moment - EPOCH) // timedelta(milliseconds=1) or 1  # 0 is never

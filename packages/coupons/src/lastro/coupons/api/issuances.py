@@ -5,17 +5,17 @@ from uuid import UUID
 
 import msgspec
 from fastapi import APIRouter, Path
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from lastro.core.clock import iso
 from lastro.core.errors import Busy
 from lastro.coupons.engine import redemption, spending
 from lastro.coupons.errors import UnknownIssuance
-from lastro.coupons.model.event import USER_ID
+from lastro.coupons.model.event import AMOUNT_CENTS_MAX, USER_ID
 from lastro.coupons.model.issuance import Stored
 
 from .attempt import shown
-from .engine import Engine
+from .engine import Body, Engine
 from .events import EventPath, UserId
 
 router = APIRouter()
@@ -23,7 +23,7 @@ IssuanceId = Annotated[str, Path(pattern=r"^[0-9A-Za-z-]{1,64}$")]
 UserPath = Annotated[str, Path(pattern=f"^{USER_ID.pattern}$")]
 
 
-class Order(BaseModel):
+class Order(Body):
     """For which order."""
 
     order_ref: str = Field(min_length=1, max_length=redemption.ORDER_REF_MAX)
@@ -35,11 +35,11 @@ class Reservation(Order):
     seconds: int = Field(900, ge=1, le=redemption.RESERVE_SECONDS_MAX)
 
 
-class Payment(BaseModel):
+class Payment(Body):
     """For which order, and its whole amount."""
 
     correlation_id: UUID
-    amount_cents: int = Field(ge=1, le=spending.AMOUNT_CENTS_MAX)
+    amount_cents: int = Field(ge=1, le=AMOUNT_CENTS_MAX)
 
 
 def told(stored: Stored) -> dict[str, Any]:

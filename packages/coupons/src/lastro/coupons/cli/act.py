@@ -14,7 +14,7 @@ from lastro.core.redis import connect
 from lastro.core.settings import Settings
 from lastro.coupons.engine import Coupons
 from lastro.coupons.engine.database import TABLES
-from lastro.coupons.model.event import Event
+from lastro.coupons.model.event import NEVER_MS, Event
 from lastro.coupons.settings import CouponsSettings
 
 Answer = TypeVar("Answer")
@@ -55,4 +55,4 @@ def line(event: Event) -> str:
 
 def moment_ms(text: str | None, field: str) -> int:
     """ISO 8601, or nothing."""
-    return 0 if text is None else parse_iso(text, field=field)
+    return NEVER_MS if text is None else parse_iso(text, field=field) or 1  # 0 is never

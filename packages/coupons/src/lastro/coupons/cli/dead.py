@@ -5,7 +5,7 @@ from typing import Annotated
 from typer import Argument, Option, Typer, echo
 
 from lastro.core.errors import NotFound
-from lastro.core.streams.letters import PAGE_MAX, DeadLetter
+from lastro.core.streams.letters import DeadLetter
 from lastro.coupons.engine import Coupons, letters
 
 from .act import EventId, act, show
@@ -52,12 +52,7 @@ def discard(event_id: EventId, letter_id: LetterId) -> None:
 
 
 async def _all(coupons: Coupons, event_id: str) -> list[DeadLetter]:
-    found: list[DeadLetter] = []
-    while page := await letters.letters(coupons, event_id, after=found[-1].id.decode() if found else ""):
-        found += page
-        if len(page) < PAGE_MAX:
-            break
-    return found
+    return [letter async for page in letters.pages(coupons, event_id) for letter in page]
 
 
 async def _replay(coupons: Coupons, event_id: str, letter_id: str) -> int:

@@ -17,7 +17,7 @@ from lastro.core.redis import Hub
 from lastro.coupons import errors, keys, scripts
 from lastro.coupons.metrics import ATTEMPTS, GUARDED, WORDS
 from lastro.coupons.model import codes, tickets
-from lastro.coupons.model.event import Event
+from lastro.coupons.model.event import USER_ID, Event
 from lastro.coupons.model.issuance import ORDINAL, Issuance
 from lastro.coupons.settings import CouponsSettings
 
@@ -74,11 +74,21 @@ class Coupons:
         Raises SoldOut, NotOpen, EventOver, UnknownEvent, NotEligible, NotAdmitted, LimitReached, KeyRequired,
         KeyReused, and Busy when the outcome is not known: asking again is safe.
         """
-        if ORDINAL in user_id:
-            raise Invalid(field="user_id", reason=f"has {ORDINAL}: the winner of a second coupon is called so")
-        if self.guard.sold_out(event_id, user_id):
-            _guarded()
+        if not USER_ID.fullmatch(user_id):
+            raise Invalid(field="user_id", reason="1 to 128 letters, digits and . _ @ : + -")
+        if self.too_late(event_id, user_id):
             raise errors.SoldOut(event_id=event_id)
+        return await self.decide(event_id, user_id, key=key, payload=payload, ticket=ticket)
+
+    def too_late(self, event_id: str, user_id: str) -> bool:
+        """Whether this process knows that all are gone and this user has none; counted as an attempt."""
+        known = self.guard.sold_out(event_id, user_id)
+        if known:
+            _guarded()
+        return known
+
+    async def decide(self, event_id: str, user_id: str, *, key: str, payload: bytes, ticket: str) -> Given:
+        """As ``issue``, by the script alone: for who knows the user to be well named and not ``too_late``."""
         issuance_id = codes.new_id()
         signing = self.settings.signing
         attempt = (

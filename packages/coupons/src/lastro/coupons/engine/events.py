@@ -9,11 +9,24 @@ from lastro.core.errors import Invalid, LastroError
 from lastro.core.keys import Key
 from lastro.coupons import errors, keys, scripts
 from lastro.coupons.model import tickets
-from lastro.coupons.model.event import BEFORE, EVENT_ID, PER_USER_MAX, TOTAL_MAX, USER_ID, Event, Plan, Stored
+from lastro.coupons.model.event import (
+    AMOUNT_CENTS_MAX,
+    BEFORE,
+    EVENT_ID,
+    MOMENT_MS_MAX,
+    NAME_MAX,
+    NEVER_MS,
+    PER_USER_MAX,
+    TOTAL_MAX,
+    USER_ID,
+    Event,
+    Plan,
+    Stored,
+)
 
 from . import Coupons
 from .outbox import GROUP, outbox
-from .stored import WAITS, fields_of
+from .stored import fields_of
 
 ELIGIBLE_MAX = 10_000  # users in one call
 POLL_MS_MIN = 1_000
@@ -23,7 +36,7 @@ POLL_MS_MAX = 30_000
 async def create(coupons: Coupons, plan: Plan, *, opened: bool = False) -> Event:
     """Create an event, once: a draft, or open within its window. Raises EventExists, TooManyEvents, NotOffered."""
     _checked(plan)
-    waits = await waits_for(coupons, plan)
+    await offered(coupons, plan)
     await _name(coupons, plan.event_id)
     state = "open" if opened else "draft"
     await scripts.create(
@@ -33,7 +46,7 @@ async def create(coupons: Coupons, plan: Plan, *, opened: bool = False) -> Event
         events=keys.events(plan.event_id),
         group=GROUP,
         total=plan.total,
-        plan=fields_of(plan, coupon_id=str(uuid4()), state=state, waits=waits),
+        plan=fields_of(plan, coupon_id=str(uuid4()), state=state),
     )
     event = await coupons.event(plan.event_id)
     if event.stored != "settled":
@@ -52,8 +65,7 @@ async def _name(coupons: Coupons, event_id: str) -> None:
 
 async def schedule(coupons: Coupons, event_id: str, starts_ms: int, ends_ms: int) -> Event:
     """Give coupons from ``starts_ms`` until before ``ends_ms`` (0: no end)."""
-    if ends_ms and ends_ms <= starts_ms:
-        raise Invalid(field="ends_at", reason="not after starts_at")
+    _window(starts_ms, ends_ms)
     return await _become(coupons, event_id, "open", str(starts_ms), str(ends_ms))
 
 
@@ -73,7 +85,7 @@ async def close(coupons: Coupons, event_id: str) -> Event:
 
 
 async def resize(coupons: Coupons, event_id: str, delta: int, op_id: str) -> Event:
-    """So many coupons more, or fewer, once per ``op_id``. Raises TooSmall when fewer are left."""
+    """So many coupons more, or fewer, once per ``op_id``. Raises TooSmall when fewer are left, EventOver."""
     if not -TOTAL_MAX <= delta <= TOTAL_MAX:
         raise Invalid(field="delta", reason=f"at most {TOTAL_MAX}")
     word = await scripts.resize(
@@ -83,11 +95,16 @@ async def resize(coupons: Coupons, event_id: str, delta: int, op_id: str) -> Eve
         events=keys.events(event_id),
         once=keys.once(event_id, op_id),
         delta=delta,
+        total_max=TOTAL_MAX,
         life_ms=coupons.settings.remember_seconds * 1000,
     )
     event = await coupons.event(event_id)
     if word == "unknown":
         raise errors.Recovering(event_id=event_id)
+    if word == "settled":
+        raise errors.EventOver(event_id=event_id)
+    if word == "large":
+        raise Invalid(field="delta", reason=f"an event has at most {TOTAL_MAX} coupons")
     if word == "short":
         raise errors.TooSmall(event_id=event_id, stock=event.stock, by=-delta)
     return event
@@ -111,14 +128,17 @@ async def settle(coupons: Coupons, event_id: str) -> Event:
     event = await coupons.event(event_id)
     if word == "open":
         raise errors.WrongState(event_id=event_id, state=event.state, to="settled")
-    await coupons.hub.write.hdel(keys.LIVE, event_id)
+    await scripts.unregister(
+        coupons.hub.write, live=keys.LIVE, settled=keys.SETTLED, event_id=event_id, issued=event.issued
+    )
     await queue.forget()
     return event
 
 
 async def allow(coupons: Coupons, event_id: str, users: Sequence[str]) -> int:
-    """Name users that may have a coupon; how many were not named before."""
-    await coupons.event(event_id)
+    """Name users that may have a coupon; how many were not named before. Raises EventOver for a settled event."""
+    if (await coupons.event(event_id)).stored == "settled":
+        raise errors.EventOver(event_id=event_id)
     added = 0
     for at in range(0, len(users), ELIGIBLE_MAX):
         added += int(await coupons.hub.write.sadd(keys.eligible(event_id), *users[at : at + ELIGIBLE_MAX]))
@@ -126,7 +146,10 @@ async def allow(coupons: Coupons, event_id: str, users: Sequence[str]) -> int:
 
 
 async def join(coupons: Coupons, event_id: str, user_id: str) -> tickets.Place:
-    """A place in the waiting room, the same for the same user; at its turn a ticket. Raises SoldOut, RoomFull."""
+    """A place in the waiting room, the same for the same user; at its turn a ticket.
+
+    Raises SoldOut, EventOver, RoomFull.
+    """
     if not USER_ID.fullmatch(user_id):
         raise Invalid(field="user_id", reason="1 to 128 letters, digits and . _ @ : + -")
     left, before, rate, now_ms = await scripts.join(
@@ -142,6 +165,8 @@ async def join(coupons: Coupons, event_id: str, user_id: str) -> tickets.Place:
         raise errors.Recovering(event_id=event_id)
     if left == 0:
         raise errors.SoldOut(event_id=event_id)
+    if before == -3:  # noqa: PLR2004  # as the script says
+        raise errors.EventOver(event_id=event_id)
     if before == -1:
         raise errors.RoomFull(event_id=event_id)
     if before > 0:
@@ -185,16 +210,28 @@ def _checked(plan: Plan) -> None:
         raise Invalid(field="total", reason=f"0 to {TOTAL_MAX}")
     if not 1 <= plan.per_user_limit <= PER_USER_MAX:
         raise Invalid(field="per_user_limit", reason=f"1 to {PER_USER_MAX}")
-    if plan.ends_ms and plan.ends_ms <= plan.starts_ms:
-        raise Invalid(field="ends_at", reason="not after starts_at")
+    if len(plan.name) > NAME_MAX or not plan.name.isprintable():
+        raise Invalid(field="name", reason=f"at most {NAME_MAX} printable characters")
+    _window(plan.starts_ms, plan.ends_ms, plan.valid_until_ms)
+    if not 0 <= plan.discount_cents <= AMOUNT_CENTS_MAX:
+        raise Invalid(field="discount_cents", reason=f"0 to {AMOUNT_CENTS_MAX}")
     if not 0 <= plan.room_per_second <= TOTAL_MAX:
         raise Invalid(field="room_per_second", reason=f"0 to {TOTAL_MAX}")
 
 
-async def waits_for(coupons: Coupons, plan: Plan) -> str:
-    """What an attempt has to wait for beyond the reply of the server."""
+def _window(starts_ms: int, ends_ms: int, valid_until_ms: int = NEVER_MS) -> None:
+    told = {"starts_at": starts_ms, "ends_at": ends_ms, "valid_until": valid_until_ms}
+    for field, ms in told.items():
+        if not 0 <= ms <= MOMENT_MS_MAX:
+            raise Invalid(field=field, reason="from 1970 to 9999")
+    if ends_ms and ends_ms <= starts_ms:
+        raise Invalid(field="ends_at", reason="not after starts_at")
+
+
+async def offered(coupons: Coupons, plan: Plan) -> None:
+    """Raise NotOffered where the server cannot keep what the plan promises; attempts look again, each time."""
     if plan.durability != "fsync":
-        return WAITS[plan.durability]
+        return
     try:
         config: dict[str, Any] = cast("dict[str, Any]", await coupons.hub.read.config_get("append*"))
         told = {_text(name): _text(value) for name, value in config.items()}
@@ -203,11 +240,8 @@ async def waits_for(coupons: Coupons, plan: Plan) -> str:
         raise errors.NotOffered(durability="fsync", reason=str(error)) from error
     if told.get("appendonly") != "yes":
         raise errors.NotOffered(durability="fsync", reason="it keeps no append-only file")
-    if told.get("appendfsync") == "always":
-        return ""
-    if not any(known.values() if isinstance(known, dict) else known):
+    if told.get("appendfsync") != "always" and not any(known.values() if isinstance(known, dict) else known):
         raise errors.NotOffered(durability="fsync", reason="appendfsync is not always, and it knows no WAITAOF")
-    return "aof"
 
 
 def _text(value: Any) -> str:

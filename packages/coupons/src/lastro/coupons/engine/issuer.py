@@ -22,6 +22,9 @@ from lastro.coupons.metrics import ATTEMPTS_AT_ONCE, NOT_DURABLE
 CALL_MAX = 128  # attempts in one call: 0.6 ms of the server's time when all of them win
 WRITE_MAX = 512  # attempts in one write
 KEPT = {"issued", "again"}
+FSYNC_MAX = 1_000  # events remembered as promising a disk's copy; the next attempt tells again
+HOW: tuple[Command, ...] = (("CONFIG", "GET", "appendonly"), ("CONFIG", "GET", "appendfsync"))
+ALWAYS = [[b"appendonly", b"yes"], [b"appendfsync", b"always"]]
 
 
 class Told(NamedTuple):
@@ -45,6 +48,7 @@ class Issuer:
     _lanes: dict[str, list[Waiting]] = field(default_factory=dict)
     _senders: dict[str, "asyncio.Task[None]"] = field(default_factory=dict)
     _lines: dict[str, Line] = field(default_factory=dict)
+    _fsync: set[str] = field(default_factory=set)
 
     def submit(self, event_id: str, attempt: Sequence[str | bytes]) -> "asyncio.Future[Told]":
         """A future of what the script says. Raises Busy when too many wait."""
@@ -91,22 +95,39 @@ class Issuer:
         source = scripts.issue.source
         shebang = self.hub.capabilities.shebang
         sha, text = (source.sha, source.text) if shebang else (source.sha_6, source.text_6)
-        replies = await line.send([("EVALSHA", sha, *body) for body in bodies])
+        asking = HOW if any(event_id in self._fsync for event_id, _ in calls) else ()
+        replies = await line.send([*(("EVALSHA", sha, *body) for body in bodies), *asking])
+        replies, how = replies[: len(calls)], replies[len(calls) :]
         lost = [at for at, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
         if lost:
             again = await line.send([("EVAL", text, *bodies[at]) for at in lost])
             for at, reply in zip(lost, again, strict=True):
                 replies[at] = reply
-        short = await self._wait(line, replies)
+        short = await self._wait(line, await self._promised(line, calls, replies, how))
         for (_, waiting), reply in zip(calls, replies, strict=True):
             if isinstance(reply, ResponseError):
                 await self._refused(place, waiting, reply)
             else:
                 _settle(waiting, reply, short.get(bytes(reply[0])))
 
-    async def _wait(self, line: Line, replies: Sequence[Any]) -> dict[bytes, NotDurable]:
-        """For each kind of copy that was promised: None if it exists."""
-        kinds = {reply[0] for reply in replies if not isinstance(reply, ResponseError) and reply[0] and reply[1]}
+    async def _promised(
+        self, line: Line, calls: Sequence[tuple[str, Any]], replies: Sequence[Any], how: Sequence[Any]
+    ) -> set[bytes]:
+        """The kinds of copy to wait for. What the server does now decides, not what it did when the event was made."""
+        kinds: set[bytes] = set()
+        for (event_id, _), reply in zip(calls, replies, strict=True):
+            if not isinstance(reply, ResponseError) and reply[0] and reply[1]:
+                kinds.add(reply[0])
+                if reply[0] == b"fsync":
+                    self._fsync.add(event_id)
+        if b"fsync" in kinds and (how or await line.send(HOW)) == ALWAYS:
+            kinds.remove(b"fsync")  # it was on the disk before the reply
+        if len(self._fsync) > FSYNC_MAX:
+            self._fsync.clear()
+        return kinds
+
+    async def _wait(self, line: Line, kinds: set[bytes]) -> dict[bytes, NotDurable]:
+        """The kinds of copy that were promised and do not exist in time."""
         short: dict[bytes, NotDurable] = {}
         for kind in kinds:
             ms = self.replica_timeout_ms

@@ -24,11 +24,12 @@ class _Shown:
 async def panel(hub: Hub) -> Panel:
     """At this moment."""
     live = sorted(event_id.decode() for event_id in await hub.read.hkeys(keys.LIVE))  # type: ignore[union-attr]  # bytes
+    settled = int(await hub.read.get(keys.SETTLED) or 0)
     shown = [one for one in await asyncio.gather(*(_look(hub, event_id) for event_id in live)) if one is not None]
     problems = [f"{one.event.plan.event_id} does not add up" for one in shown if not _well(one.event)]
     problems += [f"{one.event.plan.event_id} is being recovered" for one in shown if one.event.stored == "recovering"]
     return Panel(
-        done=sum(one.event.issued for one in shown),
+        done=settled + sum(one.event.issued for one in shown),
         unit="issued",
         backlog=sum(one.measure.lag + one.measure.pending + one.measure.delayed for one in shown),
         oldest_seconds=max((one.measure.oldest_seconds for one in shown), default=0.0),

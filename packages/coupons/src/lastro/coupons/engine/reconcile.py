@@ -18,6 +18,7 @@ from lastro.coupons.model.issuance import Issuance, Stored
 from . import Coupons
 from .database.rows import insert, stored_of, upsert_event
 from .database.schema import issuances, runs
+from .letters import pages
 from .outbox import GROUP, entries, outbox
 from .redemption import give_back, not_given_back
 
@@ -169,14 +170,15 @@ async def _coming(coupons: Coupons, event_id: str) -> set[str]:
     told = await queue.members.measure()
     if not (told.lag or told.pending or told.delayed or told.dead):
         return set()
-    pending: Any = await coupons.hub.read.xpending(queue.stream, GROUP)
     groups: Any = await coupons.hub.read.xinfo_groups(queue.stream)
+    # asked after what was delivered: a worker that reads in between has its batch behind ``last``
+    pending: Any = await coupons.hub.read.xpending(queue.stream, GROUP)
     last = next(group["last-delivered-id"] for group in groups if group["name"] in {GROUP, GROUP.encode()})
     start = pending["min"] if pending["pending"] else b"(" + last
     found = {_issuance_id(fields) async for fields in queue.members.delayed()}  # first: it comes to the stream's end
     found |= {_issuance_id(fields) async for _, fields in entries(queue, start)}
-    for letter in await queue.letters():
-        found.add(_issuance_id(letter.fields))
+    async for page in pages(coupons, event_id):
+        found.update(_issuance_id(letter.fields) for letter in page)
     return found
 
 

@@ -15,7 +15,7 @@ from lastro.coupons.model.issuance import Issuance
 
 from . import Coupons
 from .database.schema import coupons as table
-from .events import waits_for
+from .events import offered
 from .outbox import GROUP, entries, outbox
 from .reconcile import PAGE_MAX, restore, stored, winners, write_rows
 from .stored import fields_of
@@ -107,7 +107,7 @@ async def _plan(coupons: Coupons, row: Any, known: Event | None) -> list[str | i
         eligible_only=row["eligible_only"],
         room_per_second=row["room_per_second"],
     )
-    waits = await waits_for(coupons, plan)
+    await offered(coupons, plan)
     counted = {
         "total": row["total_quantity"],
         "created_ms": row["created_ms"],
@@ -116,5 +116,5 @@ async def _plan(coupons: Coupons, row: Any, known: Event | None) -> list[str | i
         "seq": 0,
         "gen": row["version"],
     }
-    fields = fields_of(plan, coupon_id=row["coupon_id"], state=row["state"], waits=waits)
+    fields = fields_of(plan, coupon_id=row["coupon_id"], state=row["state"])
     return [*fields, *(part for pair in counted.items() for part in pair)]

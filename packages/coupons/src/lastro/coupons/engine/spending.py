@@ -5,11 +5,13 @@ order, the payment and the charge have one id. A charge is written in the transa
 until it was told: who reads it is idempotent by that id.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 from uuid import UUID
 
 import sqlalchemy as sa
+import structlog
 
 from lastro.core.clock import now_ms
 from lastro.core.errors import Invalid, NotFound
@@ -17,15 +19,18 @@ from lastro.core.keys import Key
 from lastro.core.queue.stream import StreamQueue
 from lastro.core.streams import Message
 from lastro.coupons import errors
+from lastro.coupons.model.event import AMOUNT_CENTS_MAX
 
 from . import Coupons
 from .database.schema import charges, coupons, issuances
 from .redemption import not_released, redeem, release, take, within
 
 State: TypeAlias = Literal["waiting", "sent", "done", "dead", "over", "late"]
-AMOUNT_CENTS_MAX = 10**14
 RELAY_MAX = 200  # in one look
+PAGE_MAX = 1_000
 READERS, FOLLOWERS = "payments", "coupons"
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,19 +107,26 @@ async def relay(coupons_: Coupons) -> int:
 
 
 async def follow(coupons_: Coupons, message: Message) -> None:
-    """A payment came to its end: redeem its coupon, or give it back. Not ours: nothing to do."""
+    """A payment came to its end: redeem its coupon, or give it back. Not ours: nothing to do.
+
+    Who pays another amount under an order's id has not paid this order, and payments takes no second one of that id.
+    """
     order = message.fields.get(b"correlation_id", b"").decode(errors="replace")
     known = await coupons_.database.run(lambda connection: _charge(connection, order))
     if known is None:
         return
-    if message.fields.get(b"state") == b"done":
+    done, paid = message.fields.get(b"state") == b"done", _paid(message.fields)
+    if done and paid != str(known.charge_cents):
+        log.error("coupons.another_amount", order=order, charge_cents=known.charge_cents, paid_cents=paid)
+        done = False
+    if done:
         try:
             await redeem(coupons_, known.issuance_id, order)
         except (errors.OrderReleased, errors.Taken):
             await _become(coupons_, order, "late", ("waiting", "sent", "dead", "over"))
         else:
             await _become(coupons_, order, "done", ("waiting", "sent"))
-    else:
+    elif known.state in {"waiting", "sent"}:  # what is done keeps its coupon redeemed
         await release(coupons_, known.issuance_id, order)
         await _become(coupons_, order, "dead", ("waiting", "sent"))
 
@@ -136,9 +148,36 @@ async def late(coupons_: Coupons) -> list[str]:
     return await coupons_.database.run(lambda connection: list(connection.execute(query).scalars()))
 
 
+async def paid_otherwise(coupons_: Coupons) -> list[str]:
+    """Orders that are done for another amount than was paid, as far back as the stream of final payments goes."""
+    first = sa.select(sa.func.min(charges.c.created_ms)).where(charges.c.state == "done")
+    oldest_ms = await coupons_.database.run(lambda connection: connection.execute(first).scalar())
+    if oldest_ms is None:
+        return []
+    found: list[str] = []
+    start = b"%d" % oldest_ms
+    while True:
+        page: Any = await coupons_.hub.read.xrange(coupons_.settings.finals_stream, start, count=PAGE_MAX)
+        if not page:
+            return found
+        start = b"(" + page[-1][0]
+        done = [fields for _, fields in page if fields.get(b"state") == b"done"]
+        paid = {fields.get(b"correlation_id", b"").decode(errors="replace"): _paid(fields) for fields in done}
+        query = sa.select(charges.c.correlation_id, charges.c.charge_cents).where(charges.c.state == "done")
+        its = query.where(charges.c.correlation_id.in_(paid))
+        rows = await coupons_.database.run(lambda connection, its=its: connection.execute(its).all())  # type: ignore[misc]
+        found += [
+            f"{order}: done for {cents}, paid {paid[order]}" for order, cents in rows if paid[order] != str(cents)
+        ]
+
+
 def finals(coupons_: Coupons) -> StreamQueue:
     """The stream of final payments, read in a group of our own."""
     return StreamQueue(coupons_.hub, Key(coupons_.settings.finals_stream), group=FOLLOWERS, keep=True)
+
+
+def _paid(fields: Mapping[bytes, bytes]) -> str:
+    return fields.get(b"amount_cents", b"").decode(errors="replace")
 
 
 def _charge(connection: sa.Connection, correlation_id: str) -> Charge | None:

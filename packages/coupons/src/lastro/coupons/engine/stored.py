@@ -4,10 +4,8 @@ from typing import Any
 
 from lastro.coupons.model.event import Event, Plan
 
-WAITS = {"memory": "", "replica": "replica"}
 
-
-def fields_of(plan: Plan, *, coupon_id: str, state: str, waits: str) -> list[str | int]:
+def fields_of(plan: Plan, *, coupon_id: str, state: str) -> list[str | int]:
     """Field, value, … of an event's meta, but for what scripts count."""
     told: dict[str, str | int] = {
         "coupon_id": coupon_id,
@@ -19,7 +17,6 @@ def fields_of(plan: Plan, *, coupon_id: str, state: str, waits: str) -> list[str
         "valid_until_ms": plan.valid_until_ms,
         "discount_cents": plan.discount_cents,
         "durability": plan.durability,
-        "waits": waits,
         "returns_stock": int(plan.returns_stock),
         "eligible_only": int(plan.eligible_only),
         "room": plan.room_per_second,

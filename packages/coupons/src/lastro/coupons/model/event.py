@@ -13,7 +13,12 @@ EVENT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", re.ASCII)
 USER_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@:+-]{0,127}", re.ASCII)
 PER_USER_MAX = 10
 TOTAL_MAX = 10_000_000
+AMOUNT_CENTS_MAX = (
+    10**12
+)  # what payments takes at most: an order of more would be refused there, after its coupon was kept
 NEVER_MS = 0
+MOMENT_MS_MAX = 253_402_300_799_999  # the end of the year 9999, the last that is written
+NAME_MAX = 200
 
 BEFORE: dict[Stored, tuple[Stored, ...]] = {
     "open": ("draft", "open", "paused"),

@@ -35,8 +35,8 @@ async def change_state(
 
 @script
 async def resize(
-    redis: Client, *, meta: Key, stock: Key, events: Key, once: Key, delta: int, life_ms: int
-) -> Literal["ok", "unknown", "short"]: ...
+    redis: Client, *, meta: Key, stock: Key, events: Key, once: Key, delta: int, total_max: int, life_ms: int
+) -> Literal["ok", "unknown", "settled", "large", "short"]: ...
 
 
 @script
@@ -75,6 +75,10 @@ async def join(redis: Client, *, room: Key, stock: Key, meta: Key, user_id: str,
 
 @script
 async def register(redis: Client, *, live: Key, event_id: str, events_max: int) -> Literal["ok", "full"]: ...
+
+
+@script
+async def unregister(redis: Client, *, live: Key, settled: Key, event_id: str, issued: int) -> int: ...
 
 
 @script

@@ -5,7 +5,7 @@
 --   KEYS[4] events        stream; one entry per issuance, appended before anything else is written
 --   KEYS[5] eligible      set of users
 --   ARGV[1..] attempts    four each: user, issuance id|code, hash of its idempotency key or ""|of its body, admitted
---   returns {what to wait for, 1 if it wrote, gen, coupons left, then two for each attempt, a word and what it is about}
+--   returns {the copy to wait for: "fsync", "replica" or "", 1 if it wrote, gen, coupons left, then two for each attempt, a word and what it is about}
 --   the first word that applies:
 --     "again"        the user's coupon: the one this attempt, or this user, had before
 --     "key_reused"   the attempt of this key had another body
@@ -25,7 +25,7 @@ local call, arguments = redis.call, ARGV
 local left = tonumber(call("GET", stock) or -1)
 local before, asked_again, now_ms = left, false, nil
 -- stylua: ignore
-local m = call("HMGET", meta, "state", "per_user", "waits", "starts_ms", "ends_ms", "epoch", "seq",
+local m = call("HMGET", meta, "state", "per_user", "durability", "starts_ms", "ends_ms", "epoch", "seq",
   "eligible_only", "room", "gen")
 local state, per_user, starts_ms, ends_ms = m[1], tonumber(m[2]), tonumber(m[4]), tonumber(m[5])
 local seq, eligible_only, waiting_room = tonumber(m[7] or 0), m[8] == "1", m[9] ~= "0"
@@ -79,7 +79,7 @@ local function refused(user, named, admitted)
   end
 end
 
-local told, since = { m[3] or "", 0, tonumber(m[10] or 0), 0 }, nil
+local told, since = { m[3] ~= "memory" and m[3] or "", 0, tonumber(m[10] or 0), 0 }, nil
 for n, user in ipairs(users) do
   local named, record, word, about, ordinal = arguments[4 * n - 1], records[n] or fresh[user], nil, nil, 1
   if record then

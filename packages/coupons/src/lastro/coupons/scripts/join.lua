@@ -6,14 +6,17 @@
 --   ARGV[2] room_max
 --   returns {coupons left, users before this one, admitted in a second, ms now}; coupons left is
 --     -1  there is no such event, or it is being recovered
---     and users before is -1 when the room is full, -2 when the event has none
+--     and users before is -1 when the room is full, -2 when the event has none, -3 when the event is over
 -- @include "clock.lua"
 local room, stock, meta, user_id = KEYS[1], KEYS[2], KEYS[3], ARGV[1]
 local left = tonumber(redis.call("GET", stock) or -1)
-local m = redis.call("HMGET", meta, "room", "starts_ms")
+local m = redis.call("HMGET", meta, "room", "starts_ms", "state")
 local rate, now_ms = tonumber(m[1] or 0), clock_ms()
 if left < 1 or rate == 0 then
   return { left, rate == 0 and -2 or 0, rate, now_ms }
+end
+if m[3] == "closed" or m[3] == "settled" then
+  return { left, -3, rate, now_ms }
 end
 local number = tonumber(redis.call("HGET", room, user_id))
 if not number then

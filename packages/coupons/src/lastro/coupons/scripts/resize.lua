@@ -2,22 +2,30 @@
 --   KEYS[1] meta     hash
 --   KEYS[2] stock    string
 --   KEYS[3] events   stream; one entry
---   KEYS[4] once     string, the answer; lives ARGV[2]
+--   KEYS[4] once     string, the answer; lives ARGV[3]
 --   ARGV[1] delta    may be negative
---   ARGV[2] life_ms
+--   ARGV[2] total_max
+--   ARGV[3] life_ms
 --   returns the first that applies:
 --     "ok"       it has so many more, now or since the first call of this id
 --     "unknown"  there is no such event, or it is being recovered
+--     "settled"  it is over; nothing changed
+--     "large"    it would have more than total_max; nothing changed
 --     "short"    fewer are left than it should lose; nothing changed
 -- @include "once.lua"
 -- @include "parts/change.lua"
-local meta, stock, events, once, delta, life_ms = KEYS[1], KEYS[2], KEYS[3], KEYS[4], tonumber(ARGV[1]), ARGV[2]
+local meta, stock, events, once, delta, life_ms = KEYS[1], KEYS[2], KEYS[3], KEYS[4], tonumber(ARGV[1]), ARGV[3]
 if once_told(once) then
   return "ok"
 end
 local left = redis.call("GET", stock)
+local m = redis.call("HMGET", meta, "state", "total")
 if not left then
   return "unknown"
+elseif m[1] == "settled" then
+  return "settled"
+elseif tonumber(m[2]) + delta > tonumber(ARGV[2]) then -- ARGV[2] total_max
+  return "large"
 elseif tonumber(left) + delta < 0 then
   return "short"
 end

@@ -1,21 +1,20 @@
 """The change stream as server-sent events."""
 
 import json
-import re
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from typing import Annotated
 
 from fastapi import APIRouter, Header, Request
 from fastapi.responses import StreamingResponse
 
-from lastro.core.errors import Invalid
 from lastro.ledger.engine import Ledger
+from lastro.ledger.errors import ChangesGone
 from lastro.ledger.model.json import change_json
 
 from .engine import Engine
 
 router = APIRouter()
-POSITION = re.compile(r"^(\$|\d{1,20}(-\d{1,20})?)$")
 
 
 @router.get("/changes")
@@ -24,20 +23,21 @@ async def changes(
 ) -> StreamingResponse:
     """Every change after a position ("0" from the oldest kept, "$" from now on), as it happens.
 
-    A browser that reconnects sends the last position it saw by itself (Last-Event-ID).
+    A browser that reconnects sends the last position it saw by itself (Last-Event-ID). 410: what followed it may have
+    been trimmed; so a reader that is too slow hears, too, whose stream ends.
     """
     position = last_event_id or after
-    if not POSITION.match(position):
-        raise Invalid(field="after", reason='must be a position of the stream, "0" or "$"')
+    await ledger.kept(position)
     return StreamingResponse(_events(ledger, position, request), media_type="text/event-stream")
 
 
 async def _events(ledger: Ledger, after: str, request: Request) -> AsyncIterator[str]:
-    async for change in ledger.changes(after):
-        if request.app.state.stopping.is_set():
-            return
-        if change is None:
-            yield ": still here\n\n"
-        else:
-            text = json.dumps(change_json(change), separators=(",", ":"))
-            yield f"id: {change.position}\nevent: {change.kind}\ndata: {text}\n\n"
+    with suppress(ChangesGone):  # it will come back with the last position it saw, and be told
+        async for change in ledger.changes(after):
+            if request.app.state.stopping.is_set():
+                return
+            if change is None:
+                yield ": still here\n\n"
+            else:
+                text = json.dumps(change_json(change), separators=(",", ":"))
+                yield f"id: {change.position}\nevent: {change.kind}\ndata: {text}\n\n"

@@ -73,9 +73,8 @@ async def post_transfer(
     request: Request, pending_id: str, given: Object, response: Response, ledger: Engine
 ) -> dict[str, Any]:
     """Post a pending transfer: all of it, or the ``amount`` given. ``id`` is the posting transfer's."""
-    amount = whole("amount", given["amount"]) if "amount" in given else None
-    number = whole("id", given.get("id"))
-    transfer = ledger.posting(await _pending(request, ledger, pending_id), number, amount)
+    asked = _fields(given, "id", "amount")
+    transfer = ledger.posting(await _pending(request, ledger, pending_id), asked["id"], asked.get("amount"))
     return _transfer(transfer, await ledger.create_transfer(transfer), response)
 
 
@@ -84,8 +83,15 @@ async def void_transfer(
     request: Request, pending_id: str, given: Object, response: Response, ledger: Engine
 ) -> dict[str, Any]:
     """Void a pending transfer. ``id`` is the voiding transfer's."""
-    transfer = ledger.voiding(await _pending(request, ledger, pending_id), whole("id", given.get("id")))
+    transfer = ledger.voiding(await _pending(request, ledger, pending_id), _fields(given, "id")["id"])
     return _transfer(transfer, await ledger.create_transfer(transfer), response)
+
+
+def _fields(given: dict[str, Any], *names: str) -> dict[str, int]:
+    """The numbers of a body that may have these and no others; the first it must have."""
+    if unknown := sorted(set(given) - set(names)):
+        raise Invalid(field=unknown[0], reason="is not a known field")
+    return {name: whole(name, given.get(name)) for name in names if name in given or name == names[0]}
 
 
 async def _pending(request: Request, ledger: Ledger, pending_id: str) -> int:

@@ -1,12 +1,15 @@
 """Ledger from a terminal: text in, engine, text out."""
 
 import asyncio
+import json
 from typing import Annotated, Literal
 
 from typer import Argument, Exit, Option, Typer, echo
 
 from . import accounts, shards, transfers
 from .run import run, show
+
+AsJson = Annotated[bool, Option("--json", help="for scripts")]
 
 app = Typer(no_args_is_help=True, help="Double-entry accounts and transfers, exact to 128 bits.")
 app.add_typer(accounts.app, name="account")
@@ -51,8 +54,6 @@ def query(
 @app.command()
 def tail(after: Annotated[str, Option(help='a position, "0" from the oldest kept, "$" from now on')] = "$") -> None:
     """Every change as it happens, a JSON object a line; Ctrl-C ends it."""
-    import json
-
     from lastro.ledger.engine import Ledger
     from lastro.ledger.model.json import change_json
 
@@ -68,17 +69,20 @@ def tail(after: Annotated[str, Option(help='a position, "0" from the oldest kept
 
 
 @app.command()
-def check() -> None:
-    """Recompute everything from the transfers; names the accounts that differ, and then ends with 1."""
+def check(as_json: AsJson = False) -> None:  # noqa: FBT002
+    """Recompute everything from the transfers; names what differs, and then ends with 1."""
     from .bar import bar, recompute
 
     with bar("transfers replayed") as told:
         findings = run(lambda engine: recompute(engine, told))
-    for finding in findings:
+    if as_json:
+        echo(json.dumps(findings))
+    for finding in [] if as_json else findings:
         echo(finding, err=True)
     if findings:
         raise Exit(1)
-    echo("every balance, index and history is what its transfers make")
+    if not as_json:
+        echo("every balance, index and history is what its transfers make")
 
 
 @app.command()
@@ -99,6 +103,7 @@ def stress(
     url: Annotated[str | None, Option(help="any Redis-compatible server; else LASTRO_REDIS_URL")] = None,
     tigerbeetle: Annotated[str | None, Option(help="address of a TigerBeetle server: the same load there, too")] = None,
     tigerbeetle_cluster: Annotated[int, Option(help="number of its cluster")] = 0,
+    as_json: AsJson = False,
 ) -> None:
     """Load with a check at the end: throughput, latency, server CPU per transfer, and whether it all adds up."""
     from .bar import bar
@@ -112,7 +117,9 @@ def stress(
     if tigerbeetle is not None:
         with bar("seconds of load on TigerBeetle") as told:
             reports["tigerbeetle"] = asyncio.run(stress_rival(tigerbeetle, tigerbeetle_cluster, plan, told))
-    for name, report in reports.items():
+    if as_json:
+        echo(json.dumps({name: report.told() for name, report in reports.items()}))
+    for name, report in [] if as_json else reports.items():
         for line in [f"{name}:"] * (len(reports) > 1) + report.lines():
             echo(line)
     if any(report.findings for report in reports.values()):

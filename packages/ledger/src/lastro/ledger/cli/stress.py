@@ -5,7 +5,7 @@ import random
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 from lastro.core.errors import Invalid
 from lastro.ledger.engine import Ledger
@@ -72,17 +72,30 @@ class Report:
     proof: str = "debits equal credits"
     """What holds when there are no findings."""
 
+    def told(self) -> dict[str, Any]:
+        """As JSON."""
+        waits = sorted(self.latencies) or [0.0]
+        return {
+            "events": self.events,
+            "refused": self.refused,
+            "seconds": self.seconds,
+            "events_per_second": self.events / self.seconds,
+            "server_cpu_us": None if self.cpu_seconds is None else self.cpu_seconds / max(self.events, 1) * 1e6,
+            "request_ms": {
+                name: waits[min(len(waits) - 1, int(len(waits) * share))] * 1000 for name, share in PERCENTILES.items()
+            },
+            "findings": self.findings,
+        }
+
     def lines(self) -> list[str]:
         """As text."""
-        waits = sorted(self.latencies) or [0.0]
-        at = {name: waits[min(len(waits) - 1, int(len(waits) * share))] * 1000 for name, share in PERCENTILES.items()}
+        told = self.told()
+        cpu = told["server_cpu_us"]
         return [
             f"{self.events} events in {self.seconds:.1f} s, {self.refused} refused",
-            f"{self.events / self.seconds:,.0f} events/s",
-            "server CPU not told"
-            if self.cpu_seconds is None
-            else f"server CPU {self.cpu_seconds / max(self.events, 1) * 1e6:.1f} us per event",
-            "request " + ", ".join(f"{name} {value:.2f} ms" for name, value in at.items()),
+            f"{told['events_per_second']:,.0f} events/s",
+            "server CPU not told" if cpu is None else f"server CPU {cpu:.1f} us per event",
+            "request " + ", ".join(f"{name} {value:.2f} ms" for name, value in told["request_ms"].items()),
             *(self.findings or [self.proof]),
         ]
 

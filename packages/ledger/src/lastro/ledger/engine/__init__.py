@@ -1,16 +1,18 @@
 """What the ledger can do. Each method is one business act; a batch is as many script calls as its size needs."""
 
 import json
+import re
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, TypeVar
 
+from lastro.core.errors import Invalid
 from lastro.core.keys import Key
 from lastro.core.redis import Hub
 from lastro.core.scripts import Batch, Script
 from lastro.ledger import keys, scripts
-from lastro.ledger.errors import TooMuchData, UnknownAccount, UnknownTransfer
+from lastro.ledger.errors import ChangesGone, TooMuchData, UnknownAccount, UnknownTransfer
 from lastro.ledger.model.changes import Change, decode_change
 from lastro.ledger.model.codes import AccountFilterFlag, QueryFilterFlag, TransferFlag
 from lastro.ledger.model.records import (
@@ -30,6 +32,8 @@ from .archive import Archive
 from .requests import ACCOUNTS, TRANSFERS, Request, checked, outcomes_of
 
 Found = TypeVar("Found", Account, Transfer, Balance)
+POSITION = re.compile(r"\d{1,20}(-\d{1,20})?", re.ASCII)
+U64_MAX = (1 << 64) - 1
 BLOCK_SECONDS = 1.0
 """How long a reader of the change stream waits for the next entry before it looks whether it should stop."""
 
@@ -176,10 +180,12 @@ class Ledger:
     async def changes(self, after: str = "$") -> AsyncIterator[Change | None]:
         """Every change after that position of the stream ("0" from the oldest kept, "$" from now on), without end.
 
-        None comes when nothing happened for BLOCK_SECONDS, so that a reader can stop, or show that it lives.
+        None comes when nothing happened for BLOCK_SECONDS, so that a reader can stop, or show that it lives. Raises
+        ChangesGone to a reader so slow that what it has not read yet was trimmed.
         """
         stream = keys.changes(self.name or self.settings.name)
         client = self.hub.blocking(BLOCK_SECONDS)
+        await self.kept(after)
         if after == "$":
             newest: Any = await self.hub.read.xrevrange(stream, count=1)
             after = newest[0][0].decode() if newest else "0"
@@ -188,10 +194,18 @@ class Ledger:
             if not answer:
                 yield None
                 continue
+            await self.kept(after)
             for position, entry in answer[0][1]:
                 change = decode_change(position, entry)
                 after = change.position
                 yield change
+
+    async def kept(self, after: str) -> None:
+        """Raises ChangesGone if changes after that position may have been trimmed, Invalid if it is none."""
+        position = _position(after)
+        oldest: Any = await self.hub.read.xrange(keys.changes(self.name or self.settings.name), count=1)
+        if oldest and (0, 0) < position < _position(oldest[0][0].decode()):
+            raise ChangesGone(after=after)
 
     @property
     def _batch(self) -> Batch:
@@ -203,7 +217,7 @@ class Ledger:
         found: list[Found] = []
         for start in range(0, len(ids), LIMIT_MAX - 1):
             # an id that nothing has goes first: a request that begins with a zero byte cannot be taken for JSON
-            asked = bytes(16) + b"".join(number.to_bytes(16, "little") for number in ids[start : start + LIMIT_MAX - 1])
+            asked = bytes(16) + b"".join(_id_bytes(number) for number in ids[start : start + LIMIT_MAX - 1])
             found += decode_all(
                 kind, await self.archive.ask(partial(script, self.hub.read, keyspace=[self.keyspace], ids=asked))
             )
@@ -228,3 +242,19 @@ class Ledger:
                 wanted = replace(wanted, limit=rest, timestamp_max=int(resume))
             else:
                 wanted = replace(wanted, limit=rest, timestamp_min=int(resume))
+
+
+def _position(text: str) -> tuple[int, int]:
+    """Of a stream: milliseconds and number; "$" is beyond all. Raises Invalid."""
+    if text == "$":
+        return U64_MAX, U64_MAX
+    milliseconds, _, number = text.partition("-")
+    if POSITION.fullmatch(text) is None or max(int(milliseconds), int(number or 0)) > U64_MAX:
+        raise Invalid(field="after", reason='must be a position of the stream, "0" or "$"')
+    return int(milliseconds), int(number or 0)
+
+
+def _id_bytes(number: int) -> bytes:
+    if not 0 <= number <= U128_MAX:
+        raise Invalid(field="id", reason="must have at most 128 bits, and no sign")
+    return number.to_bytes(16, "little")

@@ -1,10 +1,11 @@
-"""Recompute everything from the log of transfers, and say what differs: balances, indexes, histories.
+"""Recompute everything from the log of transfers, and say what differs: keys, balances, indexes, histories.
 
 Also while traffic runs: accounts are read together with the number of transfers that made them, and compared there.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from struct import Struct
 from typing import Any
 from zlib import crc32
 
@@ -22,15 +23,21 @@ from lastro.ledger.model.stored import (
 )
 
 from . import Ledger
-from .replay import RECORD_BYTES, Id, Index, Replay, Rows, Sums
+from .replay import PENDING, POST, RECORD_BYTES, SETTLES, VOID, Id, Index, Replay, Rows, Sums, decimal
 
 PAGE = 500
 SEGMENTS = 16
 FINDINGS_MAX = 100
+KEYS = 1_000
 TRIES = 5
 """Reservations expire without a transfer: an account that differs is looked at again before it is a finding."""
-EXPIRED = b"\x04"
-"""The status of a transfer: the seventh byte of what its key holds."""
+
+_BARE = Struct("<16s48x16s38xH8x")
+"""Of a record: its id, what it settles, its flags."""
+POSTED, VOIDED, EXPIRED = b"\x02", b"\x03", b"\x04"
+"""The status of a transfer that was pending: the seventh byte of what its key holds."""
+MARKS = {POST: POSTED, VOID: VOIDED}
+STATES = {POSTED, VOIDED, EXPIRED}
 
 
 async def check(ledger: Ledger, told: Callable[[int, int], None] = lambda _done, _total: None) -> list[str]:
@@ -69,6 +76,7 @@ class _Check:
         await self._expire()
         for start in range(0, len(accounts), PAGE):
             await self._page(accounts[start : start + PAGE])
+        await self._settled()
         if len(self.places) == 1 and self.posted[0] != self.posted[1]:
             self.findings.append(f"posted debits are {self.posted[0]}, posted credits {self.posted[1]}")
         strangers = list(self.replay.sums.keys() - set(accounts))
@@ -125,23 +133,58 @@ class _Check:
                     records = page or (await self.ledger.archive.segment(segment))[start:end]
                 except Fault as fault:
                     return str(fault)
+                first = self.replay.place
                 if wrong := self.replay.take(records):
                     return wrong
+                await self._keys(first, records)
             if self.replay.place != at:
                 return f"the log has {self.replay.place} transfers, {place} are counted"
             assert self.replay.place > before
             self.told(self.replay.place, place)
         return None
 
+    async def _keys(self, first: int, records: bytes) -> None:
+        """Whether the key of each transfer has its place, and that of each which it settles says so."""
+        rows = list(_BARE.iter_unpack(records))
+        settling = [(pending, MARKS[flags & SETTLES]) for _, pending, flags in rows if flags & SETTLES]
+        said = await self._said([number for number, _, _ in rows] + [pending for pending, _ in settling])
+        for place, ((number, _, flags), value) in enumerate(zip(rows, said, strict=False), first):
+            wanted = place.to_bytes(PLACE_BYTES, "little")
+            if value is None or value[:PLACE_BYTES] != wanted or (not flags & PENDING and value != wanted):
+                self._find(f"transfer {decimal(number)}: its key does not say that it is at place {place} of the log")
+        for (pending, status), value in zip(settling, said[len(rows) :], strict=True):
+            if value is None or value[PLACE_BYTES:] != status:
+                self._find(f"transfer {decimal(pending)} is settled, and its key does not say so")
+
+    async def _said(self, transfers: Sequence[Id]) -> list[bytes | None]:
+        """What the keys of these transfers hold."""
+        found: list[bytes | None] = []
+        for start in range(0, len(transfers), KEYS):
+            page = transfers[start : start + KEYS]
+            found += await self.client.mget(keys.transfers(self.name, page))
+        return found
+
     async def _expire(self) -> None:
         """Release what was released by time; no transfer tells of that."""
         waiting = [each for each, held in self.replay.pending.items() if held.timed]
-        for start in range(0, len(waiting), PAGE):
-            page = waiting[start : start + PAGE]
-            values = await self.client.mget([keys.transfer(self.name, int.from_bytes(each, "little")) for each in page])
-            for each, value in zip(page, values, strict=True):
-                if value and value[6:] == EXPIRED:
-                    self.replay.release(self.replay.pending.pop(each))
+        for each, value in zip(waiting, await self._said(waiting), strict=True):
+            if value and value[PLACE_BYTES:] == EXPIRED:
+                self.replay.release(self.replay.pending.pop(each))
+
+    async def _settled(self) -> None:
+        """Whether something is marked as settled that nothing settles: neither a transfer nor time."""
+        waiting = list(self.replay.pending)
+        said = await self._said(waiting)
+        settled = {each for each, value in zip(waiting, said, strict=True) if value and value[PLACE_BYTES:] in STATES}
+        if wrong := await self._advance(transfers_stored(await self.client.get(keys.state(self.name)))):
+            self._find(wrong)
+        await self._expire()
+        for each in settled & self.replay.pending.keys():
+            self._find(f"transfer {decimal(each)} is marked as settled, and nothing settles it")
+
+    def _find(self, sentence: str) -> None:
+        if len(self.findings) < FINDINGS_MAX:
+            self.findings.append(sentence)
 
     async def _page(self, accounts: list[Id]) -> None:
         """Compare some accounts; what differs is looked at again, a few times."""
@@ -158,8 +201,8 @@ class _Check:
                 return
             await self._expire()
             accounts = list(sentences)
-        named = [f"account {int.from_bytes(each, 'little')}: {wrong}" for each, wrong in sentences.items()]
-        self.findings += named[: max(0, FINDINGS_MAX - len(self.findings))]
+        for each, wrong in sentences.items():
+            self._find(f"account {decimal(each)}: {wrong}")
 
     def _sum_up(self, values: Sequence[bytes | None]) -> None:
         self.places.add(self.replay.place)

@@ -13,7 +13,10 @@ RECORD = Struct("<16s16s16s16s16s28xIIHHQ")
 RECORD_BYTES = 128
 Id: TypeAlias = bytes
 NAMES = ("debits_pending", "debits_posted", "credits_pending", "credits_posted")
-PENDING, POST, VOID = TransferFlag.PENDING, TransferFlag.POST_PENDING_TRANSFER, TransferFlag.VOID_PENDING_TRANSFER
+PENDING = int(TransferFlag.PENDING)
+POST, VOID = int(TransferFlag.POST_PENDING_TRANSFER), int(TransferFlag.VOID_PENDING_TRANSFER)
+"""As plain numbers: an enum's `&` takes a microsecond, a million times three."""
+SETTLES = POST | VOID
 
 
 @dataclass(slots=True)
@@ -93,13 +96,13 @@ class Replay:
         """Apply the next transfers; what is wrong with the first that cannot be, if any."""
         for number, debit, credit, wide, pending_id, timeout, _, _, flags, stamp in RECORD.iter_unpack(records):
             if stamp <= self.newest:
-                return f"transfer {_decimal(number)} has timestamp {stamp}, after {self.newest}"
+                return f"transfer {decimal(number)} has timestamp {stamp}, after {self.newest}"
             self.newest = stamp
             amount = int.from_bytes(wide, "little")
-            if flags & (POST | VOID):
+            if flags & SETTLES:
                 held = self.pending.pop(pending_id, None)
                 if held is None:
-                    return f"transfer {_decimal(number)} settles {_decimal(pending_id)}, which is not pending"
+                    return f"transfer {decimal(number)} settles {decimal(pending_id)}, which is not pending"
                 self.release(held, amount if flags & POST else 0, reopen=bool(flags & VOID))
             elif flags & PENDING:
                 self._hold(number, Held(debit, credit, amount, flags, timeout > 0))
@@ -142,5 +145,6 @@ class Replay:
                 sums.rows.add(entry, b"".join([one.to_bytes(BALANCE_BYTES, "little") for one in sums.balances]))
 
 
-def _decimal(number: Id) -> int:
+def decimal(number: Id) -> int:
+    """An id as people write it."""
     return int.from_bytes(number, "little")

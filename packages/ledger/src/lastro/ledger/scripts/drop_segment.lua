@@ -1,4 +1,4 @@
---!df flags=allow-undeclared-keys,disable-atomicity
+--!df flags=allow-undeclared-keys
 -- Drop a full segment of the log of transfers, if it is what the archive has.
 -- Keys are built from the ids in the arguments, inside the keyspace's hash tag: keys.py says which and what they hold.
 --   KEYS[1..] keyspace  the prefix of the ledger's keys, with its hash tag, or none for the bare prefix

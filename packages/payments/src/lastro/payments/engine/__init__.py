@@ -345,17 +345,24 @@ class Payments:
         return max(0, now_ms() - int(since)) if state == "queued" else 0
 
     async def purge(self) -> None:
-        """Forget everything, known ids included, in one command; followers of the final stream keep their places."""
-        await self.hub.write.xtrim(self.keys.final, maxlen=0, approximate=False)
+        """Forget everything, known ids included, at once. What was charged is still told to whoever follows."""
         owners: list[Any] = await self.hub.read.hkeys(self.keys.owners)
-        await self.hub.write.delete(
-            self.keys.queue,
-            self.keys.by_date,
-            self.keys.known,
-            self.keys.dead,
-            *(self.keys.totals(processor) for processor in PROCESSORS),
-            *(self.keys.in_flight(owner.decode()) for owner in owners),
+        await scripts.purge(
+            self.hub.write,
+            purged=self.keys.purged,
+            totals_default=self.keys.totals("default"),
+            totals_fallback=self.keys.totals("fallback"),
+            forgotten=[self.keys.queue, self.keys.by_date, self.keys.known, self.keys.dead]
+            + [self.keys.in_flight(owner.decode()) for owner in owners],
         )
+
+    async def charged(self) -> dict[Processor, int]:
+        """The cents that each processor ever charged, what was purged since included."""
+        before, purged = None, await self.hub.read.hgetall(self.keys.purged)
+        while before != purged:  # a purge in between
+            before, totals = purged, await self.summary()
+            purged = await self.hub.read.hgetall(self.keys.purged)
+        return {each: totals[each].amount_cents + int(purged.get(each.encode(), 0)) for each in PROCESSORS}
 
 
 def _rows(flat: Sequence[Any], width: int) -> list[tuple[Any, ...]]:

@@ -6,17 +6,21 @@ A payment's outcome decides about money, so a try ends in one of the words of `O
 
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
+import structlog
 
 from lastro.core.clock import iso, parse_iso
+from lastro.core.errors import Invalid
 from lastro.payments.engine.http import Answer, Cut, HttpClient, NotConnected
 from lastro.payments.model import Claim, Health
 
 Outcome = Literal["taken", "known", "refused", "unknown", "wrong"]
 """taken: 200. known: 422, this processor has the id. refused: it certainly did not take it. unknown: it may have.
 wrong: 4xx, it will never take this."""
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +38,16 @@ class _Told(msgspec.Struct, rename="camel"):
     requested_at: str
 
 
+class _Said(msgspec.Struct, rename="camel"):
+    """The processor's word on itself."""
+
+    failing: bool
+    min_response_time: Annotated[int, msgspec.Meta(ge=0)]
+
+
 @dataclass(eq=False)
 class Client:
-    """A processor."""
+    """A processor. An answer that is not in its contract is none."""
 
     http: HttpClient
 
@@ -63,8 +74,12 @@ class Client:
             return None
         if answer.status != 200:  # noqa: PLR2004
             return "unknown"
-        told = msgspec.json.decode(answer.body, type=_Told)
-        return Held(int(told.amount * 100), parse_iso(told.requested_at, field="requestedAt"))
+        try:
+            told = msgspec.json.decode(answer.body, type=_Told)
+            return Held(int(told.amount * 100), parse_iso(told.requested_at, field="requestedAt"))
+        except (msgspec.DecodeError, ArithmeticError, ValueError, Invalid) as error:
+            log.warning("payments.processor_unreadable", url=self.http.url, error=str(error))
+            return "unknown"
 
     async def health(self) -> Health | None:
         """What it says of itself; None when it does not answer, or says that we ask too often."""
@@ -74,8 +89,12 @@ class Client:
             return None
         if answer.status != 200:  # noqa: PLR2004
             return None
-        told = msgspec.json.decode(answer.body)
-        return Health(failing=bool(told["failing"]), delay_ms=int(told["minResponseTime"]))
+        try:
+            said = msgspec.json.decode(answer.body, type=_Said)
+        except (msgspec.DecodeError, ValueError) as error:
+            log.warning("payments.processor_unreadable", url=self.http.url, error=str(error))
+            return None
+        return Health(failing=said.failing, delay_ms=said.min_response_time)
 
 
 def outcome_of(answer: Answer) -> tuple[Outcome, str]:

@@ -86,6 +86,12 @@ async def recover(
 
 
 @script
+async def purge(
+    redis: Client, *, purged: Key, totals_default: Key, totals_fallback: Key, forgotten: Sequence[Key]
+) -> None: ...
+
+
+@script
 async def take_poll(redis: Client, *, health: Key, processor: str, every_ms: int) -> int: ...
 
 

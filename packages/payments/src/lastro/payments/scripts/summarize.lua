@@ -8,19 +8,25 @@
 -- Whole days, hours, minutes and seconds come from the totals, the two broken seconds from the sorted set: the cost
 -- depends on neither the number of payments nor, beyond its days, the length of the window.
 local by_date, from_ms, to_ms = KEYS[1], tonumber(ARGV[1]), tonumber(ARGV[2])
-local counts, sums = {}, {}
+local counts, billions, rest = {}, {}, {} -- cents in two parts: a sum of many may pass 2^53
 for i = 2, #KEYS do
-  counts[i], sums[i] = 0, 0
+  counts[i], billions[i], rest[i] = 0, 0, 0
 end
 
 local function text(number)
   return string.format("%.0f", number)
 end
 
+local function add(i, count, cents)
+  counts[i] = counts[i] + count
+  billions[i] = billions[i] + (tonumber(string.sub(cents, 1, -10)) or 0)
+  rest[i] = rest[i] + tonumber(string.sub(cents, -9))
+end
+
 local function add_all()
   for i = 2, #KEYS do
     local all = redis.call("HMGET", KEYS[i], "all:n", "all:c")
-    counts[i], sums[i] = tonumber(all[1] or 0), tonumber(all[2] or 0)
+    add(i, all[1] or 0, all[2] or "0")
   end
 end
 
@@ -29,7 +35,7 @@ local function add_entries(from, to)
     local processor, cents = string.match(member, "^(%a+)|.*|(%d+)$")
     for i = 2, #KEYS do
       if string.sub(KEYS[i], -#processor) == processor then
-        counts[i], sums[i] = counts[i] + 1, sums[i] + tonumber(cents)
+        add(i, 1, cents)
       end
     end
   end
@@ -59,7 +65,9 @@ local function add_seconds(from, to) -- whole seconds from..to, coarsest buckets
       end
       local found = redis.call("HMGET", KEYS[i], unpack(fields))
       for j = 1, #found, 2 do
-        counts[i], sums[i] = counts[i] + tonumber(found[j] or 0), sums[i] + tonumber(found[j + 1] or 0)
+        if found[j] then
+          add(i, found[j], found[j + 1])
+        end
       end
     end
   end
@@ -88,6 +96,8 @@ end
 local answer = {}
 for i = 2, #KEYS do
   answer[#answer + 1] = text(counts[i])
-  answer[#answer + 1] = text(sums[i])
+  local carried = math.floor(rest[i] / 1e9)
+  local high = billions[i] + carried
+  answer[#answer + 1] = (high > 0 and text(high) or "") .. string.format(high > 0 and "%09.0f" or "%.0f", rest[i] - carried * 1e9)
 end
 return answer

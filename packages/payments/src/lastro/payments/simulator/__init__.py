@@ -25,9 +25,10 @@ QUEUED_MAX = 500
 HEALTH_WINDOW_SECONDS = 5.0
 HEALTH_QUEUED_MAX = 2
 CENT = Decimal("0.01")
-Hostile = Literal["", "close_after_record", "fail_after_record", "slow_body", "half_open"]
+Hostile = Literal["", "close_after_record", "fail_after_record", "slow_body", "half_open", "babble"]
 """Each after taking the payment. close_after_record: no answer. fail_after_record: 500 with a body. slow_body: the
-headers, and the body a second later. half_open: the connection stays open, and nothing comes."""
+headers, and the body a second later. half_open: the connection stays open, and nothing comes.
+babble: what is asked of it is answered with 200 and something that is in no contract."""
 SILENT_SECONDS = 3_600.0
 
 
@@ -151,6 +152,8 @@ def processor_app(book: Book) -> ASGIApp:
             status, body = await _find(book, path.removeprefix("/payments/"))
         else:
             status, body = 404, None
+        if book.hostile == "babble" and scope["method"] == "GET":
+            status, body = 200, "closed for maintenance"
         await _answer(send, status, body, hostile=book.hostile if path == "/payments" else "")
 
     return app

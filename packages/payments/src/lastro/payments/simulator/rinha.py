@@ -16,6 +16,7 @@ from typing import Any, Literal
 from uuid import uuid4
 
 from lastro.core.clock import iso, now_ms
+from lastro.core.errors import LastroError
 from lastro.payments.engine.http import Cut, HttpClient, NotConnected
 
 Profile = Literal["preview", "final"]
@@ -109,6 +110,13 @@ class Result:
         return not (self.lag or self.doubled or self.inconsistent or self.differing or self.failed)
 
 
+class NothingThere(LastroError):
+    """Nothing answers at {url}: start the service and both processors (`lastro payments processor`) first."""
+
+    code = "payments.nothing_there"
+    status = 503
+
+
 class Play:
     """One run against a backend and its two processors."""
 
@@ -136,9 +144,13 @@ class Play:
 
     async def run(self, progress: Callable[[float], None]) -> Result:
         """Play it; ``progress`` hears the share that is done."""
-        for client in self.processors:
-            await self._admin(client, b"POST /admin/purge-payments")
-        await self.backend.ask(b"POST /purge-payments")
+        client = self.backend
+        try:
+            for client in self.processors:
+                await self._admin(client, b"POST /admin/purge-payments")
+            await (client := self.backend).ask(b"POST /purge-payments")
+        except (NotConnected, Cut):
+            raise NothingThere(url=client.url) from None
         started = time.monotonic()
         seconds = self.script.seconds / self.speed
         self.until = started + seconds

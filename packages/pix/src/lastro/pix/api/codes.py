@@ -5,24 +5,25 @@ from typing import Annotated
 
 import segno
 from fastapi import APIRouter, Query, Response
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from lastro.core.errors import Invalid
+from lastro.core.money import CENTS_MAX
 from lastro.pix.model import brcode
 
-from .request import reply
+from .request import Body, reply
 
 router = APIRouter(prefix="/brcodes")
 TEXT_MAX = 512
 
 
-class Static(BaseModel):
+class Static(Body):
     """What a static BR Code says."""
 
     key: str
     name: str = Field(max_length=brcode.NAME_MAX)
     city: str = Field(max_length=brcode.CITY_MAX)
-    amount_cents: int = Field(0, ge=0, strict=True)
+    amount_cents: int = Field(0, ge=0, le=CENTS_MAX, strict=True)
     tx_id: str = Field("", max_length=brcode.TX_ID_MAX)
 
 

@@ -3,16 +3,16 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from lastro.pix.engine import accounts, statements
 
-from .request import Engine, reply
+from .request import Body, Engine, reply
 
 router = APIRouter(prefix="/participants")
 
 
-class Funding(BaseModel):
+class Funding(Body):
     """Money from or to the central bank."""
 
     id: str = Field(min_length=1, max_length=accounts.ACT_MAX, description="of this act: a repeat changes nothing")
@@ -42,7 +42,7 @@ async def statement(
     ispb: str,
     pix: Engine,
     count: Annotated[int, Query(ge=1, le=statements.COUNT_MAX)] = 100,
-    before: Annotated[str, Query(pattern=r"^(\+|[0-9]{1,15}-[0-9]{1,15})$")] = "+",
+    before: Annotated[str, Query(pattern=r"^(\+|[1-9][0-9]{0,14}-[0-9]{1,15})$")] = "+",
 ) -> Response:
     """The latest movements, newest last; ``before`` an entry for the page before it."""
     return reply(

@@ -4,6 +4,7 @@ from typing import Annotated, Any, TypeVar
 
 import msgspec
 from fastapi import Depends, Request, Response
+from pydantic import BaseModel, ConfigDict
 
 from lastro.core.access import bounds
 from lastro.core.access.model import Bounds
@@ -14,6 +15,12 @@ from lastro.pix.model.record import Record
 
 WAIT_SECONDS_MAX = 30.0
 T = TypeVar("T")
+
+
+class Body(BaseModel):
+    """A body of ours; a field that it does not have is a mistake somebody should hear of."""
+
+    model_config = ConfigDict(extra="forbid")
 
 
 async def _pix(request: Request) -> Pix:  # async: FastAPI calls a plain one on a thread

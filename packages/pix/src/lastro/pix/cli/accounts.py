@@ -51,7 +51,7 @@ def list_accounts() -> None:
 
 def statement(
     ispb: str,
-    count: Annotated[int, Option(help="entries, the newest last")] = 20,
+    count: Annotated[int, Option(min=1, max=statements.COUNT_MAX, help="entries, the newest last")] = 20,
     as_json: Annotated[bool, Option("--json", help="for scripts")] = False,  # noqa: FBT002
 ) -> None:
     """A participant's balance and its latest movements."""

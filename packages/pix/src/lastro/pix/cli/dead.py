@@ -16,7 +16,7 @@ app = Typer(no_args_is_help=True, help="What nobody could process: list, show, r
 @app.command("list")
 def list_letters(
     after: Annotated[str, Option(help="the last id of the page before")] = "-",
-    count: Annotated[int, Option(help=f"at most {PAGE_MAX}")] = 50,
+    count: Annotated[int, Option(min=1, max=PAGE_MAX)] = 50,
 ) -> None:
     """Dead letters, oldest first."""
     for letter in act(lambda pix: letters.letters(pix, after=after, count=count)):

@@ -4,7 +4,7 @@ import asyncio
 import dataclasses
 from typing import Annotated, Any
 
-from typer import Option, Typer, echo
+from typer import Exit, Option, Typer, echo
 
 from lastro.core.errors import Busy
 from lastro.core.money import brl
@@ -23,7 +23,7 @@ def add(app: Typer) -> None:
 
 
 def monitor(
-    once: Annotated[bool, Option("--once", help="one look, then end")] = False,  # noqa: FBT002
+    once: Annotated[bool, Option("--once", help="one look, then end; exit code 1 when the server is away")] = False,  # noqa: FBT002
     as_json: Annotated[bool, Option("--json", help="with --once: for scripts")] = False,  # noqa: FBT002
 ) -> None:
     """Streams, workers, totals, rate, latency against the SPI's limits, refusals, one payment's timeline."""
@@ -44,7 +44,7 @@ async def _once(*, as_json: bool) -> None:
             show({"up": False, "reason": str(busy)})
         else:
             echo(f"Redis is down: {busy}")
-        return
+        raise Exit(1) from None
     if as_json:
         show({"up": True, **_told(found)})
         return

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from lastro.core.errors import Invalid
 from lastro.pix import scripts
-from lastro.pix.errors import AccountFull, NoSuchParticipant, NotEnoughFunds, SameIdOtherPayment
+from lastro.pix.errors import AccountFull, NoSuchParticipant, NotEnoughFunds, SameActOtherAmount
 
 from .intake import participant
 from .pix import HOUR_MS, Pix
@@ -35,7 +35,7 @@ class Account:
 async def fund(pix: Pix, ispb: str, amount_cents: int, act: str) -> Account:
     """Put money into a participant's account, or take it out; ``act`` names this act, and a repeat changes nothing.
 
-    A new participant begins here. Raises NotEnoughFunds, AccountFull, SameIdOtherPayment.
+    A new participant begins here. Raises NotEnoughFunds, AccountFull, SameActOtherAmount.
     """
     if not act or len(act) > ACT_MAX:
         raise Invalid(field="act", reason=f"one to {ACT_MAX} characters that name this act")
@@ -54,7 +54,7 @@ async def fund(pix: Pix, ispb: str, amount_cents: int, act: str) -> Account:
     )
     match word:
         case "conflict":
-            raise SameIdOtherPayment(end_to_end_id=act)
+            raise SameActOtherAmount(ispb=ispb, id=act)
         case "short":
             raise NotEnoughFunds(ispb=ispb, spi="AM04")
         case "full":

@@ -17,6 +17,7 @@ FIELDS_MAX: Final = 32
 KEPT_BYTES_MAX: Final = 4_096  # of an entry in the dead letters; the rest is cut off
 MESSAGE: Final = b"message"
 """What a dead letter of the list calls what it holds: the message as it came."""
+ENTRY_ID: Final = re.compile(r"[0-9]{1,15}-[0-9]{1,15}", re.ASCII)
 _BACKEND: Final = re.compile(rb"[0-9A-Za-z_.:-]{1,64}")
 _TRANSACTION: Final = re.compile(rb"[\x21-\x7e]{1,64}")
 _TIMESTAMP: Final = re.compile(
@@ -176,6 +177,13 @@ def _text(fields: dict[bytes, bytes]) -> dict[str, str]:
     if len(fields) > FIELDS_MAX:
         raise ValueError(f"more than {FIELDS_MAX} fields")
     return {name.decode(): value.decode() for name, value in fields.items()}
+
+
+def after_entry(text: str) -> str:
+    """Where a page begins: ``-``, or after the entry a person named. Raises Invalid for what is no id of one."""
+    if text != "-" and not ENTRY_ID.fullmatch(text):
+        raise Invalid(field="after", reason="not the id of an entry")
+    return text if text == "-" else f"({text}"
 
 
 def backend(text: str) -> str:

@@ -9,7 +9,7 @@ from lastro.core.keys import Key
 from lastro.pix import scripts
 from lastro.pix.errors import LetterCutOff, NoSuchLetter
 
-from .intake import MESSAGE, restored
+from .intake import ENTRY_ID, MESSAGE, after_entry, restored
 from .pix import Pix
 
 PAGE_MAX = 500
@@ -31,7 +31,7 @@ class Letter:
 
 async def letters(pix: Pix, *, after: str = "-", count: int = 100) -> list[Letter]:
     """A page of them, oldest first; the next page begins after the last id of this one."""
-    found = await pix.read.xrange(pix.keys.dead, min=after if after == "-" else f"({after}", count=min(count, PAGE_MAX))
+    found = await pix.read.xrange(pix.keys.dead, min=after_entry(after), count=min(count, PAGE_MAX))
     return [_letter(*entry) for entry in found]
 
 
@@ -64,8 +64,7 @@ async def drop(pix: Pix, letter_id: str) -> None:
 
 
 async def _find(pix: Pix, letter_id: str) -> tuple[bytes, dict[bytes, bytes]]:
-    head, _, tail = letter_id.partition("-")
-    if not (head.isascii() and head.isdigit() and tail.isascii() and tail.isdigit()):
+    if not ENTRY_ID.fullmatch(letter_id):
         raise NoSuchLetter(letter=letter_id[:40])
     found: Any = await pix.read.xrange(pix.keys.dead, min=letter_id, max=letter_id, count=1)
     if not found:

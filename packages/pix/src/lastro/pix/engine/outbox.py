@@ -11,6 +11,7 @@ from lastro.core.keys import Key
 from lastro.pix import scripts
 from lastro.pix.errors import NoSuchReader, TooManyReaders
 
+from .intake import after_entry
 from .pix import Pix
 
 GROUP = "spi_readers"
@@ -125,9 +126,7 @@ async def _wait_for(look: Callable[[], Awaitable[Any]], wait_seconds: float) -> 
 
 async def page(pix: Pix, backend_id: str, after: str, count: int) -> list[Message]:
     """A page of an outbox, oldest first."""
-    found: Any = await pix.read.xrange(
-        pix.keys.outbox(backend_id), min=after if after == "-" else f"({after}", count=count
-    )
+    found: Any = await pix.read.xrange(pix.keys.outbox(backend_id), min=after_entry(after), count=count)
     return [_message(*entry) for entry in found]
 
 

@@ -1,5 +1,6 @@
 """What bounds memory: answers are trimmed by age, final records go to the archive and leave a mark for repeats."""
 
+from collections.abc import Callable
 from typing import Any
 
 import structlog
@@ -42,21 +43,27 @@ async def trim(pix: Pix) -> int:
 
 
 async def take_turn(pix: Pix, worker: str, seconds: float) -> bool:
-    """Whether this worker archives now: two at once would be right, and write everything twice."""
-    return bool(await pix.write.set(pix.keys.retaining, worker, nx=True, px=int(seconds * 1000)))
+    """Whether it is this worker's turn, now for so long from here: two at once would be right, and do all twice."""
+    turn, ms = pix.keys.retaining, int(seconds * 1000)
+    if await pix.write.set(turn, worker, nx=True, px=ms):
+        return True
+    return bool(await pix.read.get(turn) == worker.encode() and await pix.write.pexpire(turn, ms))
 
 
-async def archive(pix: Pix) -> int:
+async def archive(pix: Pix, stopped: Callable[[], bool] = lambda: False) -> int:
     """Move the stories of old final records into the archive; how many went. Safe to run twice. Raises DatabaseAway.
 
-    A record is shortened only after its row is committed, and only if it still is what was written.
+    A record is shortened only after its row is committed, and only if it still is what was written. Once ``stopped``,
+    what is left waits for the next visit.
     """
     now = now_ms()
     due = await pix.read.zrangebyscore(pix.keys.minutes, "-inf", now, start=0, num=MINUTES_MAX)
     archived = 0
     for minute in (member.decode() for member in due):
-        done, left = await _archive_minute(pix, minute, now) if pix.settings.archive_url else (0, 0)
+        done, left = await _archive_minute(pix, minute, now, stopped) if pix.settings.archive_url else (0, 0)
         archived += done
+        if stopped():
+            break
         forget = forget_at_ms(minute, pix.settings)
         if forget <= now:
             await pix.write.zrem(pix.keys.minutes, minute)
@@ -68,11 +75,11 @@ async def archive(pix: Pix) -> int:
     return archived
 
 
-async def _archive_minute(pix: Pix, minute: str, now: int) -> tuple[int, int]:
+async def _archive_minute(pix: Pix, minute: str, now: int, stopped: Callable[[], bool]) -> tuple[int, int]:
     """How many went, and how many are not old or final enough."""
     done = left = 0
     cursor: Any = 0
-    while True:
+    while not stopped():
         cursor, page = await pix.read.hscan(pix.keys.records(minute), cursor, count=SCAN_COUNT)
         old: list[bytes] = []
         for name, line in page.items():
@@ -91,7 +98,8 @@ async def _archive_minute(pix: Pix, minute: str, now: int) -> tuple[int, int]:
                 pix.hub.write, records=pix.keys.records(minute), archived=pix.keys.archived, items=old
             )
         if not cursor:
-            return done, left
+            break
+    return done, left
 
 
 async def dismiss(pix: Pix) -> int:

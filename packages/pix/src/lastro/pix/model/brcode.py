@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from lastro.core.errors import Invalid
-from lastro.core.money import cents, decimal
+from lastro.core.money import CENTS_MAX, cents, decimal
 
 from .pix_keys import key_type
 
@@ -103,6 +103,8 @@ def _check(code: BrCode) -> None:
     bounds = ((code.name, 1, NAME_MAX), (code.city, 1, CITY_MAX), (code.text, 0, TEXT_MAX), (code.url, 0, URL_MAX))
     if any(not least <= len(value) <= most for value, least, most in bounds):
         raise BadBrCode("name, city, text or URL is too long, or missing")
+    if not 0 <= code.amount_cents <= CENTS_MAX:
+        raise BadBrCode("the amount is longer than ten digits and two")
     if code.tx_id and not _TX_ID.fullmatch(code.tx_id):
         raise BadBrCode("a txid is one to twenty-five letters and digits")
     if code.url and "://" in code.url:

@@ -7,16 +7,20 @@ import random
 import string
 import time
 from collections import Counter
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
 import msgspec
+from redis.exceptions import MovedError, ResponseError
 
 from lastro.core.errors import Busy
 from lastro.core.money import decimal
-from lastro.core.redis.failures import translated
+from lastro.core.redis.clients import Command
+from lastro.core.redis.failures import ours
 from lastro.core.scripts import insist
 from lastro.pix.engine import accounts
 from lastro.pix.engine.pix import Pix
@@ -148,18 +152,19 @@ class World:
                 self.seen.repeated += 1
         await self._write([("XADD", self.pix.keys.payments, "*", "payment", body) for body in bodies])
 
-    async def _write(self, commands: list[tuple[Any, ...]]) -> None:
-        line = self.pix.hub.line(self.pix.hub.place(self.pix.keys.payments))
-        while True:
-            try:
-                with translated():
-                    for reply in await line.send(commands):
-                        if isinstance(reply, Exception):
-                            raise reply
-            except Busy:
-                await asyncio.sleep(0.2)  # the same ids again: the engine knows them
-            else:
-                return
+    async def _write(self, commands: Sequence[Command]) -> None:
+        hub = self.pix.hub
+        while commands:
+            with suppress(Busy):  # the same ids again: the engine knows them
+                replies = await hub.line(hub.place(self.pix.keys.payments)).send(commands)
+                for reply in replies:
+                    if isinstance(reply, MovedError):
+                        await hub.moved(reply)
+                commands = [
+                    command for command, reply in zip(commands, replies, strict=True) if _refused_for_now(reply)
+                ]
+            if commands:
+                await asyncio.sleep(0.2)
 
     async def receive(self) -> None:
         """Read every bank's outbox, note what payers hear, answer what receivers are asked; until told to stop."""
@@ -240,6 +245,16 @@ class World:
     def waiting(self) -> int:
         """Payments whose payer has not heard."""
         return len(self._begun)
+
+
+def _refused_for_now(reply: Any) -> bool:
+    """Whether it may be asked again, as when memory is full. Raises what is refused for good."""
+    if not isinstance(reply, ResponseError):
+        return False
+    known = ours(reply)
+    if not isinstance(known, Busy):
+        raise known or reply
+    return True
 
 
 def banks(count: int) -> list[str]:

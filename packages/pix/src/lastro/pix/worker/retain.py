@@ -1,7 +1,10 @@
 """Keeping memory bounded, and measuring, on a clock."""
 
+import asyncio
 import os
 import socket
+from collections.abc import Awaitable, Callable
+from functools import partial
 
 import structlog
 
@@ -21,16 +24,31 @@ async def keep_bounded(pix: Pix, run: Run) -> None:
     """Trim, archive, forget and measure until told to stop."""
     name = f"{socket.gethostname()}_{os.getpid()}"
     tick = min(TICK_SECONDS_MAX, max(0.2, pix.settings.retention_seconds / 10))
+    turn = partial(retention.take_turn, pix, name, 2 * tick)
     before: Figures | None = None
-    while not await run.pause(tick):
+
+    async def tend() -> None:
+        nonlocal before
+        if await turn():
+            await retention.trim(pix)
+            await retention.dismiss(pix)
+        now = await figures(pix)
+        _measure(now, before or now)
+        before = now
+
+    async def archive() -> None:
+        if await turn():
+            await retention.archive(pix, run.stopping.is_set)
+
+    async with asyncio.TaskGroup() as group:  # trimming never waits for a database
+        group.create_task(_repeat(run, tick, tend))
+        group.create_task(_repeat(run, tick, archive))
+
+
+async def _repeat(run: Run, seconds: float, act: Callable[[], Awaitable[None]]) -> None:
+    while not await run.pause(seconds):
         try:
-            if await retention.take_turn(pix, name, tick):
-                await retention.trim(pix)
-                await retention.archive(pix)
-                await retention.dismiss(pix)
-            now = await figures(pix)
-            _measure(now, before or now)
-            before = now
+            await act()
         except Busy as busy:
             log.warning("pix.retain_waits", reason=str(busy))
 

@@ -5,6 +5,7 @@ import gc
 import socket
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import structlog
@@ -18,7 +19,8 @@ from lastro.core import local
 from lastro.core.access.keyring import Keyring
 from lastro.core.access.tls import renew
 from lastro.core.app import Server, create_app
-from lastro.core.errors import LastroError
+from lastro.core.errors import LastroError, Unreachable
+from lastro.core.logging import mask_url
 from lastro.core.measures import Measures
 from lastro.core.panels import Watch, line
 from lastro.core.plugins import Face, installed, plugs
@@ -36,8 +38,15 @@ WORLD_KEY_MS = 30 * 86_400_000  # the simulators' own key: nobody lets them run 
 log = structlog.get_logger()
 
 
+class NoServerThere(LastroError):
+    """The server {url} does not answer: {reason}. Start it, or unset LASTRO_REDIS_URL to have an embedded one."""
+
+    code = "lastro.no_server_there"
+    status = 503
+
+
 class PortTaken(LastroError):
-    """Nothing can listen on {address}: {reason}. Stop what does, or set LASTRO_HTTP_PORT to another port."""
+    """Nothing can listen on {address}: {reason}. Stop what does, or set LASTRO_HTTP_PORT (or …_SOCKET)."""
 
     code = "lastro.port_taken"
     status = 503
@@ -63,9 +72,15 @@ class Embedded:
 
 
 async def reach(settings: Settings) -> None:
-    """Raise Unreachable, with what to do, before anything is started on a server that is not there."""
-    async with await connect(settings) as hub:
-        await hub.read.ping()
+    """Raise NoServerThere before anything is started on a server that is not there."""
+    try:
+        async with await connect(settings) as hub:
+            await hub.read.ping()
+    except Unreachable as error:
+        raise NoServerThere(
+            url=mask_url(settings.redis_url.get_secret_value() if settings.redis_url else ""),
+            reason=error.about["reason"],
+        ) from None
 
 
 async def with_key(settings: Settings) -> Settings:
@@ -86,7 +101,9 @@ def listen(settings: Settings) -> Iterator[socket.socket]:
     family = socket.AF_UNIX if path else socket.AF_INET6 if ":" in settings.http_host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as listening:
         if path:
-            path.unlink(missing_ok=True)  # what a killed engine left; a living one is found by its data folder's lock
+            if _answers(path):
+                raise PortTaken(address=path, reason="somebody listens there")
+            path.unlink(missing_ok=True)  # what a killed engine left
         else:
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -95,6 +112,18 @@ def listen(settings: Settings) -> Iterator[socket.socket]:
         except OSError as error:
             raise PortTaken(address=path or f"{address[0]}:{address[1]}", reason=error.strerror) from None
         yield listening
+
+
+def _answers(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as asking:
+        asking.settimeout(1.0)
+        try:
+            asking.connect(str(path))
+        except TimeoutError:
+            return True  # its queue is full
+        except OSError:
+            return False
+    return True
 
 
 def parts(domain: str | None, settings: Settings, listening: socket.socket, *, simulate: bool) -> list[Part]:

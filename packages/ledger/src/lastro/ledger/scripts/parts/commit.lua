@@ -67,7 +67,7 @@ end
 local function add_metadata(values, notes, codes, keys)
   for i, text in pairs(notes or {}) do
     if text and codes[tonumber(i)] == 0 then
-      values[#values + 1] = keys[tonumber(i) + 1] .. ":metadata"
+      values[#values + 1] = PREFIX .. "metadata:" .. sub(keys[tonumber(i) + 1], #PREFIX + 10) -- behind "transfer:"
       values[#values + 1] = text
     end
   end

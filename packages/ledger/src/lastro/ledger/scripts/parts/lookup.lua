@@ -14,7 +14,8 @@ local function encode_id(value)
   return bytes, fault and "id " .. fault
 end
 
--- The ids of a request: 16 bytes each, or a JSON array. One id may be a JSON value or bare digits, too.
+-- The ids of a request: 16 bytes each, or a JSON array. One id may be a JSON value or bare digits, too; what has 16 bytes
+-- and only looks like JSON is an id.
 local function read_ids(single)
   local text = ARGV[1]
   local bare = single and text:match("^%d+$")
@@ -22,7 +23,9 @@ local function read_ids(single)
     return text, false, single and #text ~= 16 and "an id has 16 bytes"
   end
   local whole, list = pcall(cjson.decode, bare and '"' .. text .. '"' or text)
-  if not whole or not single and type(list) ~= "table" then
+  if single and not whole and #text == 16 then
+    return text, false
+  elseif not whole or not single and type(list) ~= "table" then
     return nil, true, "not a JSON array, nor ids of 16 bytes"
   end
   list = single and { list } or list

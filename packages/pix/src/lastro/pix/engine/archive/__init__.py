@@ -13,7 +13,7 @@ from lastro.pix.model.record import Record
 
 from .schema import payments
 
-TABLES = Tables(__name__, head="0001", versions="pix_version")
+TABLES = Tables(__name__, head="0002", versions="pix_version")
 PAGE = 500  # SQLite takes 32,766 values in a statement
 
 

@@ -8,7 +8,7 @@ payments = sa.Table(
     "pix_payments",
     METADATA,
     sa.Column("engine", sa.String(255), primary_key=True),
-    sa.Column("id", sa.String(64), primary_key=True),
+    sa.Column("id", sa.String(128), primary_key=True),
     sa.Column("record", sa.Text, nullable=False),
     sa.Column("payer", sa.Text, nullable=False),
     sa.Column("payee", sa.Text, nullable=False),
