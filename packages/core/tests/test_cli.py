@@ -45,6 +45,11 @@ def lastro(environment: dict[str, str], *words: str) -> tuple[Any, str, str]:
     return code, out.getvalue(), err.getvalue()
 
 
+def test_an_argument_that_is_no_text_is_told_in_a_sentence(environment: dict[str, str]) -> None:
+    told = process(environment, "queue", "dead", "\udcff")
+    assert (told.returncode, "not UTF-8" in told.stderr, "Traceback" in told.stderr) == (2, True, False), told.stderr
+
+
 def test_its_version_is_told(environment: dict[str, str]) -> None:
     code, told, _ = lastro(environment, "--version")
     assert (code, told) == (0, f"lastro {version('lastro-core')}\n")

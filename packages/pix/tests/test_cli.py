@@ -157,6 +157,11 @@ async def test_the_monitor_looks_once_for_scripts_and_for_people(lastro: Any, de
     assert "1 settled, R$ 10,00" in await lastro("monitor", "--once")
 
 
+async def test_a_payer_that_is_no_participant_is_refused_in_a_sentence(lastro: Any) -> None:
+    with pytest.raises(SystemExit):
+        await lastro("submit", "x", PAYEE, "1.00")
+
+
 async def test_a_store_that_is_down_is_a_state_of_the_monitor(
     lastro: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

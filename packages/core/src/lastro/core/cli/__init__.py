@@ -88,6 +88,9 @@ def main(args: list[str] | None = None) -> Any:
     """
     try:
         return get_command(root).main(args, prog_name="lastro", standalone_mode=args is None)
+    except UnicodeEncodeError:
+        secho("an argument is not UTF-8", fg="red", err=True)
+        sys.exit(2)
     except LastroError as error:
         secho(f"{error}", fg="red", err=True)
         secho(f"  {error.code}", dim=True, err=True)

@@ -13,7 +13,7 @@ from lastro.core.clock import iso
 from lastro.core.errors import Invalid
 from lastro.core.money import cents, decimal
 from lastro.pix.engine import messages, orders, outbox, reconcile, refunds
-from lastro.pix.engine.intake import backend
+from lastro.pix.engine.intake import backend, participant
 from lastro.pix.engine.pix import Pix
 from lastro.pix.errors import BadMessage, PaymentRefused
 from lastro.pix.model import iso20022
@@ -41,6 +41,7 @@ def submit(
     end_to_end_id: Annotated[str, Option("--id", help="of a payment to repeat; a new one without it")] = "",
 ) -> None:
     """Send one payment into the engine; its id is printed, and repeating it with that id pays once."""
+    payer = participant(payer)
     name = end_to_end_id or make_end_to_end_id(payer, datetime.now(UTC), "".join(random.choices(_ALPHABET, k=11)))
     order = Payment(
         end_to_end_id=name,

@@ -60,8 +60,10 @@ async def reconcile(pix: Pix, told: Told = lambda _done, _total: None) -> Report
     for _ in range(TRIES - 1):
         if report.sums_checked and not before:
             break
-        report = await _look(pix, told)
+        quiet, report = report.sums_checked, await _look(pix, told)
         found, report.findings = report.findings, sorted(set(before) & set(report.findings))
+        if quiet and report.sums_checked:
+            break
         before = found
     return report
 
