@@ -8,6 +8,7 @@ import httpx
 import pytest
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
+from starlette.types import Receive, Scope, Send
 
 from lastro.core.settings import Settings
 from lastro.core.testing import wait_for
@@ -15,10 +16,11 @@ from lastro.core.testing.web import served
 from lastro.core.worker import Run
 from lastro.coupons.api import demo
 from lastro.coupons.engine import Coupons
+from lastro.coupons.simulator import world as simulated
 from lastro.coupons.simulator.client import Client, Manners
 from lastro.coupons.simulator.world import world
 
-from .conftest import opened
+from .conftest import opened, persisting
 
 if TYPE_CHECKING:
     from playwright.async_api import Browser, Page
@@ -162,3 +164,35 @@ async def test_the_simulated_crowd_buys_and_stops_when_told(client: httpx.AsyncC
     await wait_for(some, "some coupons")
     run.stopping.set()
     await crowd
+
+
+async def test_the_simulated_crowd_goes_on_after_a_close_that_was_refused(
+    app: FastAPI, coupons: Coupons, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Found by chaos: it waited for ever to settle an event that was still open, and there was no other."""
+    monkeypatch.setattr(simulated, "KEPT_SECONDS", 0.05)
+    monkeypatch.setattr(simulated, "CROWD", 1)
+    closes: list[str] = []
+
+    async def forgetful(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["path"].endswith(":close") and not closes:
+            closes.append(scope["path"])
+            await Response(status_code=503)(scope, receive, send)
+            return
+        await app(scope, receive, send)
+
+    async with served(forgetful) as web:
+        run = Run(hub=coupons.hub, settings=Settings(), url=str(web.base_url))
+        crowd = asyncio.create_task(simulated.world(run))
+        async with persisting(coupons):
+            await wait_for(lambda: settled(coupons, closes), "the end of that event")
+        run.stopping.set()
+        await crowd
+
+
+async def settled(coupons: Coupons, closes: list[str]) -> bool:
+    """The event whose closing was refused is over."""
+    if not closes:
+        return False
+    event = await coupons.event(closes[0].rpartition("/")[2].partition(":")[0])
+    return event.stored == "settled"

@@ -47,9 +47,11 @@ async def _event(run: Run, http: httpx.AsyncClient, event_id: str) -> None:
             if await run.pause(random.expovariate(PER_SECOND)):
                 break
             crowd.create_task(_visit(run, visitor, event_id, f"user{random.randrange(CROWD)}"))
-    await http.post(f"/coupons/events/{event_id}:close")
-    while not await run.pause(KEPT_SECONDS):
-        if (await http.post(f"/coupons/events/{event_id}:settle")).is_success:
+    while True:
+        await http.post(
+            f"/coupons/events/{event_id}:close"
+        )  # each time: it may have been refused, and is never settled
+        if await run.pause(KEPT_SECONDS) or (await http.post(f"/coupons/events/{event_id}:settle")).is_success:
             return
 
 
