@@ -16,8 +16,10 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from lastro.core import local
 from lastro.core.acts import free_ports
 from lastro.core.cli.demo.stage import NotUp, Theatre, checked
+from lastro.core.settings import Settings
 
 from .faults import LEFT_OUT, Ground, false_clock, lacking, small_disk
+from .moving import idle
 from .pair import Pair, environment
 from .proxy import Proxy
 from .schedule import Schedule, Step
@@ -155,11 +157,12 @@ async def _done(ground: Ground, verdict: Verdict, step: Step) -> None:
 
 
 async def _judged(ground: Ground, verdict: Verdict, here: dict[str, str]) -> None:
-    """Heal, wait until it serves, let it work off what waits; then ask the engine itself."""
+    """Heal, wait until it serves, and every domain gets something done again; then ask the engine itself."""
     ground.heal()
     verdict.findings["engine"] = [] if await _serves(ground.theatre.url) else [f"not ready {HEALED_SECONDS} s later"]
-    await asyncio.sleep(SETTLE_SECONDS)
     with environment({**here, "LASTRO_REDIS_URL": f"unix://{ground.pair.primary.socket}"}):
+        still, _ = await asyncio.gather(idle(Settings.read()), asyncio.sleep(SETTLE_SECONDS))
+        verdict.findings["engine"] += still
         verdict.findings |= await checked()
 
 
