@@ -180,9 +180,12 @@ class Pair:
         self.path.symlink_to(self.nodes[-1].socket)
 
     def synced(self) -> bool:
-        """Whether the newest replica has all of its primary."""
-        with Redis(unix_socket_path=str(self.nodes[-1].socket)) as client:
-            return bool(client.info("replication").get("master_link_status") == "up")
+        """Whether the newest replica has all that its primary had when asked first."""
+        primary, replica = (Redis(unix_socket_path=str(node.socket)) for node in self.nodes[-2:])
+        with primary, replica:
+            written = primary.info("replication")["master_repl_offset"]
+            told = replica.info("replication")
+            return bool(told["master_link_status"] == "up" and told["slave_repl_offset"] >= written)
 
     def fail_over(self) -> None:
         """The primary dies, its replica takes its place, and gets a replica of its own."""

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from lastro.core.errors import OutcomeUnknown
 from lastro.core.keys import beside
 from lastro.core.streams.letters import PAGE_MAX
 from lastro.coupons import keys
@@ -189,3 +190,11 @@ async def test_after_a_failover_the_winners_of_both_sides_are_winners_and_none_i
     event = await recover(here, "e")
     assert (event.stock, event.seq, event.epoch) == (0, 2, 2)
     assert (await here.issue("e", "bia")).issuance.issuance_id == ids[1]
+
+
+async def test_an_event_that_promises_copies_is_recovered_when_a_replica_has_that(here: Coupons) -> None:
+    """Else the next failover would take the fence away again."""
+    await opened(here, total=1, durability="replica")
+    here.settings = here.settings.model_copy(update={"replica_timeout_ms": 1})
+    with pytest.raises(OutcomeUnknown, match="0 of 1 replicas"):
+        await recover(here, "e")

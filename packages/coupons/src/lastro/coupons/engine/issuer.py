@@ -132,7 +132,8 @@ class Issuer:
         for kind in kinds:
             ms = self.replica_timeout_ms
             command: Command = ("WAIT", 1, ms) if kind == b"replica" else ("WAITAOF", 1, 0, ms)
-            (told,) = await line.send([command])
+            # on a new connection it would be the copies of another server, which may not have what was written here
+            (told,) = await line.send([command]) if line.connected else (0,)
             copies = told if kind == b"replica" else told[0] if isinstance(told, list) else 0
             if isinstance(told, ResponseError) or copies < 1:
                 NOT_DURABLE.of().inc()

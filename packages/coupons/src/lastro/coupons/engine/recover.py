@@ -9,6 +9,8 @@ from typing import Any
 import sqlalchemy as sa
 import structlog
 
+from lastro.core.errors import OutcomeUnknown
+from lastro.core.redis.copies import Copies
 from lastro.coupons import errors, keys, scripts
 from lastro.coupons.model.event import Event, Plan
 from lastro.coupons.model.issuance import Issuance
@@ -20,13 +22,16 @@ from .outbox import GROUP, entries, outbox
 from .reconcile import PAGE_MAX, restore, stored, winners, write_rows
 from .stored import fields_of
 
+COPY_WAITS = 20  # each of replica_timeout_ms
+
 log = structlog.get_logger()
 
 
 async def recover(coupons: Coupons, event_id: str) -> Event:
     """Make Redis know every winner that the database knows, whatever Redis has lost, and give coupons again.
 
-    After a failover, a restore from a backup, or the loss of everything. Raises UnknownEvent when neither side has it.
+    After a failover, a restore from a backup, or the loss of everything. Raises UnknownEvent when neither side has it,
+    and OutcomeUnknown when the event promises copies and no replica has its recovery in time.
     """
     row = await coupons.database.run(
         lambda connection: connection.execute(sa.select(table).where(table.c.event_id == event_id)).mappings().first()
@@ -63,7 +68,32 @@ async def recover(coupons: Coupons, event_id: str) -> Event:
     )
     if word == "other":
         raise errors.Recovering(event_id=event_id)
-    return await coupons.event(event_id)
+    event = await coupons.event(event_id)
+    if event.plan.durability == "replica":
+        await _copied(coupons, event_id)
+        event = await coupons.event(event_id)
+        if event.epoch != epoch:  # of a primary that had not got it
+            raise OutcomeUnknown(reason="another primary took over meanwhile")
+    return event
+
+
+async def _copied(coupons: Coupons, event_id: str) -> None:
+    """Until a replica has it: a new one takes its time, and a recovery done again is a further epoch."""
+    copies = Copies(1, coupons.settings.replica_timeout_ms)
+    line = coupons.hub.own_line(
+        coupons.hub.place(keys.meta(event_id)), block_seconds=coupons.hub.timeout_seconds + copies.timeout_ms / 1000
+    )
+    try:
+        for wait in range(COPY_WAITS):
+            try:
+                copies.require(await line.send(copies.of(keys.meta(event_id))))
+            except OutcomeUnknown:
+                if wait == COPY_WAITS - 1:
+                    raise
+            else:
+                return
+    finally:
+        await coupons.hub.close_line(line)
 
 
 async def rebuild(coupons: Coupons, event_id: str) -> int:

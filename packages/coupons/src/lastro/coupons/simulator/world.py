@@ -47,10 +47,8 @@ async def _event(run: Run, http: httpx.AsyncClient, event_id: str) -> None:
             if await run.pause(random.expovariate(PER_SECOND)):
                 break
             crowd.create_task(_visit(run, visitor, event_id, f"user{random.randrange(CROWD)}"))
-    while True:
-        await http.post(
-            f"/coupons/events/{event_id}:close"
-        )  # each time: it may have been refused, and is never settled
+    while True:  # closed each time: that may have been refused, and what is open is never settled
+        await http.post(f"/coupons/events/{event_id}:close")
         if await run.pause(KEPT_SECONDS) or (await http.post(f"/coupons/events/{event_id}:settle")).is_success:
             return
 
