@@ -16,6 +16,8 @@ from unittest.mock import patch
 import pytest
 
 from lastro.core.cli import main
+from lastro.core.cli.up.parts import listen
+from lastro.core.settings import Settings
 
 
 @pytest.fixture
@@ -112,3 +114,13 @@ def test_what_is_wrong_is_told_in_a_sentence(environment: dict[str, str], name: 
 def test_a_server_that_is_not_there_is_told_in_a_sentence(environment: dict[str, str], url: str, says: str) -> None:
     told = process({**environment, "REDIS_URL": url}, "up")
     assert (told.returncode, says in told.stderr, "Traceback" in told.stderr) == (1, True, False), told.stderr
+
+
+def test_a_socket_on_which_an_engine_serves_is_not_taken_from_it(environment: dict[str, str], tmp_path: Path) -> None:
+    path = tmp_path / "http.sock"
+    with listen(Settings(http_socket=path)):
+        told = process({**environment, "LASTRO_HTTP_SOCKET": str(path)}, "up")
+        assert (told.returncode, "another engine serves there" in told.stderr) == (1, True), told.stderr
+        assert path.exists()
+    with listen(Settings(http_socket=path)):  # of a killed one, nothing is in the way
+        pass

@@ -9,6 +9,7 @@ import random
 import shutil
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -26,6 +27,8 @@ from lastro.payments.simulator.stack import PROCESSES, Stack, deployed
 pytestmark = pytest.mark.anyio
 CONFIG = Path(__file__).parents[3] / "ops/haproxy/payments.cfg"
 HAPROXY = shutil.which("haproxy", path="/usr/sbin:/usr/bin:/usr/local/bin")
+HANDS = ThreadPoolExecutor(1)
+"""A store ends with the thread that started it: this one outlives each test."""
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +87,7 @@ async def played_through(stack: Stack, *hits: Callable[[], None], scale: float =
     playing = asyncio.create_task(crowd.run(lambda share: None))
     for hit in hits:
         await asyncio.sleep(4)
-        await asyncio.to_thread(hit)
+        await asyncio.get_running_loop().run_in_executor(HANDS, hit)
     await playing
 
     async def settled() -> Result | None:

@@ -261,7 +261,10 @@ def _locked(file: IO[str]) -> Iterator[None]:
 
 
 def die_with_parent() -> None:
-    """Linux: the kernel sends SIGTERM when the parent is gone, however it went. Elsewhere a graceful stop must do."""
+    """Linux: the kernel sends SIGTERM when the parent is gone, however it went. Elsewhere a graceful stop must do.
+
+    The parent is the thread that started it: start nothing from one that ends before the server should.
+    """
     if sys.platform == "linux":
         pr_set_pdeathsig = 1
         ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGTERM)

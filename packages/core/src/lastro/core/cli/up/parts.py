@@ -1,6 +1,7 @@
 """The processes of an engine, and what each of them does."""
 
 import asyncio
+import fcntl
 import gc
 import socket
 from collections.abc import Callable, Iterator, Mapping
@@ -99,12 +100,8 @@ def listen(settings: Settings) -> Iterator[socket.socket]:
     path = settings.http_socket
     address: Any = str(path) if path else (settings.http_host, settings.http_port)
     family = socket.AF_UNIX if path else socket.AF_INET6 if ":" in settings.http_host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as listening:
-        if path:
-            if _answers(path):
-                raise PortTaken(address=path, reason="somebody listens there")
-            path.unlink(missing_ok=True)  # what a killed engine left
-        else:
+    with _alone(path), socket.socket(family, socket.SOCK_STREAM) as listening:
+        if not path:
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listening.bind(address)
@@ -114,16 +111,27 @@ def listen(settings: Settings) -> Iterator[socket.socket]:
         yield listening
 
 
-def _answers(path: Path) -> bool:
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as asking:
-        asking.settimeout(1.0)
+@contextmanager
+def _alone(path: Path | None) -> Iterator[None]:
+    """Nobody else serves on this socket.
+
+    The lock is this process's and not its children's: what a killed engine left, and what still drains there, is in
+    nobody's way.
+    """
+    if path is None:
+        yield
+        return
+    try:
+        held = path.with_name(f"{path.name}.lock").open("w")
+    except OSError as error:
+        raise PortTaken(address=path, reason=error.strerror) from None
+    with held:
         try:
-            asking.connect(str(path))
-        except TimeoutError:
-            return True  # its queue is full
+            fcntl.lockf(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            return False
-    return True
+            raise PortTaken(address=path, reason="another engine serves there") from None
+        path.unlink(missing_ok=True)
+        yield
 
 
 def parts(domain: str | None, settings: Settings, listening: socket.socket, *, simulate: bool) -> list[Part]:
