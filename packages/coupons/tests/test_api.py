@@ -238,7 +238,7 @@ async def test_the_fast_path_answers_byte_for_byte_as_the_documented_route(
     }.items():
         await opened(coupons, event, **plan)  # type: ignore[arg-type]  # parts of a plan
     await events.pause(coupons, "paused")
-    app.add_api_route("/routed/events/{event_id}/issuances", issue, methods=["POST"])
+    app.add_api_route("/routing/events/{event_id}/issuances", issue, methods=["POST"])
     async with served(app) as client:
         app.state.coupons_edge.user = None  # what is left of a client's rate differs from one request to the next
 
@@ -246,7 +246,7 @@ async def test_the_fast_path_answers_byte_for_byte_as_the_documented_route(
             headers = {"x-user-id": user, **({"idempotency-key": key} if key is not None else {})}
             headers |= {"content-type": content_type} if content_type else {}
             told = []
-            for prefix in ("/coupons", "/routed", "/coupons"):
+            for prefix in ("/coupons", "/routing", "/coupons"):
                 answer = await client.post(f"{prefix}/events/{event}/issuances", headers=headers, content=_sent(pieces))
                 told.append(_comparable(answer))
             if told[0][0] == 201:  # the first of the three was the one that got it
@@ -256,7 +256,7 @@ async def test_the_fast_path_answers_byte_for_byte_as_the_documented_route(
         await _fuzzed(both, examples)
         new = [
             await client.post(f"{prefix}/events/plenty/issuances", headers={"x-user-id": f"new{n}"})
-            for n, prefix in enumerate(("/coupons", "/routed"))
+            for n, prefix in enumerate(("/coupons", "/routing"))
         ]
         assert [answer.status_code for answer in new] == [201, 201]
         assert [name for name, _ in new[0].headers.multi_items()] == [name for name, _ in new[1].headers.multi_items()]
@@ -291,7 +291,7 @@ def _comparable(answer: httpx.Response) -> tuple[int, list[tuple[str, str]], byt
     """Without what differs from one request to the next by its nature: its id, the date, the time until a start."""
     own = {"x-request-id", "date"}
     headers = [(name, value) for name, value in answer.headers.multi_items() if name not in own]
-    body = answer.content
+    body = answer.content.replace(b"/routing/", b"/coupons/")  # the edge tells the path; both are of one length
     if b"retry_after_ms" in body:
         told = {name: value for name, value in answer.json().items() if name != "retry_after_ms"}
         body, headers = json.dumps(told).encode(), [h for h in headers if h[0] != "content-length"]

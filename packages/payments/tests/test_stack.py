@@ -9,7 +9,6 @@ import random
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -27,30 +26,16 @@ from lastro.payments.simulator.stack import PROCESSES, Stack, deployed
 pytestmark = pytest.mark.anyio
 CONFIG = Path(__file__).parents[3] / "ops/haproxy/payments.cfg"
 HAPROXY = shutil.which("haproxy", path="/usr/sbin:/usr/bin:/usr/local/bin")
-HANDS = ThreadPoolExecutor(1)
-"""A store ends with the thread that started it: this one outlives each test."""
 
 
-@pytest.fixture(scope="module")
-def deployment() -> Iterator[Stack]:
+@pytest.fixture
+def stack() -> Iterator[Stack]:
     """Everything up, appendfsync always."""
     with (
         TemporaryDirectory(prefix="lastro-") as folder,
         deployed(Stack(Path(folder), CONFIG, (free_port(), free_port(), free_port()))) as running,
     ):
         yield running
-
-
-@pytest.fixture
-async def stack(deployment: Stack) -> Stack:
-    """The same for all tests: what one of them killed was started again. No payments, and processors that are well."""
-    await asyncio.to_thread(deployment.wait_ready)
-    for url in deployment.processors:
-        await asked(url, "POST /admin/purge-payments")
-        await asked(url, "PUT /admin/configurations/delay", {"delay": 0})
-        await asked(url, "PUT /admin/configurations/failure", {"failure": False})
-    await asked(deployment.url, "POST /purge-payments")
-    return deployment
 
 
 def play(stack: Stack, speed: float, scale: float = 0.15) -> Play:
@@ -87,7 +72,7 @@ async def played_through(stack: Stack, *hits: Callable[[], None], scale: float =
     playing = asyncio.create_task(crowd.run(lambda share: None))
     for hit in hits:
         await asyncio.sleep(4)
-        await asyncio.get_running_loop().run_in_executor(HANDS, hit)
+        await asyncio.to_thread(hit)
     await playing
 
     async def settled() -> Result | None:

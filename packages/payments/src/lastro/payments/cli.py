@@ -143,7 +143,9 @@ def processor(
     """Play a payment processor: the stand-in of the challenge's two, with its admin endpoints."""
     from .simulator import Book, processor_app
 
-    uvicorn.run(processor_app(Book(fee=Decimal(str(fee)))), host="127.0.0.1", port=port, access_log=False)
+    book = Book(fee=Decimal(str(fee)))
+    # uvicorn's own 5 s would end connections at the very moment that a stage of the load begins
+    uvicorn.run(processor_app(book), host="127.0.0.1", port=port, access_log=False, timeout_keep_alive=75)
 
 
 @app.command()
