@@ -152,6 +152,7 @@ async def body_of(edge: Path, asked: bytes) -> bytes:
     writer.write(asked.replace(b"\r\n\r\n", b"\r\nconnection: close\r\n\r\n", 1))
     answer = await reader.read()
     writer.close()
+    await writer.wait_closed()
     return answer.partition(b"\r\n\r\n")[2]
 
 
@@ -346,6 +347,7 @@ async def test_the_gateway_speaks_tls_and_says_so(folder: Path, port: int) -> No
             head = await reader.read()
             assert b"strict-transport-security: max-age=31536000" in head.lower()
             writer.close()
+            await writer.wait_closed()
             old = ssl.create_default_context(cafile=f"{folder}/cert.pem")
             with pytest.warns(DeprecationWarning, match="TLSv1_1"):
                 old.maximum_version = ssl.TLSVersion.TLSv1_1

@@ -137,6 +137,7 @@ async def test_a_new_certificate_is_used_without_a_restart_and_half_of_one_chang
         _, writer = await asyncio.open_connection(address.hostname, address.port, ssl=anything)
         found: bytes = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
         writer.close()
+        await writer.wait_closed()
         return found
 
     first = await served()

@@ -94,6 +94,25 @@ async def test_after_a_restart_of_the_server_clients_and_lines_go_on(own_server:
     again.stop()
 
 
+async def test_a_hash_is_read_whole_or_not_at_all_when_the_server_restarts_meanwhile(own_server: local.Server) -> None:
+    fields = {str(n).encode(): b"x" * 80 for n in range(5_000)}
+    async with await connect_url(own_server.url) as hub:
+        await hub.write.hset("h", mapping=fields)  # type: ignore[arg-type]  # theirs wants text
+        pages = [page async for page in hub.hash_pages("h", 500)]
+        assert len(pages) > 5
+        assert {name: value for page in pages for name, value in page.items()} == fields
+        half = hub.hash_pages("h", 500)
+        await anext(half)
+        own_server.kill()
+        again = start_server(own_server.folder, durability="always")
+        with pytest.raises((Unreachable, OutcomeUnknown)):
+            await anext(half)
+        await hub.write.set("text", 1)
+        with pytest.raises(Fault):
+            await anext(hub.hash_pages("text", 500))
+    again.stop()
+
+
 async def test_a_command_that_is_not_answered_in_time_is_of_unknown_outcome(own_server: local.Server) -> None:
     async with await connect_url(own_server.url, timeout_seconds=0.2) as hub:
         await hub.write.execute_command("CLIENT PAUSE", 600, "WRITE")

@@ -7,7 +7,7 @@ redis-py arrives as one of ours (`failures`).
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Self, TypeVar
@@ -20,14 +20,14 @@ from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff, NoBackoff
 
 from lastro.core import local
-from lastro.core.errors import LastroError
+from lastro.core.errors import LastroError, Unreachable
 from lastro.core.keys import slot
 from lastro.core.logging import mask_url
 from lastro.core.settings import Settings
 
 from .clients import Capabilities, Client, ClusterClient, PlainClient, Tls, client_of
 from .copies import Copies
-from .failures import translated
+from .failures import ours, translated
 from .line import Line as Line
 
 BLOCK_MARGIN_SECONDS = 2.0
@@ -95,6 +95,30 @@ class Hub:
         """Close what ``own_line`` gave."""
         self._own_lines.discard(line)
         await line.end()
+
+    async def hash_pages(self, key: str, count: int) -> AsyncGenerator[dict[bytes, bytes]]:
+        """All fields of a hash, about ``count`` at a time; one may come twice while the hash grows.
+
+        Over one connection: to a server that was started again, or took over, a cursor means another place, and fields
+        would be passed over in silence. Raises Unreachable or OutcomeUnknown then: read again from the start.
+        """
+        line = self.own_line(self.place(key), block_seconds=self.timeout_seconds)
+        cursor = b"0"
+        try:
+            while True:
+                if cursor != b"0" and not line.connected:
+                    raise Unreachable(reason=f"the server went away while {key} was read")
+                (reply,) = await line.send([("HSCAN", key, cursor, "COUNT", count)])
+                if isinstance(reply, theirs.MovedError):
+                    await self.moved(reply)
+                if isinstance(reply, theirs.ResponseError):
+                    raise ours(reply) or reply
+                cursor, flat = reply
+                yield dict(zip(flat[::2], flat[1::2], strict=True))
+                if cursor == b"0":
+                    return
+        finally:
+            await self.close_line(line)
 
     def _new_line(self, place: str, timeout_seconds: float) -> Line:
         if isinstance(self.write, PlainClient):

@@ -92,10 +92,8 @@ async def _by_redis(coupons: Coupons, event_id: str, expected: int, told: Told) 
     """Every winner of Redis: those that the database has not, and those that it has otherwise."""
     missing: list[Issuance] = []
     found: list[Finding] = []
-    cursor, done = 0, 0
-    while True:
-        reply: Any = await coupons.hub.read.hscan(keys.participants(event_id), cursor, count=PAGE_MAX)
-        cursor, page = reply
+    done = 0
+    async for page in coupons.hub.hash_pages(keys.participants(event_id), PAGE_MAX):
         won = {one.issuance_id: one for one in (_read(event_id, *pair) for pair in page.items())}
         rows = {row.issuance.issuance_id: row.issuance for row in await stored(coupons, event_id, list(won))}
         missing += [one for id_, one in won.items() if id_ not in rows]
@@ -106,8 +104,7 @@ async def _by_redis(coupons: Coupons, event_id: str, expected: int, told: Told) 
         ]
         done += len(won)
         told(done, max(done, expected))
-        if not cursor:
-            return missing, found
+    return missing, found
 
 
 async def _by_database(coupons: Coupons, event_id: str) -> list[Finding]:
@@ -134,9 +131,8 @@ async def _count(coupons: Coupons, event_id: str) -> int:
 async def winners(coupons: Coupons, event_id: str) -> dict[str, Issuance]:
     """By issuance id, all that Redis has."""
     found: dict[str, Issuance] = {}
-    async for winner, record in coupons.hub.read.hscan_iter(keys.participants(event_id), count=PAGE_MAX):
-        one = _read(event_id, winner, record)
-        found[one.issuance_id] = one
+    async for page in coupons.hub.hash_pages(keys.participants(event_id), PAGE_MAX):
+        found.update((one.issuance_id, one) for one in (_read(event_id, *pair) for pair in page.items()))
     return found
 
 

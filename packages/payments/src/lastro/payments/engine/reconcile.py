@@ -83,10 +83,8 @@ async def _records(payments: Payments, told: Callable[[int], None]) -> set[str]:
     waiting: list[Any] = await read.lrange(keys.queue, 0, -1)
     queued = set(waiting)
     suspects: set[str] = set()
-    cursor, done = 0, 0
-    while True:
-        answer: Any = await read.hscan(keys.known, cursor, count=PAGE_MAX)
-        cursor, page = answer
+    done = 0
+    async for page in payments.hub.hash_pages(keys.known, PAGE_MAX):
         entered: dict[bytes, tuple[bytes, bytes]] = {}
         for id_, record in page.items():
             state, cents, processor, at = record.split(b"|", 4)[:4]
@@ -100,8 +98,7 @@ async def _records(payments: Payments, told: Callable[[int], None]) -> set[str]:
                 suspects.add(id_.decode())
         done += len(page)
         told(done)
-        if not cursor:
-            return suspects
+    return suspects
 
 
 async def _at_once(payments: Payments, id_: str, entry: str) -> list[str]:

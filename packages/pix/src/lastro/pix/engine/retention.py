@@ -1,7 +1,7 @@
 """What bounds memory: answers are trimmed by age, final records go to the archive and leave a mark for repeats."""
 
 from collections.abc import Callable
-from typing import Any
+from contextlib import aclosing
 
 import structlog
 
@@ -78,27 +78,26 @@ async def archive(pix: Pix, stopped: Callable[[], bool] = lambda: False) -> int:
 async def _archive_minute(pix: Pix, minute: str, now: int, stopped: Callable[[], bool]) -> tuple[int, int]:
     """How many went, and how many are not old or final enough."""
     done = left = 0
-    cursor: Any = 0
-    while not stopped():
-        cursor, page = await pix.read.hscan(pix.keys.records(minute), cursor, count=SCAN_COUNT)
-        old: list[bytes] = []
-        for name, line in page.items():
-            if not name or line[:1].islower():
-                continue
-            record = Record.parse(name.decode(), line.decode())
-            if record.final and record.final_ms <= now - pix.settings.retention_ms:
-                old += [name, line]
-            else:
-                left += 1
-        if old:
-            await pix.hub.copied(pix.keys.records(minute))
-            pairs = zip(old[::2], old[1::2], strict=True)
-            await write(pix, [(name.decode(), line.decode()) for name, line in pairs])
-            done += await scripts.archive(
-                pix.hub.write, records=pix.keys.records(minute), archived=pix.keys.archived, items=old
-            )
-        if not cursor:
-            break
+    async with aclosing(pix.hub.hash_pages(pix.keys.records(minute), SCAN_COUNT)) as pages:
+        async for page in pages:
+            if stopped():
+                break
+            old: list[bytes] = []
+            for name, line in page.items():
+                if not name or line[:1].islower():
+                    continue
+                record = Record.parse(name.decode(), line.decode())
+                if record.final and record.final_ms <= now - pix.settings.retention_ms:
+                    old += [name, line]
+                else:
+                    left += 1
+            if old:
+                await pix.hub.copied(pix.keys.records(minute))
+                pairs = zip(old[::2], old[1::2], strict=True)
+                await write(pix, [(name.decode(), line.decode()) for name, line in pairs])
+                done += await scripts.archive(
+                    pix.hub.write, records=pix.keys.records(minute), archived=pix.keys.archived, items=old
+                )
     return done, left
 
 
