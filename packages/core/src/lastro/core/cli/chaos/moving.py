@@ -7,7 +7,7 @@ from lastro.core.panels import Watch
 from lastro.core.plugins import installed
 from lastro.core.settings import Settings
 
-MOVED_SECONDS = 60.0
+MOVED_SECONDS = 90.0
 """The simulated crowd of coupons is idle for half a minute between two events."""
 LOOK_SECONDS = 0.5
 
