@@ -52,6 +52,7 @@ def test_every_error_of_redis_py_has_one_of_ours(error: type[BaseException]) -> 
         (theirs.ClusterDownError("CLUSTERDOWN"), Unreachable),
         (theirs.OutOfMemoryError("OOM"), Unreachable),
         (theirs.MovedError("1 127.0.0.1:1"), Unreachable),
+        (theirs.ResponseError("IOERR error or timeout reading from target instance"), OutcomeUnknown),
         (theirs.ResponseError("MISCONF errors writing to the AOF file"), Unreachable),
         (theirs.ResponseError("WRONGTYPE"), Fault),
         (theirs.NoPermissionError("NOPERM"), Fault),

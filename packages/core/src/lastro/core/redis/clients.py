@@ -288,7 +288,8 @@ def _cluster(url: str, options: dict[str, Any], copies: Copies | None) -> Cluste
     login, at, hosts = parts.netloc.rpartition("@")
     first, *others = hosts.split(",")
     nodes = [ClusterNode(host, int(port)) for host, _, port in (other.rpartition(":") for other in others)]
-    given = {"startup_nodes": nodes} if nodes else {}
+    given: dict[str, Any] = {"startup_nodes": nodes} if nodes else {}
+    given["reinitialize_steps"] = 0  # with any other, redirects now and then close the connections of all who wait
     client = cast(
         "ClusterClient",
         ClusterClient.from_url(urlunsplit(parts._replace(netloc=login + at + first)), **given, **options),

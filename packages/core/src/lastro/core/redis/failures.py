@@ -61,6 +61,8 @@ def ours(error: BaseException) -> LastroError | None:
         return None
     if isinstance(error, _WRONG):
         words = str(error)
+        if words.startswith("IOERR"):  # between two servers, in MIGRATE
+            return OutcomeUnknown(reason=words)
         return Unreachable(reason=words) if words.startswith(_FOR_NOW_WORDS) else Fault(reason=words)
     if isinstance(error, _SENT):
         return OutcomeUnknown(reason=str(error) or type(error).__name__)

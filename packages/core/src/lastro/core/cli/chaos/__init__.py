@@ -37,7 +37,8 @@ def chaos(
 
     given = Schedule.read(schedule) if schedule else drawn(randrange(SEEDS) if seed is None else seed, minutes)
     if not as_json:
-        echo(f"lastro chaos --seed {given.seed} --minutes {given.minutes}: {len(given.steps)} faults")
+        server = "a server with a replica" if given.replicas else "a server alone"
+        echo(f"lastro chaos --seed {given.seed} --minutes {given.minutes}: {len(given.steps)} faults, {server}")
     if dry:
         for step in given.steps:
             echo(f"{step.at_seconds:6.1f} s  {step}")
@@ -45,8 +46,8 @@ def chaos(
     keep.mkdir(parents=True, exist_ok=True)
     verdict = asyncio.run(_play(given, keep, shrink=shrink, quiet=as_json))
     if as_json:
-        told = {"seed": given.seed, "done": verdict.done, "findings": verdict.findings, "adds_up": verdict.adds_up}
-        echo(json.dumps(told, indent=2))
+        told = {"seed": given.seed, "done": verdict.done, "left_out": verdict.left_out, "findings": verdict.findings}
+        echo(json.dumps({**told, "adds_up": verdict.adds_up}, indent=2))
     else:
         _table(verdict)
     if not verdict.adds_up:
@@ -80,6 +81,8 @@ def _table(verdict: "Verdict") -> None:
         table.add_row(line)
     console = Console()
     console.print(table)
+    if verdict.left_out:
+        console.print(f"[yellow]{verdict.left_out} of {len(verdict.done)} faults were left out[/]")
     for name, findings in verdict.findings.items():
         console.print(f"{name}: {'; '.join(findings) or 'adds up'}", markup=False)
     said = "[green]everything adds up[/]" if verdict.adds_up else "[bold red]it does not add up[/]"

@@ -10,24 +10,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from subprocess import run as run_program
 
-from redis import Redis
-from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
-from redis.retry import Retry
 
-from lastro.core import local
 from lastro.core.cli.demo.stage import Theatre
 
+from .pair import Pair
 from .proxy import Proxy
 from .schedule import Step
 
 DISK_MB = 512
 PIECE_BYTES = 1 << 20
-FAKETIME = (
-    "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1",
-    "/usr/lib/aarch64-linux-gnu/faketime/libfaketimeMT.so.1",
-)
+FAKETIME = ("lib/*/faketime/libfaketimeMT.so.1", "lib*/faketime/libfaketimeMT.so.1")  # Debian; Fedora, Arch
 RIGHT = "+0"
+LEFT_OUT = "left out"
 
 
 @dataclass(slots=True, kw_only=True)
@@ -36,7 +31,7 @@ class Ground:
 
     theatre: Theatre
     proxy: Proxy
-    server: local.Server
+    pair: Pair
     disk: bool
     """The folder is a small disk of its own, which can be filled."""
     clock: Path | None
@@ -44,11 +39,13 @@ class Ground:
 
     async def do(self, step: Step) -> str:
         """One fault, from its beginning to its end; what was done, or why not."""
+        told = str(step)
         match step.kind:
             case "kill":
-                return self._signal(step.target, signal.SIGKILL) or "no such process now"
+                pid = self._signal(step.target, signal.SIGKILL)
+                told = f"{step} (pid {pid})" if pid else f"{step}: no such process now"
             case "stop":
-                return await self._stop(step)
+                told = await self._stop(step)
             case "cut":
                 self.proxy.cut()
             case "half_open":
@@ -65,12 +62,14 @@ class Ground:
                 await asyncio.sleep(step.seconds)
                 self.proxy.drop_replies = 0.0
             case "disk_full":
-                return await self._fill(step.seconds)
+                told = await self._fill(step.seconds)
             case "memory_limit":
-                return await self._limit(step.seconds)
+                told = await self._limit(step.seconds)
             case "clock":
-                return await self._set_clock(step)
-        return str(step)
+                told = await self._set_clock(step)
+            case "failover":
+                told = await self._fail_over(step)
+        return told
 
     def heal(self) -> None:
         """Undo what may still be wrong."""
@@ -78,30 +77,29 @@ class Ground:
         (self.theatre.folder / "filler").unlink(missing_ok=True)
         if self.clock is not None:
             self.clock.write_text(RIGHT)
-        for target in ("server", *self.theatre.parts()):
+        for target in ("server", "replica", *self.theatre.parts()):
             self._signal(target, signal.SIGCONT)
 
     def _pid(self, target: str) -> int | None:
         if target == "server":
-            return self.server.pid if self.server.alive() else None
+            return self.pair.primary.pid
+        if target == "replica":
+            return self.pair.replica.pid if self.pair.replica is not None else None
         if target == "engine":
             return self.theatre.process.pid if self.theatre.process is not None else None
         return self.theatre.parts().get(target)
 
-    def _signal(self, target: str, number: int) -> str:
+    def _signal(self, target: str, number: int) -> int | None:
         pid = self._pid(target)
-        if pid is None:
-            return ""
-        with suppress(ProcessLookupError):
-            os.kill(pid, number)
-        return f"{target} (pid {pid})"
+        if pid is not None:
+            with suppress(ProcessLookupError):
+                os.kill(pid, number)
+        return pid
 
     async def _stop(self, step: Step) -> str:
-        pid = self._pid(step.target)
+        pid = self._signal(step.target, signal.SIGSTOP)
         if pid is None:
-            return "no such process now"
-        with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGSTOP)
+            return f"{step}: no such process now"
         await asyncio.sleep(step.seconds)
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGCONT)
@@ -110,7 +108,7 @@ class Ground:
     async def _fill(self, seconds: float) -> str:
         folder = self.theatre.folder
         if not self.disk or not folder.is_mount():  # never the machine's own disk, whoever unmounted ours
-            return "left out: no small disk is mounted here"
+            return f"disk full: {LEFT_OUT}, no small disk is mounted here"
         filler = folder / "filler"
         with filler.open("wb", buffering=0) as file, suppress(OSError):
             for _ in range(DISK_MB):
@@ -120,26 +118,26 @@ class Ground:
         return f"disk full for {seconds:.1f} s"
 
     async def _limit(self, seconds: float) -> str:
+        server = self.pair.primary  # and no other, when its replica takes its place meanwhile
         with suppress(RedisError):
-            await asyncio.to_thread(self._config, "1mb")  # a stopped server must not stop the proxy
+            await server.ask("CONFIG", "SET", "maxmemory", "1mb")
             await asyncio.sleep(seconds)
-        for _ in range(100):
-            try:
-                await asyncio.to_thread(self._config, "0")
-            except RedisError:  # it was killed, and is loading: then the limit is gone, too
-                await asyncio.sleep(0.1)
-            else:
-                break
+        await server.insist("CONFIG", "SET", "maxmemory", "0")
         return f"memory limit for {seconds:.1f} s"
 
-    def _config(self, limit: str) -> None:
-        never_again = Retry(NoBackoff(), 0)
-        with Redis(unix_socket_path=str(self.server.socket), socket_timeout=2, retry=never_again) as client:
-            client.config_set("maxmemory", limit)
+    async def _fail_over(self, step: Step) -> str:
+        if not await self.pair.in_step():
+            return f"{step}: {LEFT_OUT}, the replica is not in step now"
+        old = await self.pair.fail_over(signal.SIGKILL if step.target == "killed" else signal.SIGSTOP)
+        self.proxy.server = self.pair.primary.socket
+        self.proxy.cut()
+        await asyncio.sleep(step.seconds)
+        await self.pair.take_back(old)
+        return str(step)
 
     async def _set_clock(self, step: Step) -> str:
         if self.clock is None:
-            return "left out: libfaketime is not installed here"
+            return f"{step}: {LEFT_OUT}, libfaketime is not installed here"
         self.clock.write_text(f"{step.amount:+.1f}")
         await asyncio.sleep(step.seconds)
         self.clock.write_text(RIGHT)
@@ -162,15 +160,21 @@ def small_disk(folder: Path) -> Iterator[bool]:
 
 def false_clock(folder: Path) -> tuple[Path | None, dict[str, str]]:
     """The file that sets it, and the variables of the server that follows it: Python cannot sleep on such a clock."""
-    library = next((path for path in FAKETIME if Path(path).exists()), None)
+    library = next((path for pattern in FAKETIME for path in Path("/usr").glob(pattern)), None)
     if library is None:
         return None, {}
     clock = folder / "clock"
     clock.write_text(RIGHT)
     return clock, {
-        "LD_PRELOAD": library,
+        "LD_PRELOAD": str(library),
         "FAKETIME_TIMESTAMP_FILE": str(clock),
         "FAKETIME_CACHE_DURATION": "1",
         "FAKETIME_DONT_FAKE_MONOTONIC": "1",
         "FAKETIME_DISABLE_SHM": "1",
     }
+
+
+def lacking(*, disk: bool, clock: Path | None) -> list[str]:
+    """Which faults will be left out here, and what they need."""
+    said = [] if disk else ["no disk will be full: that needs root, and a system that mounts tmpfs"]
+    return said if clock else [*said, "no clock will be wrong: that needs libfaketime (apt install faketime)"]

@@ -1,11 +1,10 @@
 """An engine with traffic, a schedule of faults against it, and the question whether it adds up."""
 
 import asyncio
-import os
 import shutil
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,8 +16,11 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from lastro.core import local
 from lastro.core.acts import free_ports
 from lastro.core.cli.demo.stage import NotUp, Theatre, checked
+from lastro.core.settings import Settings
 
-from .faults import Ground, false_clock, small_disk
+from .faults import LEFT_OUT, Ground, false_clock, lacking, small_disk
+from .moving import idle
+from .pair import Pair, environment
 from .proxy import Proxy
 from .schedule import Schedule, Step
 
@@ -44,6 +46,11 @@ class Verdict:
         """Nothing was found."""
         return not any(self.findings.values())
 
+    @property
+    def left_out(self) -> int:
+        """How many faults could not be done here, or then."""
+        return sum(LEFT_OUT in line for line in self.done)
+
 
 async def play(schedule: Schedule, *, quiet: bool, keep: Path | None = None) -> Verdict:
     """Play a schedule on an engine of its own. All its data goes to the folder ``keep`` when it does not add up."""
@@ -53,6 +60,8 @@ async def play(schedule: Schedule, *, quiet: bool, keep: Path | None = None) -> 
         folder.mkdir()
         with small_disk(folder) as disk:
             clock, variables = false_clock(Path(outer))
+            for sentence in lacking(disk=disk, clock=clock):
+                Console(stderr=True, quiet=quiet).print(f"[yellow]{sentence}[/]")
             try:
                 await _played(verdict, folder, clock, variables, disk=disk, quiet=quiet)
                 whole = verdict.adds_up
@@ -72,14 +81,14 @@ async def _played(
         "LASTRO_PAYMENTS_PROCESSOR_DEFAULT_URL": f"http://127.0.0.1:{ports[1]}",
         "LASTRO_PAYMENTS_PROCESSOR_FALLBACK_URL": f"http://127.0.0.1:{ports[2]}",
     }
-    socket = folder.parent / "p.sock"
-    here = {"LASTRO_REDIS_URL": f"unix://{socket}", "LASTRO_DATA_DIR": str(folder), **world, **_archives(folder)}
+    socket, replicas = folder.parent / "p.sock", verdict.schedule.replicas
+    store = {"LASTRO_REDIS_URL": f"unix://{socket}", "LASTRO_REDIS_REPLICAS": str(replicas)}
+    here = {**store, "LASTRO_DATA_DIR": str(folder), **world, **_archives(folder)}
     theatre = Theatre(folder, ports[0], words=("up", "--simulate"), variables=here)
-    with environment(variables):
-        server = _start(folder)
-    async with Proxy.to(server.socket, socket, seed=verdict.schedule.seed) as proxy:
-        ground = Ground(theatre=theatre, proxy=proxy, server=server, disk=disk, clock=clock)
-        guarding = asyncio.create_task(_guard(ground, variables))
+    pair = Pair.started(folder, replicas, variables)
+    async with Proxy.to(pair.primary.socket, socket, seed=verdict.schedule.seed) as proxy:
+        ground = Ground(theatre=theatre, proxy=proxy, pair=pair, disk=disk, clock=clock)
+        guarding = asyncio.create_task(_guard(ground))
         theatre.open()
         try:
             await theatre.ready()
@@ -91,7 +100,7 @@ async def _played(
             ground.heal()
             guarding.cancel()
             at_rest = await asyncio.to_thread(theatre.close)  # its last check comes through the proxy, which is ours
-            ground.server.stop()
+            pair.stop()
     if at_rest and verdict.adds_up:
         log = (folder / "engine.log").read_text(errors="replace")
         verdict.findings["at rest"] = [log[-3000:]]
@@ -108,19 +117,11 @@ def _archives(folder: Path) -> dict[str, str]:
     }
 
 
-def _start(folder: Path) -> local.Server:
-    return local.start(folder, durability="always")
-
-
-async def _guard(ground: Ground, variables: dict[str, str]) -> None:
+async def _guard(ground: Ground) -> None:
     """What ended is started again, as whoever runs an engine does."""
     while True:
-        if not ground.server.alive():
-            try:
-                with environment(variables):
-                    ground.server = await asyncio.to_thread(_start, ground.theatre.folder)
-            except (local.ServerFailed, OSError):
-                pass  # the disk is full: again
+        with suppress(local.ServerFailed, OSError):  # the disk is full: again
+            await asyncio.to_thread(ground.pair.start)
         process = ground.theatre.process
         if process is not None and process.poll() is not None:
             ground.theatre.open()
@@ -156,11 +157,12 @@ async def _done(ground: Ground, verdict: Verdict, step: Step) -> None:
 
 
 async def _judged(ground: Ground, verdict: Verdict, here: dict[str, str]) -> None:
-    """Heal, wait until it serves, let it work off what waits; then ask the engine itself."""
+    """Heal, wait until it serves, and every domain gets something done again; then ask the engine itself."""
     ground.heal()
     verdict.findings["engine"] = [] if await _serves(ground.theatre.url) else [f"not ready {HEALED_SECONDS} s later"]
-    await asyncio.sleep(SETTLE_SECONDS)
-    with environment({**here, "LASTRO_REDIS_URL": ground.server.url}):
+    with environment({**here, "LASTRO_REDIS_URL": f"unix://{ground.pair.primary.socket}"}):
+        still, _ = await asyncio.gather(idle(Settings.read()), asyncio.sleep(SETTLE_SECONDS))
+        verdict.findings["engine"] += still
         verdict.findings |= await checked()
 
 
@@ -175,18 +177,3 @@ async def _serves(url: str) -> bool:
                 pass
             await asyncio.sleep(0.1)
     return False
-
-
-@contextmanager
-def environment(variables: dict[str, str]) -> Iterator[None]:
-    """These variables for what is started now."""
-    before = {name: os.environ.get(name) for name in variables}
-    os.environ.update(variables)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value

@@ -21,6 +21,7 @@ class Proxy:
     """Every connection made through it suffers what is set at the moment; ``losses`` counts what was done."""
 
     server: Path
+    """Where new connections lead."""
     socket: Path
     seed: int = 0
     drop_replies: float = 0.0
@@ -61,12 +62,16 @@ class Proxy:
             writer.close()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        server = self.server
         try:
-            from_server, to_server = await asyncio.open_unix_connection(self.server)
+            from_server, to_server = await asyncio.open_unix_connection(server)
         except OSError:
             writer.close()
             return
         self._open |= {writer, to_server}
+        if server != self.server:  # meanwhile another one took its place
+            writer.close()
+            to_server.close()
         ends = [
             asyncio.create_task(self._pass(reader, to_server, replies=False)),
             asyncio.create_task(self._pass(from_server, writer, replies=True)),

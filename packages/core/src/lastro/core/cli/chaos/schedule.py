@@ -17,10 +17,15 @@ Kind: TypeAlias = Literal[
     "disk_full",  # where the server and the databases write
     "memory_limit",  # the server takes nothing more in
     "clock",  # of the server, back or forth, and right again: it decides by it, and disagrees with the engine's
+    "failover",  # the server is killed, or frozen for a while, and its replica takes its place
 ]
 KINDS: tuple[Kind, ...] = get_args(Kind)
+ALONE = KINDS[:-1]
 TARGETS = ("server", "engine", "web.1", "pix.work", "ledger.work", "payments.work", "coupons.work")
 STOPPED = TARGETS[:1] + TARGETS[2:]
+REPLICA = ("replica",)
+SHARE_KILLED = 0.5
+"""Of the primaries that fail over; the others are frozen."""
 GAP_SECONDS = (2.0, 6.0)
 LAST_SECONDS = (0.2, 6.0)
 DELAYS_SECONDS = (0.01, 0.3)
@@ -52,6 +57,8 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True):
 
     seed: int
     minutes: float
+    replicas: int = 0
+    """Of the server, 0 or 1; with one, what is answered has a copy, and there are failovers."""
     steps: tuple[Step, ...]
 
     def write(self, path: Path) -> None:
@@ -66,28 +73,32 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def drawn(seed: int, minutes: float) -> Schedule:
-    """The schedule of a seed; the same on every machine."""
-    chance = Random(seed)
+    """The schedule of a seed; the same on every machine. Even seeds have a replica, odd ones a server alone."""
+    chance, replicas = Random(seed), 1 - seed % 2
     steps: list[Step] = []
     at = QUIET_SECONDS
     while at < minutes * 60 - LAST_SECONDS[1]:
-        steps.append(_step(chance, round(at, 1)))
+        steps.append(_step(chance, round(at, 1), replicas))
         at += chance.uniform(*GAP_SECONDS)
-    return Schedule(seed=seed, minutes=minutes, steps=tuple(steps))
+    return Schedule(seed=seed, minutes=minutes, replicas=replicas, steps=tuple(steps))
 
 
-def _step(chance: Random, at: float) -> Step:
-    kind = chance.choice(KINDS)
+def _step(chance: Random, at: float, replicas: int) -> Step:
+    kind = chance.choice(KINDS if replicas else ALONE)
     seconds = round(chance.uniform(*LAST_SECONDS), 1)
     share = chance.random()
-    target = chance.choice(TARGETS)
-    other = chance.choice(STOPPED)
+    target = chance.choice(TARGETS + REPLICA * replicas)
+    other = chance.choice(STOPPED + REPLICA * replicas)
     if kind == "kill":
         return Step(at_seconds=at, kind=kind, target=target)
     if kind == "stop":
         return Step(at_seconds=at, kind=kind, target=other, seconds=seconds)
     if kind == "cut":
         return Step(at_seconds=at, kind=kind)
+    if kind == "failover":
+        if share < SHARE_KILLED:
+            return Step(at_seconds=at, kind=kind, target="killed")
+        return Step(at_seconds=at, kind=kind, target="frozen", seconds=seconds)
     ranges = {"delay": DELAYS_SECONDS, "drop_replies": SHARES, "clock": CLOCK_SECONDS}
     low, high = ranges.get(kind, (0.0, 0.0))
     return Step(at_seconds=at, kind=kind, seconds=seconds, amount=round(low + share * (high - low), 3))
