@@ -156,12 +156,13 @@ async def test_what_is_not_final_is_never_archived(patient: Any) -> None:
 async def test_old_answers_are_trimmed_but_never_one_that_a_reader_has_not_acknowledged(patient: Any) -> None:
     await patient.settled(1_000)
     await outbox.start(patient.pix, PAYEE, "reader")
-    assert len(await outbox.pull(patient.pix, PAYEE, "reader", wait_seconds=0)) == 2
+    given = await outbox.pull(patient.pix, PAYEE, "reader", wait_seconds=0)
+    assert len(given.messages) == 2
     await age(patient)
     await retention.trim(patient.pix)
     assert await patient.heard(PAYER) == []
     assert len(await patient.heard(PAYEE)) == 2
-    await outbox.acknowledge(patient.pix, PAYEE, "reader")
+    await outbox.stop(patient.pix, PAYEE, "reader", got=given.name)
     await retention.trim(patient.pix)
     assert len(await patient.heard(PAYEE)) <= 1
     assert await patient.findings() == []
