@@ -1,6 +1,7 @@
 """Redis against the database, both ways; and one made from the other."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
 
@@ -10,7 +11,7 @@ import sqlalchemy as sa
 from lastro.core.errors import OutcomeUnknown
 from lastro.core.keys import beside
 from lastro.core.streams.letters import PAGE_MAX
-from lastro.coupons import keys
+from lastro.coupons import errors, keys
 from lastro.coupons.engine import Coupons, letters, redemption
 from lastro.coupons.engine.database import schema
 from lastro.coupons.engine.outbox import GROUP, entries, outbox
@@ -123,6 +124,50 @@ async def test_a_cancelled_unit_that_did_not_go_back_goes_back(here: Coupons) ->
     assert (await here.event("e")).stock == 5
     assert (await redemption.cancel(here, id_)).status == "cancelled"
     assert (await here.event("e")).stock == 5
+
+
+async def set_back(coupons: Coupons, id_: str) -> None:
+    """The database is a moment younger: it took over, or came from a backup."""
+    change = sa.update(schema.issuances).where(schema.issuances.c.issuance_id == id_)
+    await coupons.database.run(lambda c: c.execute(change.values(status="issued", cancelled_ms=None)))
+
+
+async def test_a_coupon_whose_unit_went_back_is_cancelled_again_where_the_database_forgot_it(here: Coupons) -> None:
+    """Its unit is somebody else's by now: both could be used, of an event that has one."""
+    (id_,) = await given_to(here, "ana", total=1)
+    await redemption.cancel(here, id_)
+    await set_back(here, id_)
+    await here.issue("e", "bia")
+    await persisted(here)
+    assert await kinds(here) == ["not cancelled"]
+    assert await repaired(here)
+    with pytest.raises(errors.Taken, match="cancelled"):
+        await redemption.redeem(here, id_, "order-1")
+
+
+async def test_one_that_an_order_has_by_then_is_told_and_left_to_a_person(here: Coupons) -> None:
+    (id_,) = await given_to(here, "ana", total=1)
+    await redemption.cancel(here, id_)
+    await set_back(here, id_)
+    await redemption.redeem(here, id_, "order-1")
+    report = await reconcile(here, "e", apply=True)
+    assert (report.actions, [finding.kind for finding in report.findings]) == (0, ["not cancelled"])
+    assert "redeemed for order order-1" in str(report.findings[0])
+    await redemption.release(here, id_, "order-1")
+    assert await repaired(here)
+
+
+@pytest.mark.parametrize("by", [rebuild, partial(reconcile, apply=True)])
+async def test_a_cancelled_coupon_that_the_database_lost_is_written_again_as_cancelled(
+    here: Coupons, by: Callable[[Coupons, str], Awaitable[object]]
+) -> None:
+    (id_,) = await given_to(here, "ana", total=1)
+    await redemption.cancel(here, id_)
+    await here.database.run(lambda c: c.execute(sa.delete(schema.issuances)))
+    await by(here, "e")
+    assert (await redemption.find(here, id_)).status == "cancelled"
+    assert await kinds(here) == []
+    assert (await here.event("e")).stock == 1
 
 
 async def test_two_sides_that_differ_are_told_and_left_to_a_person(here: Coupons) -> None:
