@@ -1,6 +1,7 @@
 """What becomes of a coupon: reserve, redeem, release, cancel, expire."""
 
 import asyncio
+import threading
 from typing import Any
 
 import pytest
@@ -123,6 +124,32 @@ async def test_a_coupon_past_its_time_is_refused_and_then_marked(here: Coupons) 
         await redemption.redeem(here, id_, "order-1")
     await tend(here)
     assert (await redemption.find(here, id_)).status == "expired"
+
+
+async def test_a_coupon_that_is_redeemed_at_its_last_moment_does_not_expire(on_postgres: Coupons) -> None:
+    """Whoever marks what is over has seen it unused, and waits for a redeem that was in time to be committed."""
+    id_ = await issued(on_postgres)
+    over = sa.update(issuances).values(expires_ms=now_ms() - 1)
+    await on_postgres.database.run(lambda connection: connection.execute(over))
+    written, marking = threading.Event(), threading.Event()
+
+    def redeemed(connection: sa.Connection) -> None:
+        connection.execute(sa.update(issuances).values(status="redeemed", order_ref="order-1"))
+        written.set()
+        marking.wait(20)
+
+    async def waits() -> bool:
+        blocked = sa.text("SELECT count(*) FROM pg_locks WHERE NOT granted")
+        return bool(await on_postgres.database.run(lambda connection: connection.execute(blocked).scalar()))
+
+    async with asyncio.TaskGroup() as both:
+        both.create_task(on_postgres.database.run(redeemed))
+        await wait_for(written.is_set, "the redeem")
+        expired = both.create_task(redemption.expire(on_postgres))
+        await wait_for(waits, "the other to wait for it")
+        marking.set()
+    assert expired.result() == 0
+    assert (await redemption.find(on_postgres, id_)).status == "redeemed"
 
 
 async def test_a_coupon_is_found_by_its_code_however_it_was_typed(here: Coupons) -> None:
