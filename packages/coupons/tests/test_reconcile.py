@@ -11,8 +11,8 @@ import sqlalchemy as sa
 from lastro.core.errors import OutcomeUnknown
 from lastro.core.keys import beside
 from lastro.core.streams.letters import PAGE_MAX
-from lastro.coupons import errors, keys
-from lastro.coupons.engine import Coupons, letters, redemption
+from lastro.coupons import errors, keys, scripts
+from lastro.coupons.engine import Coupons, events, letters, redemption
 from lastro.coupons.engine.database import schema
 from lastro.coupons.engine.outbox import GROUP, entries, outbox
 from lastro.coupons.engine.reconcile import reconcile, stored
@@ -204,6 +204,43 @@ async def test_redis_is_rebuilt_from_the_database_to_the_same_answers(here: Coup
     assert (third.seq, third.epoch) == (3, 2)
     await persisted(here)
     assert await kinds(here) == []
+
+
+async def test_a_recovery_that_was_cut_off_is_done_again_also_when_redis_is_lost_then(here: Coupons) -> None:
+    """What the worker writes meanwhile is what the event was: that it is recovered is one server's affair."""
+    await given_to(here, "ana", total=3)
+    await events.close(here, "e")
+    await begun(here)
+    await persisted(here)
+    await here.hub.write.flushall()
+    event = await recover(here, "e")
+    assert (event.state, event.stock, event.adds_up) == ("closed", 2, True)
+
+
+async def test_what_nobody_knows_the_state_of_is_paused_when_it_was_recovered(here: Coupons) -> None:
+    """Rows of earlier builds say "recovering", and so does a server to which one was brought back."""
+    await given_to(here, "ana", total=3)
+    await here.database.run(lambda c: c.execute(sa.update(schema.coupons).values(state="recovering")))
+    await here.hub.write.flushall()
+    event = await recover(here, "e")
+    assert (event.state, event.stock) == ("paused", 2)
+    await here.hub.write.hset(keys.meta("e"), "state", "recovering")
+    assert (await recover(here, "e")).state == "paused"
+    await events.open_event(here, "e")
+    assert (await here.issue("e", "bia")).new
+
+
+async def begun(coupons: Coupons) -> None:
+    """Who began a recovery died."""
+    await scripts.begin_recovery(
+        coupons.hub.write,
+        meta=keys.meta("e"),
+        stock=keys.stock("e"),
+        events=keys.events("e"),
+        group=GROUP,
+        epoch=1,
+        plan=[],
+    )
 
 
 async def test_the_database_is_rebuilt_from_the_stream(here: Coupons) -> None:
