@@ -41,6 +41,7 @@ async def test_an_honest_engine_has_no_findings(desk: Any, make_original: Any) -
     await desk.pay(desk.order(200_000), desk.order())
     await desk.send(**make_original(1))
     await desk.send(**make_original(1, amount="3.10"))
+    await desk.send(**make_original(transaction_id="me@home"))
     await desk.work()
     assert await desk.findings() == []
 

@@ -155,7 +155,7 @@ def _due(record: Record, *, told: bool) -> Iterator[tuple[Message, int]]:
     last_ms, cents = record.final_ms or record.received_ms, record.cents
     if record.is_original:
         if told:
-            yield (record.payee, record.id.partition("@")[0], "confirmed", cents), last_ms
+            yield (record.payee, record.id.rpartition("@")[0], "confirmed", cents), last_ms
     elif record.is_return:
         yield (record.payer, record.id, "ACSC", cents), last_ms
         yield (record.payee, record.id, "pacs.004", cents), last_ms
