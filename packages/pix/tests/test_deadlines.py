@@ -107,6 +107,15 @@ async def test_an_outbox_that_is_none_stops_only_its_own_payments_from_expiring(
     assert await desk.balances() == (100_000, 0, 0)
 
 
+async def test_a_record_that_says_nothing_keeps_no_others_funds_held(desk: Any) -> None:
+    bad, good = desk.order(100), desk.order(200)
+    await desk.pay(bad, good)
+    await desk.pix.write.hset(desk.pix.keys.records(bad.end_to_end_id[9:21]), bad.end_to_end_id, "nonsense")
+    await wait_for(lambda: expire(desk.pix), "the deadline")
+    assert await desk.balances() == (99_900, 100, 0)
+    assert ("unreadable", bad.end_to_end_id) in {(finding.kind, finding.id) for finding in await desk.findings()}
+
+
 async def test_many_sweepers_at_once_expire_a_payment_once(desk: Any) -> None:
     payment = desk.order()
     await desk.pay(payment)

@@ -67,11 +67,21 @@ async def _sweep(pix: Pix, member: bytes) -> int:
 
 
 async def read_records(pix: Pix, ids: list[str]) -> list[Record]:
-    """The records of these ids, in one round trip; ids without one are left out."""
+    """The records of these ids, in one round trip; ids without one, or with one that says nothing, are left out."""
     if not ids:
         return []
     async with pix.read.pipeline(transaction=False) as pipe:
         for payment_id in ids:
             pipe.hget(pix.keys.records(minute_of(payment_id)), payment_id)
         lines = await pipe.execute()
-    return [Record.parse(name, line.decode()) for name, line in zip(ids, lines, strict=True) if line]
+    found = [readable(name, line.decode(errors="replace")) for name, line in zip(ids, lines, strict=True) if line]
+    return [record for record in found if record is not None]
+
+
+def readable(name: str, line: str) -> Record | None:
+    """A record, or None for what is none: it stops no other, and check names it."""
+    try:
+        return Record.parse(name, line)
+    except ValueError as error:
+        log.error("pix.unreadable", id=name, reason=str(error))  # noqa: TRY400 - the reason is the error
+        return None

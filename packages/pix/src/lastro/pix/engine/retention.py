@@ -17,6 +17,7 @@ from lastro.pix.metrics import ARCHIVED, TRIMMED
 from lastro.pix.model.record import Record
 
 from .archive import write
+from .deadlines import readable
 from .pix import HOUR_MS, Pix, forget_at_ms
 
 SCAN_COUNT = 250  # records in one step: one transaction of the archive, one script
@@ -138,12 +139,9 @@ async def _forget(pix: Pix, minute: str, stopped: Callable[[], bool]) -> bool:
 
 
 def _final(name: bytes, line: bytes) -> Record | None:
-    """The record; None while it is not final, and for what is none: check names it, and nobody takes it away."""
-    try:
-        record = Record.parse(name.decode(), line.decode())
-    except ValueError:
-        return None
-    return record if record.final else None
+    """The record; None while it is not final, and for what is none: nobody takes it away."""
+    record = readable(name.decode(), line.decode(errors="replace"))
+    return record if record is not None and record.final else None
 
 
 def _add(sums: Counter[str], record: Record) -> None:
