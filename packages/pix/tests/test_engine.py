@@ -137,6 +137,21 @@ async def test_an_initiators_id_names_another_institution_and_still_settles(desk
     assert await desk.findings() == []
 
 
+async def test_another_payers_order_under_an_initiators_id_is_no_repeat(desk: Any) -> None:
+    """Same id, amount and receiver: paid by one, it must not be taken for the other's."""
+    await accounts.fund(desk.pix, "99990003", 10_000, "open")
+    mine = desk.order(local_instrument="INIC", key="+5511999999999")
+    mine = msgspec.structs.replace(mine, end_to_end_id=mine.end_to_end_id.replace(PAYER, "99990055"))
+    yours = msgspec.structs.replace(mine, payer="99990003")
+    await desk.pay(mine)
+    with pytest.raises(SameIdOtherPayment):
+        await orders.submit(desk.pix, [yours])
+    await desk.send(payment=msgspec.json.encode(yours).decode())
+    await desk.work()
+    assert await desk.pix.read.xlen(desk.pix.keys.dead) == 1
+    assert (await accounts.account(desk.pix, "99990003")).free_cents == 10_000
+
+
 async def test_two_hundred_payments_race_for_the_funds_of_one_hundred(desk: Any) -> None:
     payments = [desk.order(1_000) for _ in range(200)]
     await desk.pay(*payments)

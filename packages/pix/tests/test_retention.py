@@ -107,6 +107,27 @@ async def test_a_repeat_of_an_archived_payment_gets_the_same_outcome_and_another
         await orders.submit(patient.pix, [msgspec.structs.replace(payment, amount="20.00")])
 
 
+async def test_an_archived_payment_of_an_initiator_is_its_payers_alone(patient: Any) -> None:
+    """The id names neither of the two payers: the mark says who it was."""
+    payment = patient.order(1_000, local_instrument="INIC", key="+5511999999999")
+    payment = msgspec.structs.replace(payment, end_to_end_id=payment.end_to_end_id.replace(PAYER, "99990055"))
+    await patient.pay(payment)
+    await patient.answer(payment)
+    await age(patient)
+    await retention.archive(patient.pix)
+    assert (await orders.submit(patient.pix, [payment]))[0].state == "SETTLED"  # type: ignore[union-attr]  # it is there
+    other = msgspec.structs.replace(payment, payer=PAYEE, payee="99990003")
+    for wrong in (msgspec.structs.replace(payment, payer="99990003"), other):
+        with pytest.raises(SameIdOtherPayment):
+            await orders.submit(patient.pix, [wrong])
+        await patient.send(payment=msgspec.json.encode(wrong).decode())
+    await patient.work()
+    assert await patient.pix.read.xlen(patient.pix.keys.dead) == 2
+    await refunds.refund(patient.pix, patient.giving_back(payment, 400))
+    assert await patient.balances() == (99_400, 0, 600)
+    assert await patient.findings() == []
+
+
 async def test_an_archived_payment_can_be_given_back_even_when_its_record_is_forgotten(patient: Any) -> None:
     """Ninety days are longer than any record lives in the store."""
     payment = await patient.settled(1_000)

@@ -77,7 +77,8 @@ async def _enter(pix: Pix, stream: Key, sender: str, bodies: Sequence[bytes], *,
 
 
 def _same(before: Record | None, payment: Payment) -> bool:
-    return before is not None and (before.cents, before.payee) == (amount_cents(payment.amount), payment.payee)
+    wanted = (amount_cents(payment.amount), payment.payer, payment.payee)
+    return before is not None and (before.cents, before.payer, before.payee) == wanted
 
 
 async def answer(pix: Pix, answers: Sequence[Answer]) -> None:

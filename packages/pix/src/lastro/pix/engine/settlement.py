@@ -44,7 +44,7 @@ async def take_answers(pix: Pix, entries: Sequence[Entry], deliveries: int = 1) 
 
 
 def _conflict(entry: bytes, raw: dict[bytes, dict[bytes, bytes]]) -> Malformed:
-    return Malformed(entry, "FF08", "this id was used before, for another amount or receiver", raw[entry])
+    return Malformed(entry, "FF08", "this id was used before, for another amount, payer or receiver", raw[entry])
 
 
 async def confirm(pix: Pix, source: Key, batch: Sequence[Original]) -> list[Original]:

@@ -2,7 +2,8 @@
 
 ``<state> cents payer payee received_ms accepted due final code by``; the three times are ms after ``received_ms``. The
 state is A accepted, S settled, R rejected, X expired, C settled and confirmed as an original message (its payee is the
-backend). A lower-case state is archived: only centavos and payee are left, payer and minute are in the id.
+backend). A lower-case state is archived: only centavos and payee are left, and the payer when the id, which has
+the minute, too, names another.
 """
 
 from typing import Self
@@ -53,13 +54,15 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, gc=False):  # check make
 
     @classmethod
     def _archived(cls, payment_id: str, line: str) -> Self:
-        letter, cents, payee = line.split(" ")
+        letter, cents, payee, *payer = line.split(" ")
+        if len(payer) > 1:
+            raise ValueError(line)
         original = letter == "c"
         return cls(
             id=payment_id,
             letter=letter,
             cents=int(cents),
-            payer="-" if original else payment_id[1:9],
+            payer="-" if original else payer[0] if payer else payment_id[1:9],
             payee=payee,
             received_ms=0 if original else minute_ms(minute_of(payment_id)),
         )

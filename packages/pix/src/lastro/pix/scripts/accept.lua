@@ -11,7 +11,7 @@
 --                         records, outbox of the payer, outbox of the payee, body
 --   returns nothing when a minute is not open (nothing changed), else one word an item, the first that applies:
 --     "repeat"    this payment was here before; acknowledged
---     "conflict"  its id was here with another amount or receiver; nothing changed, not acknowledged
+--     "conflict"  its id was here with another amount, payer or receiver; nothing changed, not acknowledged
 --     "rejected"  by RC09 (nobody is told: there is no such payer), code, RC10, DS27, AB03 (too old when it got here)
 --                 or AM04; the payer is told
 --     "accepted"  its funds are held and the receiver is asked
@@ -59,8 +59,9 @@ for at = 3, #ARGV, 11 do
   local record = (code and "R " or "A ") .. cents .. " " .. payer .. " " .. payee .. " " .. received .. " " .. whole(age)
     .. " " .. whole(age + limit) .. (code and " " .. whole(age) .. " " .. code .. " spi" or " 0 - -")
   if call("HSETNX", records, id, record) == 0 then
-    local _, before, _, other = split(call("HGET", records, id))
-    outcome = before == cents and other == payee and "repeat" or "conflict"
+    local _, before, who, other = split(call("HGET", records, id))
+    who = who == "" and id:sub(2, 9) or who
+    outcome = before == cents and who == payer and other == payee and "repeat" or "conflict"
   elseif code then
     if code ~= "RC09" then
       tell(KEYS[5 + ARGV[at + 8]], "pacs.002", id, "RJCT", code, cents, "")

@@ -13,7 +13,8 @@ for at = 1, #ARGV, 2 do
   local id, record = ARGV[at], ARGV[at + 1]
   if call("HGET", KEYS[1], id) == record then
     local state, cents, payer, payee = split(record)
-    call("HSET", KEYS[1], id, state:lower() .. " " .. cents .. " " .. payee)
+    local other = state ~= "C" and payer ~= id:sub(2, 9) and " " .. payer or ""
+    call("HSET", KEYS[1], id, state:lower() .. " " .. cents .. " " .. payee .. other)
     shortened = shortened + 1
     if state == "S" then
       add(sums, payer .. ":out", cents)

@@ -44,7 +44,8 @@ local paid = ARGV[7]
 local record = call("HGET", KEYS[2], original)
 if record then
   local state, amount, payer, payee = split(record)
-  paid = state:upper() == "S" and (payer == taker or payer == "") and payee == giver and amount or ""
+  payer = payer == "" and original:sub(2, 9) or payer
+  paid = state:upper() == "S" and payer == taker and payee == giver and amount or ""
 end
 local now = now_ms()
 local back = tonumber(call("HGET", KEYS[3], "cents") or 0)
