@@ -268,9 +268,12 @@ async def test_what_was_never_there_is_not_found(desk: Any) -> None:
 
 
 async def test_funding_happens_once_for_one_act(desk: Any) -> None:
+    """However long ago: what remembers it has no end of life."""
     await accounts.fund(desk.pix, PAYER, 500, "act-1")
     await accounts.fund(desk.pix, PAYER, 500, "act-1")
     assert (await accounts.account(desk.pix, PAYER)).free_cents == 100_500
+    found = [key async for key in desk.pix.read.scan_iter(match=f"*:funding:{PAYER}*")]
+    assert [await desk.pix.read.ttl(key) for key in found] == [-1]
     with pytest.raises(SameActOtherAmount):
         await accounts.fund(desk.pix, PAYER, 501, "act-1")
     with pytest.raises(NotEnoughFunds):

@@ -19,6 +19,7 @@ PERMANENT = (
     "{*}:counters",
     "{*}:dead",
     "{*}:deadlines",
+    "{*}:funding:*",
     "{*}:latency",
     "{*}:minutes",
     "{*}:movements",
@@ -128,9 +129,9 @@ class Keys:
         """Hash, what was given back of one payment; lives a day longer than returns are taken."""
         return self._own(f"returned:{end_to_end_id}")
 
-    def funding(self, ispb: str, act: str) -> Key:
-        """String, one funding act's amount, remembered for a repeat."""
-        return self._own(f"funding:{ispb}:{act}")
+    def funding(self, ispb: str) -> Key:
+        """Hash, act → amount, each time this account was funded or drawn on; for good: a repeat may be a year late."""
+        return self._own(f"funding:{ispb}")
 
     @property
     def counters(self) -> Key:

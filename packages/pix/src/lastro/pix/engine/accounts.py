@@ -7,7 +7,7 @@ from lastro.pix import scripts
 from lastro.pix.errors import AccountFull, NoSuchParticipant, NotEnoughFunds, SameActOtherAmount
 
 from .intake import participant
-from .pix import HOUR_MS, Pix
+from .pix import Pix
 
 ACCOUNT_MAX_CENTS = 2**53 - 1  # Lua counts exactly to there: R$ 90 trillion
 ACT_MAX = 64
@@ -33,7 +33,7 @@ class Account:
 
 
 async def fund(pix: Pix, ispb: str, amount_cents: int, act: str) -> Account:
-    """Put money into a participant's account, or take it out; ``act`` names this act, and a repeat changes nothing.
+    """Put money into a participant's account, or take it out; ``act`` names this, and a repeat changes nothing, ever.
 
     A new participant begins here. Raises NotEnoughFunds, AccountFull, SameActOtherAmount.
     """
@@ -45,12 +45,12 @@ async def fund(pix: Pix, ispb: str, amount_cents: int, act: str) -> Account:
     word = await scripts.fund(
         pix.hub.write,
         accounts=pix.keys.accounts,
-        funding=pix.keys.funding(ispb, act),
+        funding=pix.keys.funding(ispb),
         movements=pix.keys.movements,
         ispb=ispb,
         amount_cents=amount_cents,
         cents_max=ACCOUNT_MAX_CENTS,
-        remember_seconds=pix.settings.window_hours * HOUR_MS // 1000,
+        act=act,
     )
     match word:
         case "conflict":

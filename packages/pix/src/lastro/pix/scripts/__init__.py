@@ -124,7 +124,7 @@ async def fund(
     ispb: str,
     amount_cents: int,
     cents_max: int,
-    remember_seconds: int,
+    act: str,
 ) -> Literal["conflict", "repeat", "short", "full", "done"]: ...
 
 

@@ -1,22 +1,22 @@
 -- Move money between the central bank and a participant's Conta PI, once; a new participant begins here.
 --   KEYS[1] accounts      hash, participant -> centavos free; ":funded" sums what came from outside,
 --                         ":drawn" what went there
---   KEYS[2] funding       string, this act's amount; remembered for ARGV[4]
+--   KEYS[2] funding       hash, act -> amount
 --   KEYS[3] movements     stream
 --   ARGV[1] ispb
 --   ARGV[2] amount_cents  negative takes out
 --   ARGV[3] cents_max     the most one account may hold
---   ARGV[4] remember_seconds
+--   ARGV[4] act
 --   returns the first that applies:
 --     "conflict"  this act was here with another amount
 --     "repeat"    this act was done before
 --     "short"     less is free than should be taken out
 --     "full"      the account would hold too much
 --     "done"      now
---   writes {funded, drawn} to movements, with the microsecond as id: an act is forgotten, and may come again
+--   writes {funded, drawn} to movements, with the microsecond as id
 -- @include "parts/batch.lua"
 -- @include "parts/moves.lua"
-local before = call("GET", KEYS[2])
+local before = call("HGET", KEYS[2], ARGV[4])
 if before then
   return before == ARGV[2] and "repeat" or "conflict"
 end
@@ -28,7 +28,7 @@ elseif free + ARGV[2] > ARGV[3] + 0 then
 end
 local kind = call("TYPE", KEYS[3]).ok
 assert(kind == "none" or kind == "stream", KEYS[3] .. " is a " .. kind)
-call("SET", KEYS[2], ARGV[2], "EX", ARGV[4])
+call("HSET", KEYS[2], ARGV[4], ARGV[2])
 call("HINCRBY", KEYS[1], ARGV[1], ARGV[2])
 local clock = call("TIME")
 local id = clock[1] .. string.format("%06d", clock[2])
