@@ -164,7 +164,7 @@ def check(
     else:
         for finding in report.findings:
             echo(str(finding))
-        sums = "sums agree" if report.sums_checked else "sums not compared: money kept moving"
+        sums = "sums agree" if report.sums_checked else "sums not compared: records kept going"
         verdict = f"{len(report.findings)} findings" if report.findings else f"nothing wrong, {sums}"
         echo(f"{report.records} records, {report.messages} messages: {verdict}")
     if report.findings:

@@ -1,5 +1,6 @@
 """Participants and their settlement accounts at the central bank (Conta PI)."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from lastro.core.errors import Invalid
@@ -85,8 +86,13 @@ async def account(pix: Pix, ispb: str) -> Account:
 
 async def accounts(pix: Pix) -> list[Account]:
     """All participants' accounts, by ISPB."""
+    return accounts_in(await pix.read.hgetall(pix.keys.accounts))
+
+
+def accounts_in(fields: Mapping[bytes, bytes]) -> list[Account]:
+    """The same in a hash that was read, all at one moment."""
     parts: dict[str, dict[str, bytes | None]] = {}
-    for field, value in (await pix.read.hgetall(pix.keys.accounts)).items():
+    for field, value in fields.items():
         ispb, _, part = field.decode().partition(":")
         parts.setdefault(ispb, {})[part or "free"] = value
     return [_account(ispb, found) for ispb, found in sorted(parts.items())]

@@ -14,6 +14,7 @@ Kind = Literal[
     "over_returned",
     "lost_story",
     "unreadable",
+    "not_compared",
 ]
 
 

@@ -5,7 +5,7 @@ What is wrong is named by its EndToEndId where one is concerned, by its particip
 
 import gc
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,10 +18,10 @@ from lastro.core.money import decimal
 from lastro.core.redis.clients import Command
 from lastro.pix.model.record import Record
 
-from .accounts import accounts
 from .archive import missing
+from .books import Books, Recorded, differences, unbalanced
 from .deadlines import read_records
-from .findings import Finding, Kind
+from .findings import Finding
 from .pages import pages
 from .pix import Pix
 from .responses import Responses, Told
@@ -41,20 +41,8 @@ class Report:
     sums_checked: bool = True
 
 
-@dataclass(slots=True)
-class _Sums:
-    """What the records say that balances and counters must be."""
-
-    count: int = 0
-    cents: int = 0
-    paid_in: Counter[str] = field(default_factory=Counter)
-    paid_out: Counter[str] = field(default_factory=Counter)
-    held: Counter[str] = field(default_factory=Counter)
-    returned: Counter[str] = field(default_factory=Counter)
-
-
 async def reconcile(pix: Pix, told: Told = lambda _done, _total: None) -> Report:
-    """Look at everything. Under traffic only what is wrong in two looks is a finding; sums wait for a quiet one.
+    """Look at everything. Only what is wrong in two looks is a finding; sums wait for one in which no record went.
 
     ``told`` hears how many records and messages were looked at, and how many there are.
     """
@@ -65,7 +53,8 @@ async def reconcile(pix: Pix, told: Told = lambda _done, _total: None) -> Report
             if report.sums_checked and not before:
                 break
             quiet, report = report.sums_checked, await _look(pix, told)
-            found, report.findings = report.findings, sorted(set(before) & set(report.findings))
+            found, same = report.findings, {(finding.kind, finding.id) for finding in before}
+            report.findings = [finding for finding in found if (finding.kind, finding.id) in same]
             if quiet and report.sums_checked:
                 break
             before = found
@@ -84,8 +73,9 @@ def _seldom_collected() -> Iterator[None]:
 
 
 async def _look(pix: Pix, told: Told) -> Report:
-    before = await _stamp(pix)
-    report, sums, held, unreadable = Report(), _Sums(), list[str](), set[str]()
+    books = await Books.read(pix)
+    report, recorded, returned = Report(), Recorded(books), Counter[str]()
+    held, unreadable = list[str](), set[str]()
     now = await pix.now_ms()
     responses = Responses(pix, now, {minute.decode() for minute in await pix.read.zrange(pix.keys.minutes, 0, -1)})
     total = await _size(pix)
@@ -94,22 +84,26 @@ async def _look(pix: Pix, told: Told) -> Report:
         held += [record.id for record in records if record.letter == "A"]
         marks = [record for record in records if record.archived]
         report.findings += await _stories(pix, marks) if marks else []
-        _add(sums, records)
+        recorded.add(records)
+        for record in records:
+            if record.is_return and not record.archived:
+                returned[record.by] += record.cents
         responses.expect(records)
         told(report.records, max(total, report.records))
     await responses.hear()
     report.messages = responses.messages
     told(total, total)
-    quiet = before == await _stamp(pix)
+    quiet = books.still(await Books.read(pix))
     report.findings += await responses.findings(lambda: _records(pix, unreadable), quiet=quiet)
     report.findings += [Finding("unreadable", name, "its record says nothing") for name in unreadable]
     report.findings += await _holds(pix, held)
     report.findings += await _stuck(pix)
-    report.findings += await _returns(pix, sums)
-    differences = [*await _balances(pix, sums), *await _counters(pix, sums)]
-    report.sums_checked = before == await _stamp(pix)
+    report.findings += await _returns(pix, returned)
+    report.findings += unbalanced(books)
+    later = await Books.read(pix)
+    report.sums_checked = books.archived == later.archived  # else a record was read whole, and summed there as well
     if report.sums_checked:
-        report.findings += differences
+        report.findings += differences(pix, books, *recorded.bounds(still=books.still(later)))
     report.findings.sort()
     return report
 
@@ -129,15 +123,10 @@ async def _size(pix: Pix) -> int:
         return sum(await pipe.execute()) if len(pipe) else 0
 
 
-async def _stamp(pix: Pix) -> Any:
-    """Changes whenever money does, or a record goes."""
-    return [await pix.read.hgetall(key) for key in (pix.keys.counters, pix.keys.accounts, pix.keys.archived)]
-
-
 async def _records(pix: Pix, unreadable: set[str]) -> AsyncIterator[list[Record]]:
     """Every record, by pages; the ids of those that are none go to ``unreadable``."""
     for minute in await pix.read.zrange(pix.keys.minutes, 0, -1):
-        key = pix.keys.records(minute.decode())
+        key, seen = pix.keys.records(minute.decode()), {b""}
 
         def ask(cursor: bytes, key: Key = key) -> Command:
             return ("HSCAN", key, cursor, "COUNT", PAGE)
@@ -146,7 +135,9 @@ async def _records(pix: Pix, unreadable: set[str]) -> AsyncIterator[list[Record]
             return None if page[0] == b"0" else ask(page[0])
 
         async for _, page in pages(pix.hub.line(pix.hub.place(key)), ask(b"0"), following):
-            found = [(name.decode(), text.decode()) for name, text in zip(page[::2], page[1::2], strict=True) if name]
+            pairs = zip(page[::2], page[1::2], strict=True)
+            found = [(name.decode(), text.decode()) for name, text in pairs if name not in seen]
+            seen.update(page[::2])  # a field may come twice while the hash grows
             try:
                 records = [Record.parse(name, text) for name, text in found]
             except ValueError:
@@ -161,22 +152,6 @@ def _readable(name: str, text: str) -> bool:
         return bool(Record.parse(name, text))
     except ValueError:
         return False
-
-
-def _add(sums: _Sums, records: Sequence[Record]) -> None:
-    for record in records:
-        if record.letter == "A":
-            sums.held[record.payer] += record.cents
-        if record.archived or record.state != "SETTLED":
-            continue
-        if not record.is_original:
-            sums.paid_out[record.payer] += record.cents
-            sums.paid_in[record.payee] += record.cents
-        if record.is_return:
-            sums.returned[record.by] += record.cents
-        else:
-            sums.count += 1
-            sums.cents += record.cents
 
 
 async def _holds(pix: Pix, held: list[str]) -> list[Finding]:
@@ -230,50 +205,13 @@ async def _named(pix: Pix, source: Key, entry: bytes) -> str:
     return str(known.decode(errors="replace"))
 
 
-async def _returns(pix: Pix, sums: _Sums) -> list[Finding]:
-    paid = {record.id: record.cents for record in await read_records(pix, list(sums.returned))}
+async def _returns(pix: Pix, returned: Counter[str]) -> list[Finding]:
+    paid = {record.id: record.cents for record in await read_records(pix, list(returned))}
     findings = []
-    for original, cents in sums.returned.items():
+    for original, cents in returned.items():
         counted = int(await pix.read.hget(pix.keys.returned(original), "cents") or 0)
         if counted < cents or cents > paid.get(original, cents):
             findings.append(
                 Finding("over_returned", original, f"{decimal(cents)} given back, {decimal(counted)} counted")
             )
-    return findings
-
-
-async def _balances(pix: Pix, sums: _Sums) -> list[Finding]:
-    archived = {name.decode(): int(value) for name, value in (await pix.read.hgetall(pix.keys.archived)).items()}
-    findings = []
-    for account in await accounts(pix):
-        ispb = account.ispb
-        wanted = {
-            "free and held": (account.free_cents + account.held_cents, account.expected_cents),
-            "held": (account.held_cents, sums.held[ispb]),
-            "paid in": (account.in_cents, sums.paid_in[ispb] + archived.get(f"{ispb}:in", 0)),
-            "paid out": (account.out_cents, sums.paid_out[ispb] + archived.get(f"{ispb}:out", 0)),
-        }
-        for name, (has, should) in wanted.items():
-            if has != should:
-                kind: Kind = "orphan_hold" if name == "held" else "wrong_balance"
-                findings.append(Finding(kind, ispb, f"{name} is {decimal(has)} and should be {decimal(should)}"))
-    return findings
-
-
-async def _counters(pix: Pix, sums: _Sums) -> list[Finding]:
-    read, keys = pix.read, pix.keys
-    count, cents, amount = await read.mget(keys.count, keys.cents, keys.amount)
-    archived = await read.hmget(keys.archived, ["count", "cents"])
-    settled = await read.hget(keys.counters, "settled")
-    should = (sums.count + int(archived[0] or 0), sums.cents + int(archived[1] or 0))
-    text = (amount or b"0.00").decode()
-    findings = []
-    for key, has, wanted in (
-        (keys.count, str(int(count or 0)), str(should[0])),
-        (keys.cents, str(int(cents or 0)), str(should[1])),
-        (keys.amount, text, decimal(should[1])),
-        (f"{keys.counters} settled", str(int(settled or 0)), str(should[0])),
-    ):
-        if has != wanted:
-            findings.append(Finding("skewed_counter", str(key), f"is {has} and should be {wanted}"))
     return findings
