@@ -47,6 +47,24 @@ def test_who_adopts_a_server_gets_the_durability_that_it_asks_for(folder: Path) 
     first.stop()
 
 
+def test_a_server_gets_the_better_allocator_of_the_system_unless_something_else_is_preloaded(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    library = next(line.split()[-1] for line in maps(os.getpid()) if "/libcrypto." in line)
+    monkeypatch.setattr(local, "JEMALLOC", ("/nowhere", library))
+    for given in (None, ""):
+        if given is not None:
+            monkeypatch.setenv("LD_PRELOAD", given)
+        server = local.start(folder)
+        assert any(library in line for line in maps(server.pid)) is (given is None)
+        server.stop()
+
+
+def maps(pid: int) -> list[str]:
+    """What a process has loaded."""
+    return Path(f"/proc/{pid}/maps").read_text().splitlines()
+
+
 def test_what_was_acknowledged_is_there_after_kill_9_and_a_restart(folder: Path) -> None:
     server = local.start(folder, durability="always")
     with Redis(unix_socket_path=str(server.socket)) as client:

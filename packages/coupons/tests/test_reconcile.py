@@ -1,6 +1,7 @@
 """Redis against the database, both ways; and one made from the other."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
 
@@ -10,8 +11,8 @@ import sqlalchemy as sa
 from lastro.core.errors import OutcomeUnknown
 from lastro.core.keys import beside
 from lastro.core.streams.letters import PAGE_MAX
-from lastro.coupons import keys
-from lastro.coupons.engine import Coupons, letters, redemption
+from lastro.coupons import errors, keys, scripts
+from lastro.coupons.engine import Coupons, events, letters, redemption
 from lastro.coupons.engine.database import schema
 from lastro.coupons.engine.outbox import GROUP, entries, outbox
 from lastro.coupons.engine.reconcile import reconcile, stored
@@ -125,6 +126,50 @@ async def test_a_cancelled_unit_that_did_not_go_back_goes_back(here: Coupons) ->
     assert (await here.event("e")).stock == 5
 
 
+async def set_back(coupons: Coupons, id_: str) -> None:
+    """The database is a moment younger: it took over, or came from a backup."""
+    change = sa.update(schema.issuances).where(schema.issuances.c.issuance_id == id_)
+    await coupons.database.run(lambda c: c.execute(change.values(status="issued", cancelled_ms=None)))
+
+
+async def test_a_coupon_whose_unit_went_back_is_cancelled_again_where_the_database_forgot_it(here: Coupons) -> None:
+    """Its unit is somebody else's by now: both could be used, of an event that has one."""
+    (id_,) = await given_to(here, "ana", total=1)
+    await redemption.cancel(here, id_)
+    await set_back(here, id_)
+    await here.issue("e", "bia")
+    await persisted(here)
+    assert await kinds(here) == ["not cancelled"]
+    assert await repaired(here)
+    with pytest.raises(errors.Taken, match="cancelled"):
+        await redemption.redeem(here, id_, "order-1")
+
+
+async def test_one_that_an_order_has_by_then_is_told_and_left_to_a_person(here: Coupons) -> None:
+    (id_,) = await given_to(here, "ana", total=1)
+    await redemption.cancel(here, id_)
+    await set_back(here, id_)
+    await redemption.redeem(here, id_, "order-1")
+    report = await reconcile(here, "e", apply=True)
+    assert (report.actions, [finding.kind for finding in report.findings]) == (0, ["not cancelled"])
+    assert "redeemed for order order-1" in str(report.findings[0])
+    await redemption.release(here, id_, "order-1")
+    assert await repaired(here)
+
+
+@pytest.mark.parametrize("by", [rebuild, partial(reconcile, apply=True)])
+async def test_a_cancelled_coupon_that_the_database_lost_is_written_again_as_cancelled(
+    here: Coupons, by: Callable[[Coupons, str], Awaitable[object]]
+) -> None:
+    (id_,) = await given_to(here, "ana", total=1)
+    await redemption.cancel(here, id_)
+    await here.database.run(lambda c: c.execute(sa.delete(schema.issuances)))
+    await by(here, "e")
+    assert (await redemption.find(here, id_)).status == "cancelled"
+    assert await kinds(here) == []
+    assert (await here.event("e")).stock == 1
+
+
 async def test_two_sides_that_differ_are_told_and_left_to_a_person(here: Coupons) -> None:
     await given_to(here, "ana")
     await here.database.run(lambda c: c.execute(sa.update(schema.issuances).values(seq=77)))
@@ -159,6 +204,43 @@ async def test_redis_is_rebuilt_from_the_database_to_the_same_answers(here: Coup
     assert (third.seq, third.epoch) == (3, 2)
     await persisted(here)
     assert await kinds(here) == []
+
+
+async def test_a_recovery_that_was_cut_off_is_done_again_also_when_redis_is_lost_then(here: Coupons) -> None:
+    """What the worker writes meanwhile is what the event was: that it is recovered is one server's affair."""
+    await given_to(here, "ana", total=3)
+    await events.close(here, "e")
+    await begun(here)
+    await persisted(here)
+    await here.hub.write.flushall()
+    event = await recover(here, "e")
+    assert (event.state, event.stock, event.adds_up) == ("closed", 2, True)
+
+
+async def test_what_nobody_knows_the_state_of_is_paused_when_it_was_recovered(here: Coupons) -> None:
+    """Rows of earlier builds say "recovering", and so does a server to which one was brought back."""
+    await given_to(here, "ana", total=3)
+    await here.database.run(lambda c: c.execute(sa.update(schema.coupons).values(state="recovering")))
+    await here.hub.write.flushall()
+    event = await recover(here, "e")
+    assert (event.state, event.stock) == ("paused", 2)
+    await here.hub.write.hset(keys.meta("e"), "state", "recovering")
+    assert (await recover(here, "e")).state == "paused"
+    await events.open_event(here, "e")
+    assert (await here.issue("e", "bia")).new
+
+
+async def begun(coupons: Coupons) -> None:
+    """Who began a recovery died."""
+    await scripts.begin_recovery(
+        coupons.hub.write,
+        meta=keys.meta("e"),
+        stock=keys.stock("e"),
+        events=keys.events("e"),
+        group=GROUP,
+        epoch=1,
+        plan=[],
+    )
 
 
 async def test_the_database_is_rebuilt_from_the_stream(here: Coupons) -> None:

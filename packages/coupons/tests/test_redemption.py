@@ -1,6 +1,8 @@
 """What becomes of a coupon: reserve, redeem, release, cancel, expire."""
 
 import asyncio
+import threading
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -8,8 +10,9 @@ import sqlalchemy as sa
 from lastro.core.clock import now_ms
 from lastro.core.errors import Invalid
 from lastro.core.testing import wait_for
-from lastro.coupons import errors, keys
+from lastro.coupons import errors, keys, scripts
 from lastro.coupons.engine import Coupons, events, redemption
+from lastro.coupons.engine.database.schema import coupons as table
 from lastro.coupons.engine.database.schema import issuances
 from lastro.coupons.engine.figures import figures
 from lastro.coupons.engine.reconcile import check
@@ -123,6 +126,32 @@ async def test_a_coupon_past_its_time_is_refused_and_then_marked(here: Coupons) 
     assert (await redemption.find(here, id_)).status == "expired"
 
 
+async def test_a_coupon_that_is_redeemed_at_its_last_moment_does_not_expire(on_postgres: Coupons) -> None:
+    """Whoever marks what is over has seen it unused, and waits for a redeem that was in time to be committed."""
+    id_ = await issued(on_postgres)
+    over = sa.update(issuances).values(expires_ms=now_ms() - 1)
+    await on_postgres.database.run(lambda connection: connection.execute(over))
+    written, marking = threading.Event(), threading.Event()
+
+    def redeemed(connection: sa.Connection) -> None:
+        connection.execute(sa.update(issuances).values(status="redeemed", order_ref="order-1"))
+        written.set()
+        marking.wait(20)
+
+    async def waits() -> bool:
+        blocked = sa.text("SELECT count(*) FROM pg_locks WHERE NOT granted")
+        return bool(await on_postgres.database.run(lambda connection: connection.execute(blocked).scalar()))
+
+    async with asyncio.TaskGroup() as both:
+        both.create_task(on_postgres.database.run(redeemed))
+        await wait_for(written.is_set, "the redeem")
+        expired = both.create_task(redemption.expire(on_postgres))
+        await wait_for(waits, "the other to wait for it")
+        marking.set()
+    assert expired.result() == 0
+    assert (await redemption.find(on_postgres, id_)).status == "redeemed"
+
+
 async def test_a_coupon_is_found_by_its_code_however_it_was_typed(here: Coupons) -> None:
     id_ = await issued(here)
     code = (await redemption.find(here, id_)).issuance.code
@@ -153,6 +182,51 @@ async def test_a_settled_event_is_in_the_database_and_redis_forgets_it(coupons: 
     assert not await coupons.live()
     for key in events.every_key("e"):
         assert await coupons.hub.read.ttl(key) != -1
+
+
+async def test_an_open_event_is_not_settled_though_all_it_gave_is_in_the_database(
+    coupons: Coupons, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It goes on giving: a winner between the look at the outbox and the end would be forgotten with the outbox."""
+    await issued(coupons)
+    settle = scripts.settle
+
+    async def overtaken(*told: Any, **by_name: Any) -> str:
+        await coupons.issue("e", "eve")
+        await events.close(coupons, "e")
+        return await settle(*told, **by_name)
+
+    monkeypatch.setattr(scripts, "settle", overtaken)
+    with pytest.raises(errors.WrongState):
+        await events.settle(coupons, "e")
+    monkeypatch.undo()
+    eve = (await coupons.issue("e", "eve")).issuance
+    await events.close(coupons, "e")
+    await persisted(coupons)
+    assert (await redemption.find(coupons, eve.issuance_id)).status == "issued"
+    assert (await events.settle(coupons, "e")).state == "settled"
+
+
+async def test_an_event_that_changes_while_it_is_settled_is_settled_when_the_database_knows(
+    coupons: Coupons, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await issued(coupons)
+    await events.close(coupons, "e")
+    await persisted(coupons)
+    settle = scripts.settle
+
+    async def overtaken(*told: Any, **by_name: Any) -> str:
+        await events.resize(coupons, "e", 1, "more")
+        return await settle(*told, **by_name)
+
+    monkeypatch.setattr(scripts, "settle", overtaken)
+    with pytest.raises(errors.WrongState):
+        await events.settle(coupons, "e")
+    monkeypatch.undo()
+    await persisted(coupons)
+    assert (await events.settle(coupons, "e")).total == 3
+    total = await coupons.database.run(lambda c: c.execute(sa.select(table.c.total_quantity)).scalar())
+    assert total == 3
 
 
 async def test_figures_say_how_an_event_goes(here: Coupons) -> None:

@@ -10,6 +10,7 @@ import pytest
 from lastro.core.redis import Hub
 from lastro.payments.engine import Payments
 from lastro.payments.engine.reconcile import reconcile
+from lastro.payments.model import Claim
 from lastro.payments.settings import PaymentsSettings
 
 pytestmark = pytest.mark.anyio
@@ -42,6 +43,12 @@ async def _out_of_the_queue(payments: Payments, done: str) -> None:
 
 async def _skewed_total(payments: Payments, done: str) -> None:
     await payments.hub.write.hincrby(payments.keys.totals("default"), "all:c", 1)
+
+
+async def _charged_again(payments: Payments, done: str) -> None:
+    """What a stalled process had sent was charged after all, and by then another one had charged it elsewhere."""
+    late = Claim(correlation_id=done, amount_cents=1990, processor="fallback", requested_at_ms=7, attempts=1)
+    await payments.commit(late)
 
 
 async def _no_owner(payments: Payments, done: str) -> None:
@@ -87,6 +94,7 @@ async def test_books_that_add_up_are_silent(payments: Payments) -> None:
         (_back_in_time, "but in the books"),
         (_out_of_the_queue, "not in the queue"),
         (_skewed_total, "totals of default"),
+        (_charged_again, "charged a second time: fallback|1990|7"),
         (_no_owner, "no owner"),
         (_not_among_the_dead, "not among the dead"),
     ],

@@ -112,7 +112,9 @@ async def resize(coupons: Coupons, event_id: str, delta: int, op_id: str) -> Eve
 
 async def settle(coupons: Coupons, event_id: str) -> Event:
     """Archive a closed event: all it gave is in the database, and Redis forgets it after the retention."""
-    await coupons.event(event_id)
+    event = await coupons.event(event_id)
+    if event.stored not in BEFORE["settled"]:  # asked before what is on its way: afterwards it gives no more
+        raise errors.WrongState(event_id=event_id, state=event.state, to="settled")
     queue = outbox(coupons.hub, event_id)
     told = await queue.members.measure()
     if told.lag or told.pending or told.delayed or told.dead:
@@ -123,11 +125,12 @@ async def settle(coupons: Coupons, event_id: str) -> Event:
         coupons.hub.write,
         meta=keys.meta(event_id),
         others=[make(event_id) for make in _OTHERS],
+        version=event.version,
         life_ms=coupons.settings.retention_seconds * 1000,
     )
     event = await coupons.event(event_id)
-    if word == "open":
-        raise errors.WrongState(event_id=event_id, state=event.state, to="settled")
+    if word != "ok":
+        raise errors.WrongState(event_id=event_id, state=f"{event.state} and was just changed", to="settled")
     await scripts.unregister(
         coupons.hub.write, live=keys.LIVE, settled=keys.SETTLED, event_id=event_id, issued=event.issued
     )

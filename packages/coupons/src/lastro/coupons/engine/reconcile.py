@@ -6,13 +6,14 @@ every repair is idempotent. Who won is never decided here: a winner known to eit
 
 import json
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
 import sqlalchemy as sa
 
 from lastro.core.clock import now_ms
-from lastro.coupons import keys, scripts
+from lastro.coupons import errors, keys, scripts
 from lastro.coupons.model.issuance import Issuance, Stored
 
 from . import Coupons
@@ -20,13 +21,15 @@ from .database.rows import insert, stored_of, upsert_event
 from .database.schema import issuances, runs
 from .letters import pages
 from .outbox import GROUP, entries, outbox
-from .redemption import give_back, not_given_back
+from .redemption import cancel, give_back, not_given_back
 
-Kind: TypeAlias = Literal["missing in database", "missing in redis", "not returned", "stock", "differs", "too many"]
+Kind: TypeAlias = Literal[
+    "missing in database", "missing in redis", "not cancelled", "not returned", "stock", "differs", "too many"
+]
 PAGE_MAX = 1_000
 Told: TypeAlias = Callable[[int, int], None]
 """Hears how many of how many were looked at."""
-REPAIRED: tuple[Kind, ...] = ("missing in database", "missing in redis", "not returned", "stock")
+REPAIRED: tuple[Kind, ...] = ("missing in database", "missing in redis", "not cancelled", "not returned", "stock")
 RECONCILED = "reconciled"
 """The stream id of a row that reconciliation wrote."""
 
@@ -83,6 +86,7 @@ async def look(coupons: Coupons, event_id: str, told: Told = quietly) -> list[Fi
     return [
         *await _missing_in_database(coupons, event_id, missing),
         *found,
+        *await not_cancelled(coupons, event_id, missing),
         *[Finding("not returned", _about(one), one) for one in await not_given_back(coupons, event)],
         *await _stock(coupons, event_id, rows),
     ]
@@ -196,6 +200,34 @@ async def _missing_in_redis(coupons: Coupons, event_id: str, rows: Sequence[Stor
     return found
 
 
+async def not_cancelled(coupons: Coupons, event_id: str, missing: Sequence[Issuance]) -> list[Finding]:
+    """Coupons whose unit went back and that can be used, as if never cancelled: the database was set back meanwhile."""
+    found: dict[str, Finding] = {}
+    absent = {one.issuance_id: one for one in missing}
+    async for page in coupons.hub.hash_pages(keys.returned(event_id), PAGE_MAX):
+        ids = [id_.decode() for id_ in page]
+        rows = {row.issuance.issuance_id: row for row in await stored(coupons, event_id, ids)}
+        for id_ in ids:
+            if id_ not in rows:
+                told = f"{event_id} {id_}: its unit went back, and the database has it not"
+                found[id_] = Finding("not cancelled", told, absent.get(id_))
+            elif (row := rows[id_]).status not in {"cancelled", "expired"}:
+                by = f" for order {row.order_ref}" if row.order_ref else ""
+                told = f"{_about(row.issuance)}: its unit went back, and it is {row.status}{by}"
+                found[id_] = Finding("not cancelled", told, row.issuance)
+    return list(found.values())
+
+
+async def cancel_again(coupons: Coupons, many: Iterable[Issuance]) -> int:
+    """Of coupons that were cancelled before; how many were. One that an order has by now is for a person."""
+    done = 0
+    for one in many:
+        with suppress(errors.Taken, errors.UnknownIssuance, errors.Pending):
+            await cancel(coupons, one.issuance_id)
+            done += 1
+    return done
+
+
 async def _stock(coupons: Coupons, event_id: str, rows: int) -> list[Finding]:
     event = await coupons.event(event_id)  # one moment: stock, winners and returns of one script
     found = []
@@ -215,6 +247,7 @@ async def _repair(coupons: Coupons, event_id: str, findings: Sequence[Finding]) 
             of[finding.kind].append(finding.issuance)
     done = await write_rows(coupons, event_id, of["missing in database"])
     done += await restore(coupons, event_id, of["missing in redis"])
+    done += await cancel_again(coupons, of["not cancelled"])
     for one in of["not returned"]:
         done += await give_back(coupons, one)
     if of["missing in redis"] or any(finding.kind == "stock" for finding in findings):

@@ -19,7 +19,7 @@ from . import Coupons
 from .database.schema import coupons as table
 from .events import offered
 from .outbox import GROUP, entries, outbox
-from .reconcile import PAGE_MAX, restore, stored, winners, write_rows
+from .reconcile import PAGE_MAX, cancel_again, not_cancelled, restore, stored, winners, write_rows
 from .stored import fields_of
 
 COPY_WAITS = 20  # each of replica_timeout_ms
@@ -97,7 +97,10 @@ async def _copied(coupons: Coupons, event_id: str) -> None:
 
 
 async def rebuild(coupons: Coupons, event_id: str) -> int:
-    """Write into the database what the event's stream and participants tell; how many rows it did not have."""
+    """Write into the database what the event's stream and participants tell; how many rows it did not have.
+
+    A coupon whose unit went back is cancelled there as well: somebody else may have that unit.
+    """
     found = await winners(coupons, event_id)
     async for id_, fields in entries(outbox(coupons.hub, event_id)):
         if b"changed" in fields:
@@ -108,7 +111,10 @@ async def rebuild(coupons: Coupons, event_id: str) -> int:
             log.warning("coupons.not_rebuilt", event_id=event_id, entry=id_.decode(), reason=repr(error))
             continue
         found.setdefault(one.issuance_id, one)
-    return await write_rows(coupons, event_id, sorted(found.values(), key=lambda one: one.seq))
+    done = await write_rows(coupons, event_id, sorted(found.values(), key=lambda one: one.seq))
+    again = await not_cancelled(coupons, event_id, [])
+    await cancel_again(coupons, [finding.issuance for finding in again if finding.issuance])
+    return done
 
 
 async def _restore_returns(coupons: Coupons, event_id: str, ids: list[str]) -> None:

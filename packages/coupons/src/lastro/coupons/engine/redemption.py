@@ -146,7 +146,10 @@ async def expire(coupons: Coupons) -> int:
     def act(connection: sa.Connection) -> int:
         now = now_ms()
         due = sa.select(issuances.c.issuance_id).where(issuances.c.status == "issued", issuances.c.expires_ms <= now)
-        over = sa.update(issuances).where(issuances.c.issuance_id.in_(due.limit(EXPIRE_MAX)))
+        # PostgreSQL looks again at a row that it waited for, but by the outer condition alone
+        over = sa.update(issuances).where(
+            issuances.c.issuance_id.in_(due.limit(EXPIRE_MAX)), issuances.c.status == "issued"
+        )
         ids = list(connection.execute(over.values(status="expired").returning(issuances.c.issuance_id)).scalars())
         for issuance_id in ids:
             note(connection, issuance_id, "expired", "")

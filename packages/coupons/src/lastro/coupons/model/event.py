@@ -60,6 +60,8 @@ class Event:
     plan: Plan
     coupon_id: str
     stored: Stored
+    lasting: Stored
+    """What it is, or is again when its recovery is over."""
     stock: int
     total: int
     issued: int

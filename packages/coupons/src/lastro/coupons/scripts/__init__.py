@@ -82,4 +82,6 @@ async def unregister(redis: Client, *, live: Key, settled: Key, event_id: str, i
 
 
 @script
-async def settle(redis: Client, *, meta: Key, others: Sequence[Key], life_ms: int) -> Literal["open", "ok"]: ...
+async def settle(
+    redis: Client, *, meta: Key, others: Sequence[Key], version: int, life_ms: int
+) -> Literal["changed", "ok"]: ...

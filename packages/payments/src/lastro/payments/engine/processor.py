@@ -6,6 +6,7 @@ A payment's outcome decides about money, so a try ends in one of the words of `O
 
 from dataclasses import dataclass
 from decimal import Decimal
+from http import HTTPStatus
 from typing import Annotated, Literal
 
 import msgspec
@@ -108,7 +109,7 @@ def outcome_of(answer: Answer) -> tuple[Outcome, str]:
             return "refused", "too many"
         case 500 if not answer.body:
             return "refused", "failing"
-        case status if 400 <= status < 500:  # noqa: PLR2004
+        case status if 400 <= status < 500 and status != HTTPStatus.REQUEST_TIMEOUT:  # which a proxy says of itself  # noqa: PLR2004
             return "wrong", f"{status} {answer.body[:200].decode(errors='replace')}"
         case status:
             return "unknown", f"{status}"

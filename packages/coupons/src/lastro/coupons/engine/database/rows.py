@@ -76,7 +76,7 @@ def upsert_event(connection: sa.Connection, event: Event) -> None:
         "total_quantity": event.total,
         "starts_ms": plan.starts_ms,
         "ends_ms": plan.ends_ms or None,
-        "state": event.stored,
+        "state": event.lasting,  # a recovery is of one server: another would wait for its end for ever
         "epoch": event.epoch,
         "version": event.version,
         "updated_ms": event.now_ms,
