@@ -1,13 +1,15 @@
 """An engine on each server, with a database of its own."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 import httpx
 import pytest
+import sqlalchemy as sa
 from fastapi import FastAPI
 from pydantic import SecretStr
 
@@ -29,6 +31,7 @@ from lastro.coupons.model.event import Plan
 from lastro.coupons.settings import CouponsSettings
 
 Opened: TypeAlias = Callable[..., Awaitable[str]]
+Answer = TypeVar("Answer")
 
 
 @pytest.fixture
@@ -112,3 +115,27 @@ async def persisted(coupons: Coupons, event_id: str = "e") -> None:
     """Write all that was issued so far."""
     async with persisting(coupons):
         await drained(coupons, event_id)
+
+
+async def overtaken(
+    coupons: Coupons, first: Callable[[sa.Connection], object], late: Coroutine[object, object, Answer]
+) -> Answer:
+    """What ``late`` answers, when it had to wait for a transaction that was not committed as it began (PostgreSQL)."""
+    written, goes_on = threading.Event(), threading.Event()
+
+    def act(connection: sa.Connection) -> None:
+        first(connection)
+        written.set()
+        goes_on.wait(20)
+
+    async def waits() -> bool:
+        blocked = sa.text("SELECT count(*) FROM pg_locks WHERE NOT granted")
+        return bool(await coupons.database.run(lambda connection: connection.execute(blocked).scalar()))
+
+    async with asyncio.TaskGroup() as both:
+        both.create_task(coupons.database.run(act))
+        await wait_for(written.is_set, "the first to write")
+        answer = both.create_task(late)
+        await wait_for(waits, "the other to wait for it")
+        goes_on.set()
+    return answer.result()

@@ -1,7 +1,6 @@
 """What becomes of a coupon: reserve, redeem, release, cancel, expire."""
 
 import asyncio
-import threading
 from typing import Any
 
 import pytest
@@ -18,7 +17,7 @@ from lastro.coupons.engine.figures import figures
 from lastro.coupons.engine.reconcile import check
 from lastro.coupons.engine.upkeep import tend
 
-from .conftest import opened, persisted
+from .conftest import opened, overtaken, persisted
 
 # the strictest server is enough where the database decides; test_engine and test_api run on all of them
 pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("server", ["cluster"], indirect=True)]
@@ -131,24 +130,11 @@ async def test_a_coupon_that_is_redeemed_at_its_last_moment_does_not_expire(on_p
     id_ = await issued(on_postgres)
     over = sa.update(issuances).values(expires_ms=now_ms() - 1)
     await on_postgres.database.run(lambda connection: connection.execute(over))
-    written, marking = threading.Event(), threading.Event()
 
     def redeemed(connection: sa.Connection) -> None:
         connection.execute(sa.update(issuances).values(status="redeemed", order_ref="order-1"))
-        written.set()
-        marking.wait(20)
 
-    async def waits() -> bool:
-        blocked = sa.text("SELECT count(*) FROM pg_locks WHERE NOT granted")
-        return bool(await on_postgres.database.run(lambda connection: connection.execute(blocked).scalar()))
-
-    async with asyncio.TaskGroup() as both:
-        both.create_task(on_postgres.database.run(redeemed))
-        await wait_for(written.is_set, "the redeem")
-        expired = both.create_task(redemption.expire(on_postgres))
-        await wait_for(waits, "the other to wait for it")
-        marking.set()
-    assert expired.result() == 0
+    assert await overtaken(on_postgres, redeemed, redemption.expire(on_postgres)) == 0
     assert (await redemption.find(on_postgres, id_)).status == "redeemed"
 
 
@@ -191,12 +177,12 @@ async def test_an_open_event_is_not_settled_though_all_it_gave_is_in_the_databas
     await issued(coupons)
     settle = scripts.settle
 
-    async def overtaken(*told: Any, **by_name: Any) -> str:
+    async def later(*told: Any, **by_name: Any) -> str:
         await coupons.issue("e", "eve")
         await events.close(coupons, "e")
         return await settle(*told, **by_name)
 
-    monkeypatch.setattr(scripts, "settle", overtaken)
+    monkeypatch.setattr(scripts, "settle", later)
     with pytest.raises(errors.WrongState):
         await events.settle(coupons, "e")
     monkeypatch.undo()
@@ -215,11 +201,11 @@ async def test_an_event_that_changes_while_it_is_settled_is_settled_when_the_dat
     await persisted(coupons)
     settle = scripts.settle
 
-    async def overtaken(*told: Any, **by_name: Any) -> str:
+    async def later(*told: Any, **by_name: Any) -> str:
         await events.resize(coupons, "e", 1, "more")
         return await settle(*told, **by_name)
 
-    monkeypatch.setattr(scripts, "settle", overtaken)
+    monkeypatch.setattr(scripts, "settle", later)
     with pytest.raises(errors.WrongState):
         await events.settle(coupons, "e")
     monkeypatch.undo()

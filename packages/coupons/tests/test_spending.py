@@ -5,16 +5,19 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
+import sqlalchemy as sa
 
 from lastro.core.errors import Invalid
 from lastro.core.settings import Settings
+from lastro.core.streams import Message
 from lastro.core.testing import wait_for
 from lastro.core.worker import Run
 from lastro.coupons import errors, worker
 from lastro.coupons.engine import Coupons, redemption
-from lastro.coupons.engine.spending import charge, finals, give_up, late, relay, spend
+from lastro.coupons.engine.database.schema import charges, issuances
+from lastro.coupons.engine.spending import charge, finals, follow, give_up, late, relay, spend
 
-from .conftest import opened, persisted
+from .conftest import opened, overtaken, persisted
 
 # the strictest server is enough where the database decides; test_engine and test_api run on all of them
 pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("server", ["cluster"], indirect=True)]
@@ -125,6 +128,45 @@ async def test_an_order_that_was_never_paid_gives_its_coupon_back_and_a_late_cha
         await paid(here, "done")
         await wait_for(lambda: late(here), "somebody to be told")
     assert any(ORDER in finding for finding in await worker.check(here.hub))
+
+
+@pytest.mark.parametrize("dead", [True, False])
+async def test_an_order_that_is_paid_while_its_coupon_is_given_back_keeps_it(
+    on_postgres: Coupons, *, dead: bool
+) -> None:
+    """Whoever gives it back saw the order unpaid, and waits for the payment's own transaction."""
+    id_ = await owned(on_postgres)
+    await spend(on_postgres, id_, "ana", ORDER, 1_000)
+    await relay(on_postgres)
+    object.__setattr__(on_postgres.settings, "charge_seconds", -1)
+
+    def done(connection: sa.Connection) -> None:
+        connection.execute(sa.update(issuances).values(status="redeemed"))
+        connection.execute(sa.update(charges).values(state="done"))
+
+    told_dead = Message(b"1-0", {b"correlation_id": ORDER.encode(), b"state": b"dead"})
+    await overtaken(on_postgres, done, follow(on_postgres, told_dead) if dead else give_up(on_postgres))
+    assert (await redemption.find(on_postgres, id_)).status == "redeemed"
+    assert (await charge(on_postgres, ORDER)).state == "done"
+
+
+async def test_a_charge_that_could_not_be_told_in_time_is_not_told_and_its_coupon_is_free(here: Coupons) -> None:
+    """Its reservation is over: with another order's charge, one coupon would pay for two."""
+    id_ = await owned(here)
+    await spend(here, id_, "ana", ORDER, 1_000)
+    waited_ms = here.settings.charge_seconds * 1_000
+
+    def later(connection: sa.Connection) -> None:
+        connection.execute(sa.update(issuances).values(reserved_until_ms=issuances.c.reserved_until_ms - waited_ms))
+        connection.execute(sa.update(charges).values(created_ms=charges.c.created_ms - waited_ms))
+
+    await here.database.run(later)
+    await spend(here, id_, "ana", ANOTHER, 1_000)
+    assert await relay(here) == 1
+    assert await told(here) == [(ANOTHER, "700", id_)]
+    assert await give_up(here) == 1
+    assert (await charge(here, ORDER)).state == "over"
+    assert (await redemption.find(here, id_)).order_ref == ANOTHER
 
 
 async def test_a_coupon_that_covers_the_order_is_redeemed_at_once(here: Coupons) -> None:

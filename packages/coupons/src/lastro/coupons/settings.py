@@ -40,7 +40,11 @@ class CouponsSettings(Environment):
         "", description="addresses and networks, comma between, whose X-Forwarded-For names the client"
     )
     waiting_max: int = Field(10_000, gt=0, description="attempts one process lets wait for Redis; then 503")
-    charge_seconds: int = Field(3_600, gt=0, description="an order not paid by then gives its coupon back")
+    charge_seconds: int = Field(
+        3_600,
+        gt=0,
+        description="an order not paid by then gives its coupon back; one not told by half of it is not charged",
+    )
     charges_stream: str = Field("payments:charges", description="where what an order still costs is told to payments")
     finals_stream: str = Field(
         "payments_final",

@@ -63,7 +63,7 @@ async def reserve(coupons: Coupons, issuance_id: str, order_ref: str, seconds: i
         raise Invalid(field="seconds", reason=f"1 to {RESERVE_SECONDS_MAX}")
 
     def act(connection: sa.Connection) -> Stored:
-        _row(connection, issuance_id, lock=True)
+        locked(connection, issuance_id)
         not_released(connection, issuance_id, order_ref)
         return take(connection, issuance_id, order_ref, now_ms() + seconds * 1000)
 
@@ -72,29 +72,12 @@ async def reserve(coupons: Coupons, issuance_id: str, order_ref: str, seconds: i
 
 async def redeem(coupons: Coupons, issuance_id: str, order_ref: str) -> Stored:
     """Use it for an order; again for the same order is the same. Raises Taken, OrderReleased."""
-
-    def act(connection: sa.Connection) -> Stored:
-        found = _row(connection, issuance_id, lock=True)
-        if found.status == "redeemed" and found.order_ref == order_ref:
-            return found
-        not_released(connection, issuance_id, order_ref)
-        return take(connection, issuance_id, order_ref, None)
-
-    return await _run(coupons, issuance_id, act, order_ref)
+    return await _run(coupons, issuance_id, lambda connection: redeemed(connection, issuance_id, order_ref), order_ref)
 
 
 async def release(coupons: Coupons, issuance_id: str, order_ref: str) -> Stored:
     """Give back what this order reserved or redeemed: the order came to nothing. A late redeem of it is refused."""
-
-    def act(connection: sa.Connection) -> Stored:
-        _row(connection, issuance_id, lock=True)
-        its = issuances.c.status.in_(("reserved", "redeemed")) & (issuances.c.order_ref == order_ref)
-        _update(connection, its, issuance_id, status="issued", order_ref=None, reserved_until_ms=None, redeemed_ms=None)
-        if not _was_released(connection, issuance_id, order_ref):
-            note(connection, issuance_id, "released", order_ref)
-        return _row(connection, issuance_id)
-
-    return await _run(coupons, issuance_id, act, order_ref)
+    return await _run(coupons, issuance_id, lambda connection: released(connection, issuance_id, order_ref), order_ref)
 
 
 async def cancel(coupons: Coupons, issuance_id: str) -> Stored:
@@ -102,7 +85,7 @@ async def cancel(coupons: Coupons, issuance_id: str) -> Stored:
 
     def act(connection: sa.Connection) -> Stored:
         now = now_ms()
-        found = _row(connection, issuance_id, lock=True)
+        found = locked(connection, issuance_id)
         if found.status == "cancelled":
             return found
         done = _update(connection, _free(now), issuance_id, status="cancelled", cancelled_ms=now, order_ref=None)
@@ -181,6 +164,25 @@ def take(connection: sa.Connection, issuance_id: str, order_ref: str, until_ms: 
     return _told(connection, issuance_id, status, order_ref, done=done)
 
 
+def redeemed(connection: sa.Connection, issuance_id: str, order_ref: str) -> Stored:
+    """As ``redeem``, within a transaction."""
+    found = locked(connection, issuance_id)
+    if found.status == "redeemed" and found.order_ref == order_ref:
+        return found
+    not_released(connection, issuance_id, order_ref)
+    return take(connection, issuance_id, order_ref, None)
+
+
+def released(connection: sa.Connection, issuance_id: str, order_ref: str) -> Stored:
+    """As ``release``, within a transaction."""
+    locked(connection, issuance_id)
+    its = issuances.c.status.in_(("reserved", "redeemed")) & (issuances.c.order_ref == order_ref)
+    _update(connection, its, issuance_id, status="issued", order_ref=None, reserved_until_ms=None, redeemed_ms=None)
+    if not _was_released(connection, issuance_id, order_ref):
+        note(connection, issuance_id, "released", order_ref)
+    return _row(connection, issuance_id)
+
+
 async def _run(
     coupons: Coupons, issuance_id: str, act: Callable[[sa.Connection], Answer], order_ref: str | None = None
 ) -> Answer:
@@ -196,8 +198,12 @@ async def _run(
         raise
 
 
+def locked(connection: sa.Connection, issuance_id: str) -> Stored:
+    """The coupon, and no other act on it until this transaction ends."""
+    return _row(connection, issuance_id, lock=True)
+
+
 def _row(connection: sa.Connection, issuance_id: str, *, lock: bool = False) -> Stored:
-    """With ``lock``, no other act on it until this transaction ends."""
     query = sa.select(issuances).where(issuances.c.issuance_id == issuance_id)
     row = connection.execute(query.with_for_update() if lock else query).first()
     if row is None:

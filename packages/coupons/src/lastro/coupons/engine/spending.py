@@ -7,6 +7,7 @@ until it was told: who reads it is idempotent by that id.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal, TypeAlias
 from uuid import UUID
 
@@ -23,11 +24,12 @@ from lastro.coupons.model.event import AMOUNT_CENTS_MAX
 
 from . import Coupons
 from .database.schema import charges, coupons, issuances
-from .redemption import not_released, redeem, release, take, within
+from .redemption import locked, not_released, redeemed, released, take, within
 
 State: TypeAlias = Literal["waiting", "sent", "done", "dead", "over", "late"]
 RELAY_MAX = 200  # in one look
 PAGE_MAX = 1_000
+OPEN: tuple[State, ...] = ("waiting", "sent")
 READERS, FOLLOWERS = "payments", "coupons"
 
 log = structlog.get_logger()
@@ -91,8 +93,13 @@ async def charge(coupons_: Coupons, correlation_id: str) -> Charge:
 
 
 async def relay(coupons_: Coupons) -> int:
-    """Tell what is to be charged; how many. What was told and not marked is told again, under the same id."""
-    query = sa.select(charges).where(charges.c.state == "waiting").order_by(charges.c.created_ms).limit(RELAY_MAX)
+    """Tell what is to be charged; how many. What was told and not marked is told again, under the same id.
+
+    What waited for half of its time is not told any more: its coupon could be another order's before it is paid.
+    """
+    half_ms = coupons_.settings.charge_seconds * 500
+    due = (charges.c.state == "waiting") & (charges.c.created_ms > now_ms() - half_ms)
+    query = sa.select(charges).where(due).order_by(charges.c.created_ms).limit(RELAY_MAX)
     rows = await coupons_.database.run(lambda connection: connection.execute(query).all())
     queue = StreamQueue(coupons_.hub, Key(coupons_.settings.charges_stream), group=READERS)
     for row in rows:
@@ -102,7 +109,7 @@ async def relay(coupons_: Coupons) -> int:
             "reference": row.issuance_id,
         }
         await queue.publish(fields, op_id=row.correlation_id)
-        await _become(coupons_, row.correlation_id, "sent", ("waiting",))
+        await coupons_.database.run(partial(_become, row.correlation_id, "sent", ("waiting",)))
     return len(rows)
 
 
@@ -119,27 +126,35 @@ async def follow(coupons_: Coupons, message: Message) -> None:
     if done and paid != str(known.charge_cents):
         log.error("coupons.another_amount", order=order, charge_cents=known.charge_cents, paid_cents=paid)
         done = False
-    if done:
-        try:
-            await redeem(coupons_, known.issuance_id, order)
-        except (errors.OrderReleased, errors.Taken):
-            await _become(coupons_, order, "late", ("waiting", "sent", "dead", "over"))
-        else:
-            await _become(coupons_, order, "done", ("waiting", "sent"))
-    elif known.state in {"waiting", "sent"}:  # what is done keeps its coupon redeemed
-        await release(coupons_, known.issuance_id, order)
-        await _become(coupons_, order, "dead", ("waiting", "sent"))
+    await within(coupons_, partial(_paid_for if done else _not_paid_for, known.issuance_id, order))
+
+
+def _paid_for(issuance_id: str, order: str, connection: sa.Connection) -> None:
+    try:
+        redeemed(connection, issuance_id, order)
+    except (errors.OrderReleased, errors.Taken):
+        _become(order, "late", ("waiting", "sent", "dead", "over"), connection)
+    else:
+        _become(order, "done", OPEN, connection)
+
+
+def _not_paid_for(issuance_id: str, order: str, connection: sa.Connection, state: State = "dead") -> bool:
+    """Give its coupon back; what came to its end meanwhile stays as it is, and keeps its coupon."""
+    locked(connection, issuance_id)  # before its charge, as everywhere
+    ended = _become(order, state, OPEN, connection)
+    if ended:
+        released(connection, issuance_id, order)
+    return ended
 
 
 async def give_up(coupons_: Coupons) -> int:
-    """Orders whose payment never came give their coupon back; how many."""
+    """Orders whose payment never came, or that could not even be told, give their coupon back; how many."""
     before = now_ms() - coupons_.settings.charge_seconds * 1000
-    query = sa.select(charges).where(charges.c.state == "sent", charges.c.created_ms <= before).limit(RELAY_MAX)
+    due = charges.c.state.in_(OPEN) & (charges.c.created_ms <= before)
+    query = sa.select(charges).where(due).limit(RELAY_MAX)
     rows = await coupons_.database.run(lambda connection: connection.execute(query).all())
-    for row in rows:
-        await release(coupons_, row.issuance_id, row.correlation_id)
-        await _become(coupons_, row.correlation_id, "over", ("sent",))
-    return len(rows)
+    acts = [partial(_not_paid_for, row.issuance_id, row.correlation_id, state="over") for row in rows]
+    return sum([await within(coupons_, act) for act in acts])
 
 
 async def late(coupons_: Coupons) -> list[str]:
@@ -188,7 +203,6 @@ def _charge(connection: sa.Connection, correlation_id: str) -> Charge | None:
     return Charge(**told)
 
 
-async def _become(coupons_: Coupons, correlation_id: str, state: State, before: tuple[State, ...]) -> None:
+def _become(correlation_id: str, state: State, before: tuple[State, ...], connection: sa.Connection) -> bool:
     its = (charges.c.correlation_id == correlation_id) & charges.c.state.in_(before)
-    change = sa.update(charges).where(its).values(state=state)
-    await coupons_.database.run(lambda connection: connection.execute(change).rowcount)
+    return connection.execute(sa.update(charges).where(its).values(state=state)).rowcount == 1
