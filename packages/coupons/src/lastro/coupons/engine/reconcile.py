@@ -11,9 +11,12 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
 import sqlalchemy as sa
+import structlog
 
 from lastro.core.clock import now_ms
+from lastro.core.database import DatabaseRefused
 from lastro.coupons import errors, keys, scripts
+from lastro.coupons.model.event import Event
 from lastro.coupons.model.issuance import Issuance, Stored
 
 from . import Coupons
@@ -32,6 +35,8 @@ Told: TypeAlias = Callable[[int, int], None]
 REPAIRED: tuple[Kind, ...] = ("missing in database", "missing in redis", "not cancelled", "not returned", "stock")
 RECONCILED = "reconciled"
 """The stream id of a row that reconciliation wrote."""
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,17 +261,24 @@ async def _repair(coupons: Coupons, event_id: str, findings: Sequence[Finding]) 
 
 
 async def write_rows(coupons: Coupons, event_id: str, many: Sequence[Issuance]) -> int:
-    """Into the database; how many were not there."""
+    """Into the database; how many were not there. One that it refuses is left, alone: another has its place."""
     event = await coupons.event(event_id)
-    done = 0
-    for page in _pages(many):
+    return sum([await _write(coupons, event, page) for page in _pages(many)])
 
-        def act(connection: sa.Connection, page: Sequence[Issuance] = page) -> int:
-            upsert_event(connection, event)
-            return insert(connection, event, [(one, RECONCILED) for one in page])
 
-        done += await coupons.database.run(act)
-    return done
+async def _write(coupons: Coupons, event: Event, many: Sequence[Issuance]) -> int:
+    def act(connection: sa.Connection) -> int:
+        upsert_event(connection, event)
+        return insert(connection, event, [(one, RECONCILED) for one in many])
+
+    try:
+        return await coupons.database.run(act)
+    except DatabaseRefused as refused:
+        if len(many) == 1:
+            log.warning("coupons.not_written", issuance=_about(many[0]), reason=str(refused))
+            return 0
+    half = len(many) // 2
+    return await _write(coupons, event, many[:half]) + await _write(coupons, event, many[half:])
 
 
 async def restore(coupons: Coupons, event_id: str, many: Sequence[Issuance]) -> int:

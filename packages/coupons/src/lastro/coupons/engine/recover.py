@@ -4,6 +4,7 @@ While an event is recovered nobody gets a coupon of it, and nobody hears "sold o
 from then on; its winners are those that either side knows.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -54,6 +55,7 @@ async def recover(coupons: Coupons, event_id: str) -> Event:
         plan=await _plan(coupons, row, known),
     )
     await restore(coupons, event_id, [one.issuance for one in rows])
+    await _renumber(coupons, event_id, [one.issuance for one in rows])
     returned = [one for one in rows if one.status == "cancelled"]
     if returned and (row is None or row["returns_stock"]):
         await _restore_returns(coupons, event_id, [one.issuance.issuance_id for one in returned])
@@ -115,6 +117,22 @@ async def rebuild(coupons: Coupons, event_id: str) -> int:
     again = await not_cancelled(coupons, event_id, [])
     await cancel_again(coupons, [finding.issuance for finding in again if finding.issuance])
     return done
+
+
+async def _renumber(coupons: Coupons, event_id: str, rows: Sequence[Issuance]) -> None:
+    """Winners of this server under numbers that the database has of others: their rows could never be written."""
+    numbers, ids = {one.seq for one in rows}, {one.issuance_id for one in rows}
+    found = await winners(coupons, event_id)
+    taken = [one.winner for one in found.values() if one.seq in numbers and one.issuance_id not in ids]
+    for at in range(0, len(taken), PAGE_MAX):
+        page = taken[at : at + PAGE_MAX]
+        records = await scripts.renumber(
+            coupons.hub.write, participants=keys.participants(event_id), meta=keys.meta(event_id), winners=page
+        )
+        pairs = zip(page, records, strict=True)
+        anew = [Issuance.read(event_id, winner, record.decode()) for winner, record in pairs]
+        log.warning("coupons.renumbered", event_id=event_id, issuances=[one.issuance_id for one in anew])
+        await write_rows(coupons, event_id, anew)
 
 
 async def _restore_returns(coupons: Coupons, event_id: str, ids: list[str]) -> None:
