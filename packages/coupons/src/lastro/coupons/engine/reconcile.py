@@ -60,6 +60,8 @@ class Report:
     findings: list[Finding] = field(default_factory=list)
     actions: int = 0
     applied: bool = False
+    left: list[Finding] = field(default_factory=list)
+    """What still does not add up: without ``applied``, all of it."""
 
 
 def quietly(done: int, total: int) -> None:
@@ -71,6 +73,7 @@ async def reconcile(coupons: Coupons, event_id: str, *, apply: bool = False) -> 
     started = now_ms()
     findings = await look(coupons, event_id)
     actions = await _repair(coupons, event_id, findings) if apply else 0
+    left = await look(coupons, event_id) if apply and findings else findings
     told = json.dumps([str(finding) for finding in findings[:PAGE_MAX]])
 
     def note(connection: sa.Connection) -> None:
@@ -78,7 +81,7 @@ async def reconcile(coupons: Coupons, event_id: str, *, apply: bool = False) -> 
         connection.execute(sa.insert(runs).values(**row, actions=actions, findings=told))
 
     await coupons.database.run(note)
-    return Report(event_id=event_id, findings=findings, actions=actions, applied=apply)
+    return Report(event_id=event_id, findings=findings, actions=actions, applied=apply, left=left)
 
 
 async def look(coupons: Coupons, event_id: str, told: Told = quietly) -> list[Finding]:
