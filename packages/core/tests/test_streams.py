@@ -14,7 +14,7 @@ from lastro.core.settings import Settings
 from lastro.core.streams import CLAIM_MAX, NOBODY, Message
 from lastro.core.testing import wait_for
 from lastro.core.worker import Run
-from lastro.core.worker.consume import Worker
+from lastro.core.worker.consume import Handler, Worker
 
 pytestmark = pytest.mark.anyio
 
@@ -131,6 +131,39 @@ async def test_what_one_group_of_a_log_puts_off_or_buries_the_other_still_reads(
     else:
         assert await consumer.bury(message, reason="invalid", error="", deliveries=1)
     assert [each.fields for each in await other.consumer("c").read(1, block_seconds=0)] == [{b"n": b"1"}]
+
+
+async def test_a_try_that_one_group_of_a_log_puts_off_comes_back_to_it_alone(hub: Hub) -> None:
+    """Else each group would hear of the others' tries, and what two of them put off would double with each."""
+    queues = [StreamQueue(hub, STREAM, group=name, keep=True) for name in ("one", "other", "third")]
+    handled: dict[str, list[int]] = {queue.group: [] for queue in queues}
+
+    def failing(group: str, times: int) -> Handler:
+        async def handle(message: Message) -> None:
+            handled[group].append(message.deliveries)
+            if len(handled[group]) <= times:
+                raise ValueError(group)
+
+        return handle
+
+    await queues[0].publish({"n": "1"})
+    run, backoff = Run(hub=hub, settings=Settings()), Backoff(0.01, cap_seconds=0.02, attempts=9)
+    workers = [
+        Worker.each(queue, failing(queue.group, times), backoff=backoff)
+        for queue, times in zip(queues, (4, 3, 0), strict=True)
+    ]
+    working = [asyncio.create_task(worker.run(run)) for worker in workers]
+
+    async def over() -> bool:
+        told = [await queue.measure() for queue in queues]
+        return not any(each.lag or each.pending or each.delayed for each in told)
+
+    await wait_for(lambda: len(handled["one"]) >= 5 and len(handled["other"]) >= 4, "all tries")
+    await wait_for(over, "the end")
+    run.stopping.set()
+    await asyncio.gather(*working)
+    assert handled == {"one": [1, 2, 3, 4, 5], "other": [1, 2, 3, 4], "third": [1]}
+    assert await hub.read.xlen(STREAM) <= 1 + 4 + 3
 
 
 async def test_when_there_are_too_many_dead_letters_poison_stays_pending(hub: Hub) -> None:

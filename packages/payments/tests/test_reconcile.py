@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any
 from uuid import uuid4
 
@@ -10,6 +11,7 @@ import pytest
 from lastro.core.redis import Hub
 from lastro.payments.engine import Payments
 from lastro.payments.engine.reconcile import reconcile
+from lastro.payments.model import Claim
 from lastro.payments.settings import PaymentsSettings
 
 pytestmark = pytest.mark.anyio
@@ -44,6 +46,12 @@ async def _skewed_total(payments: Payments, done: str) -> None:
     await payments.hub.write.hincrby(payments.keys.totals("default"), "all:c", 1)
 
 
+async def _charged_again(payments: Payments, done: str) -> None:
+    """What a stalled process had sent was charged after all, and by then another one had charged it elsewhere."""
+    late = Claim(correlation_id=done, amount_cents=1990, processor="fallback", requested_at_ms=7, attempts=1)
+    await payments.commit(late)
+
+
 async def _no_owner(payments: Payments, done: str) -> None:
     await payments.claim("fallback", 1)
     await payments.hub.write.delete(payments.keys.in_flight(payments.owner))
@@ -53,6 +61,13 @@ async def _not_among_the_dead(payments: Payments, done: str) -> None:
     (claim,) = await payments.claim("fallback", 1)
     await payments.bury(claim, "400")
     await payments.hub.write.delete(payments.keys.dead)
+
+
+async def test_two_charges_of_one_payment_that_come_to_light_together_are_one_too_many(payments: Payments) -> None:
+    (claim,) = await payments.claim("default", 1)
+    await payments.commit(claim, replace(claim, processor="fallback"))
+    assert [finding for finding in await reconcile(payments) if "a second time: fallback|5|" in finding]
+    assert (await payments.summary())["fallback"].requests == 0
 
 
 @pytest.fixture
@@ -87,6 +102,7 @@ async def test_books_that_add_up_are_silent(payments: Payments) -> None:
         (_back_in_time, "but in the books"),
         (_out_of_the_queue, "not in the queue"),
         (_skewed_total, "totals of default"),
+        (_charged_again, "charged a second time: fallback|1990|7"),
         (_no_owner, "no owner"),
         (_not_among_the_dead, "not among the dead"),
     ],

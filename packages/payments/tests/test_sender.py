@@ -17,8 +17,8 @@ from lastro.core.settings import Settings
 from lastro.core.testing import wait_for
 from lastro.core.worker import Run
 from lastro.payments.engine import Payments
-from lastro.payments.engine.http import HttpClient
-from lastro.payments.engine.processor import Client
+from lastro.payments.engine.http import Answer, HttpClient
+from lastro.payments.engine.processor import Client, outcome_of
 from lastro.payments.engine.sender import Sender
 from lastro.payments.model import Claim
 from lastro.payments.settings import PaymentsSettings
@@ -155,6 +155,15 @@ async def test_what_a_processor_says_beside_its_contract_is_no_answer(world: Wor
     client.http.close()
 
 
+@pytest.mark.parametrize("held", [(-1000, 1), (0, 1), (10**12 + 1, 1), (1990, 253_370_764_800_000)])
+async def test_a_record_that_no_payment_can_have_is_no_answer(world: World, held: tuple[int, int]) -> None:
+    """Our books would refuse it, and with it all that is entered beside it."""
+    world.default.payments["7"] = held
+    client = Client(HttpClient(world.payments.settings.processor_default_url, 1.0, 5.0))
+    assert await client.find("7") == "unknown"
+    client.http.close()
+
+
 @pytest.mark.parametrize("hostile", ["close_after_record", "fail_after_record"])
 async def test_a_charge_whose_answer_was_lost_is_found_where_it_is_and_never_made_elsewhere(
     world: World, hostile: str
@@ -168,6 +177,35 @@ async def test_a_charge_whose_answer_was_lost_is_found_where_it_is_and_never_mad
         await wait_for(lambda: world.all_done(ids), "their books")
     await world.agrees(ids)
     assert not world.fallback.payments
+
+
+async def test_a_charge_whose_answer_was_lost_is_not_dead_because_its_repeat_is_refused(world: World) -> None:
+    """Something between us and the processor refuses everything now; the first try went through."""
+    world.default.hostile = "close_after_record"
+    (id_,) = await world.pay()
+    async with sending(world):
+        await wait_for(lambda: world.default.payments, "the silent charge")
+        world.default.hostile = "refuse_after_record"
+        await wait_for(lambda: world.all_done([id_]), "its books")
+        world.default.hostile = ""
+    await world.agrees([id_])
+
+
+@pytest.mark.parametrize(
+    ("status", "means"),
+    [
+        (200, "taken"),
+        (400, "wrong"),
+        (403, "wrong"),
+        (408, "unknown"),
+        (422, "known"),
+        (429, "refused"),
+        (502, "unknown"),
+    ],
+)
+def test_what_a_status_says_of_a_payment(status: int, means: str) -> None:
+    """408 is what a proxy says that waited, not what the processor thinks of the payment."""
+    assert outcome_of(Answer(status, b""))[0] == means
 
 
 async def test_a_processor_that_took_it_and_stays_silent_is_asked_again_and_nobody_else(world: World) -> None:

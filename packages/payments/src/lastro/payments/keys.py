@@ -20,6 +20,7 @@ PERMANENT = (
     "*payments_health",
     "*payments_final",
     "*payments_dead",
+    "*payments_doubled",
     "*payments_purged",
     "*payments:charges",
 )
@@ -93,6 +94,11 @@ class Keys:
     def dead(self) -> Key:
         """Sorted set of the ids that a processor refused for what they are, by when (ms)."""
         return Key(f"{self.prefix}payments_dead")
+
+    @property
+    def doubled(self) -> Key:
+        """Hash id → ``processor|cents|requested_at_ms`` of a charge that came to light after another one."""
+        return Key(f"{self.prefix}payments_doubled")
 
     @property
     def owners(self) -> Key:

@@ -21,7 +21,7 @@ from . import scripts
 from .waiting import Waiting
 
 AGAIN = b"~"
-"""First field of an entry that comes back: ``deliveries first_ms``. Not for use by others."""
+"""First field of an entry that comes back: ``deliveries first_ms``, in a log the group. Not for use by others."""
 NOBODY = "released"
 """The consumer that holds what a stopping one let go of."""
 IDS_MAX = 500  # in one script call: unpack() fails at 8,000 values
@@ -53,6 +53,8 @@ class Message(msgspec.Struct, gc=False):
     """Deliveries that ended in an orderly failure, after which it was published anew."""
     suspect: bool = False
     """Twice handed out and never heard of again: it is handled alone, after ``begin``."""
+    only: bytes = b""
+    """The group of a log that it comes back for; empty for all."""
 
 
 class Turn(msgspec.Struct):
@@ -142,14 +144,15 @@ class Group:
         return await scripts.trim(self.hub.write, stream=self.stream)
 
     async def delayed(self) -> AsyncIterator[dict[bytes, bytes]]:
-        """What waits for its next try, as it was published."""
+        """What waits for its next try by this group, as it was published."""
         after = 0
         while True:
             page = await scripts.list_delayed(
-                self.hub.read, delayed=beside(self.stream, "delayed"), after=after, count_max=IDS_MAX
+                self.hub.read, delayed=beside(self.stream, "delayed"), after=after, count_max=IDS_MAX, group=self.name
             )
             for flat in page:
-                yield dict(zip(flat[::2], flat[1::2], strict=True))
+                if flat:
+                    yield dict(zip(flat[::2], flat[1::2], strict=True))
             after += len(page)
             if len(page) < IDS_MAX:
                 return
@@ -195,7 +198,14 @@ class Reader:
             await self.group.ensure()
             return []
         self._missing = 0
-        return parsed(reply[0][1]) if reply else []
+        return await self._ours(parsed(reply[0][1])) if reply else []
+
+    async def _ours(self, messages: list[Message]) -> list[Message]:
+        """Without what comes back for another group of a log: that is done with here."""
+        mine = {b"", self.group.name.encode()}
+        if others := [message.id for message in messages if message.only not in mine]:
+            await self.group.acknowledge(others)
+        return [message for message in messages if message.only in mine]
 
     async def turn(self, count: int) -> Turn:
         """See to the group, to what is due, and take over up to ``count`` entries whose lease ran out."""
@@ -218,6 +228,7 @@ class Reader:
             message.deliveries += deliveries
             message.suspect = deliveries > 1
             messages.append(message)
+        messages = await self._ours(messages)
         if messages:
             RECLAIMED.of(queue=self.group.stream).inc(len(messages))
         unfinished = self._cursor != b"0-0" or moved == DUE_MAX
@@ -244,9 +255,10 @@ def parsed(entries: Iterable[Any]) -> list[Message]:
         fields = dict(zip(pairs, pairs, strict=True))
         message = Message(id_, fields)
         if AGAIN in fields:
-            earlier, _, first_ms = fields.pop(AGAIN).partition(b" ")
+            earlier, first_ms, *back_for = fields.pop(AGAIN).split(b" ", 2)
             message.earlier = int(earlier)
             message.deliveries += message.earlier
             message.first_ms = int(first_ms)
+            message.only = back_for[0] if back_for else b""
         messages.append(message)
     return messages

@@ -243,11 +243,17 @@ class Worker:
 
     async def _try_suspect(self) -> float:
         """One at a time, those with fewest deliveries first: a message that kills is alone when it does."""
-        _, _, message = await self._suspects.get()
+        suspect = await self._suspects.get()
+        message = suspect[-1]
         unit = self._held.get(message.id)
         if unit is None:
             return 0
-        if await self._consumer.begin(message):
+        try:
+            ours = await self._consumer.begin(message)
+        except Busy:
+            self._suspects.put_nowait(suspect)  # it is held and renewed: nobody else would ever try it
+            raise
+        if ours:
             unit.task = self._tasks.create_task(self._work(unit))
             await asyncio.wait({unit.task})
         else:

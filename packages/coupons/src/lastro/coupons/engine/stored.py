@@ -48,7 +48,7 @@ def event_of(event_id: str, told: list[Any]) -> Event:
         plan=plan,
         coupon_id=meta["coupon_id"],
         stored=meta["state"],
-        lasting=meta.get("was", meta["state"]),
+        lasting=meta.get("was") or meta["state"],
         stock=stock,
         total=int(meta["total"]),
         issued=issued,

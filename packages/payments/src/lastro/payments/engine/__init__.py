@@ -138,6 +138,7 @@ class Payments:
                 totals_default=self.keys.totals("default"),
                 totals_fallback=self.keys.totals("fallback"),
                 dead=self.keys.dead,
+                doubled=self.keys.doubled,
                 final_max=self.settings.final_max,
                 items=items,
             ),
@@ -352,7 +353,7 @@ class Payments:
             purged=self.keys.purged,
             totals_default=self.keys.totals("default"),
             totals_fallback=self.keys.totals("fallback"),
-            forgotten=[self.keys.queue, self.keys.by_date, self.keys.known, self.keys.dead]
+            forgotten=[self.keys.queue, self.keys.by_date, self.keys.known, self.keys.dead, self.keys.doubled]
             + [self.keys.in_flight(owner.decode()) for owner in owners],
         )
 

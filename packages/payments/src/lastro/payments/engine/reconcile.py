@@ -42,10 +42,11 @@ async def reconcile(payments: Payments, told: Told = lambda done, total: None) -
     suspects, done = await _books(payments, sums, lambda done: told(done, total))
     after = await payments.summary(), await payments.summary(None, sums.until_ms)
     suspects |= {id_: suspects.get(id_, "") for id_ in await _records(payments, lambda more: told(done + more, total))}
-    found: list[str] = []
+    doubled: Any = await read.hgetall(keys.doubled)
+    found = [f"{id_.decode()}: charged a second time: {charge.decode()}" for id_, charge in doubled.items()][:FOUND_MAX]
     for id_ in sorted(suspects):
         found += await _at_once(payments, id_, suspects[id_])
-        if len(found) == FOUND_MAX:
+        if len(found) >= FOUND_MAX:
             found.append("there may be more: not everything that looked wrong was looked at again")
             break
     for then, now, said in ((before[0], after[0], sums.every), (before[1], after[1], sums.settled)):

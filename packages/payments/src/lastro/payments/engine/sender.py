@@ -201,7 +201,7 @@ class Sender:
         if outcome == "known" and claim.unknown:
             self._enter(claim)
             return True
-        if outcome == "wrong":
+        if outcome == "wrong" and not claim.unknown:
             log.error("payments.buried", correlation_id=claim.correlation_id, reason=why)
             await self.payments.bury(claim, why)
             self.in_hand.discard(claim.correlation_id)
@@ -209,7 +209,7 @@ class Sender:
         if outcome == "refused" and not claim.unknown:
             await self._release(claim)
             return True
-        # known at a first try: somebody else's id there; refused after an unknown try: did that one count? Ask.
+        # known at a first try: somebody else's id there; refused, or wrong, after an unknown one: did that count? Ask.
         held = await place.client.find(claim.correlation_id)
         if isinstance(held, Held):
             self._enter(replace(claim, amount_cents=held.amount_cents, requested_at_ms=held.requested_at_ms))

@@ -41,6 +41,7 @@ async def commit(
     totals_default: Key,
     totals_fallback: Key,
     dead: Key,
+    doubled: Key,
     final_max: int,
     items: Sequence[str | int],
 ) -> int: ...

@@ -9,6 +9,7 @@
 --   KEYS[5] totals_default   hash: counts and cents per second, minute, hour, day, all
 --   KEYS[6] totals_fallback  likewise
 --   KEYS[7] dead             sorted set of ids by when; a buried one that was charged after all leaves it
+--   KEYS[8] doubled          hash id -> processor|amount_cents|requested_at_ms, of those that the books have at another one
 --   ARGV[1] final_max        entries that the stream keeps
 --   ARGV[2..] items          processor, correlation_id, amount_cents, requested_at_ms, fee_cents of each; at most 100
 --   flags  allow-oom
@@ -37,9 +38,12 @@ local entered, done = 0, {}
 for i, id in ipairs(ids) do
   local at = i * 5 - 3
   local processor, amount, requested_at, fee = ARGV[at], ARGV[at + 2], ARGV[at + 3], ARGV[at + 4]
-  local state, _, _, _, attempts, reference = record_parts(known_as[i])
-  if state and state ~= "done" and not done[id] then
-    done[id] = true
+  local state, _, where, _, attempts, reference = record_parts(known_as[i])
+  local charged_by = done[id] or state == "done" and where
+  if charged_by and charged_by ~= processor then -- twice: nobody can undo that here, and somebody must hear of it
+    redis.call("HSET", KEYS[8], id, processor .. "|" .. amount .. "|" .. requested_at)
+  elseif state and not charged_by then
+    done[id] = processor
     if state == "dead" then
       redis.call("ZREM", KEYS[7], id)
     end

@@ -25,9 +25,11 @@ QUEUED_MAX = 500
 HEALTH_WINDOW_SECONDS = 5.0
 HEALTH_QUEUED_MAX = 2
 CENT = Decimal("0.01")
-Hostile = Literal["", "close_after_record", "fail_after_record", "slow_body", "half_open", "babble"]
-"""Each after taking the payment. close_after_record: no answer. fail_after_record: 500 with a body. slow_body: the
-headers, and the body a second later. half_open: the connection stays open, and nothing comes.
+Hostile = Literal[
+    "", "close_after_record", "fail_after_record", "refuse_after_record", "slow_body", "half_open", "babble"
+]
+"""Each after taking the payment. close_after_record: no answer. fail_after_record: 500 and a body. refuse_after_record:
+403. slow_body: headers, and the body a second later. half_open: the connection stays open, and nothing comes.
 babble: what is asked of it is answered with 200 and something that is in no contract."""
 SILENT_SECONDS = 3_600.0
 
@@ -281,6 +283,8 @@ async def _answer(send: Send, status: int, body: Any, hostile: Hostile = "") -> 
         await asyncio.sleep(SILENT_SECONDS)
     if hostile == "fail_after_record":
         status, body = 500, {"message": "database error"}
+    if hostile == "refuse_after_record":
+        status, body = 403, {"message": "not from here"}
     headers = [(b"retry-after", b"5")] if status == 429 else []  # noqa: PLR2004
     if body is None:
         await send({"type": "http.response.start", "status": status, "headers": [*headers, (b"content-length", b"0")]})

@@ -90,7 +90,7 @@ async def measure(redis: Client, *, stream: Key, delayed: Key, dead: Key, group:
 
 
 @script
-async def list_delayed(redis: Client, *, delayed: Key, after: int, count_max: int) -> list[list[bytes]]: ...
+async def list_delayed(redis: Client, *, delayed: Key, after: int, count_max: int, group: str) -> list[list[bytes]]: ...
 
 
 @script

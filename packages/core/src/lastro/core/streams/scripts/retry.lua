@@ -23,7 +23,9 @@ end
 local found = redis.call("XRANGE", stream, entry, entry)[1]
 if found then
   local _, first_ms, fields = entry_fields(found[2])
-  due_later(delayed, clock_ms() + ARGV[5], entry, deliveries, first_ms or string.match(entry, "^%d+"), fields)
+  local back_for = ARGV[6] == "1" and " " .. group or "" -- ARGV[6] keep
+  first_ms = first_ms or string.match(entry, "^%d+")
+  due_later(delayed, clock_ms() + ARGV[5], entry, deliveries, first_ms .. back_for, fields)
 end
-ack(stream, group, entry, ARGV[6] == "1") -- ARGV[6] keep
+ack(stream, group, entry, ARGV[6] == "1")
 return "ok"
