@@ -310,6 +310,22 @@ async def test_a_winner_that_the_database_refuses_stops_no_other(here: Coupons) 
     assert await kinds(here) == ["missing in database", "differs"]
 
 
+async def test_what_operators_changed_last_is_found_and_recovered_where_a_failover_lost_it(here: Coupons) -> None:
+    """Else an event that was made smaller gives what was taken from it, and one that was closed is open."""
+    await given_to(here, "ana", total=5)
+    before: Any = await here.hub.read.hgetall(keys.meta("e"))
+    await events.resize(here, "e", -3, "less")
+    await events.close(here, "e")
+    await persisted(here)
+    await here.hub.write.hset(keys.meta("e"), mapping=before)
+    await here.hub.write.set(keys.stock("e"), 4)
+    assert await kinds(here) == ["older"]
+    event = await recover(here, "e")
+    assert (event.state, event.total, event.stock, event.adds_up) == ("closed", 2, 1, True)
+    await persisted(here)
+    assert await kinds(here) == []
+
+
 async def test_an_event_that_promises_copies_is_recovered_when_a_replica_has_that(here: Coupons) -> None:
     """Else the next failover would take the fence away again."""
     await opened(here, total=1, durability="replica")

@@ -21,13 +21,14 @@ from lastro.coupons.model.issuance import Issuance, Stored
 
 from . import Coupons
 from .database.rows import insert, stored_of, upsert_event
+from .database.schema import coupons as events
 from .database.schema import issuances, runs
 from .letters import pages
 from .outbox import GROUP, entries, outbox
 from .redemption import cancel, give_back, not_given_back
 
 Kind: TypeAlias = Literal[
-    "missing in database", "missing in redis", "not cancelled", "not returned", "stock", "differs", "too many"
+    "missing in database", "missing in redis", "not cancelled", "not returned", "stock", "differs", "too many", "older"
 ]
 PAGE_MAX = 1_000
 Told: TypeAlias = Callable[[int, int], None]
@@ -97,6 +98,7 @@ async def look(coupons: Coupons, event_id: str, told: Told = quietly) -> list[Fi
         *await not_cancelled(coupons, event_id, missing),
         *[Finding("not returned", _about(one), one) for one in await not_given_back(coupons, event)],
         *await _stock(coupons, event_id, rows),
+        *await _older(coupons, event_id),
     ]
 
 
@@ -245,6 +247,16 @@ async def _stock(coupons: Coupons, event_id: str, rows: int) -> list[Finding]:
     if max(rows, event.issued) > event.total + event.returned:
         found.append(Finding("too many", f"{max(rows, event.issued)} issued of {event.total + event.returned}"))
     return found
+
+
+async def _older(coupons: Coupons, event_id: str) -> list[Finding]:
+    """What an operator changed, and a server that took over has not heard of: recovering tells it."""
+    query = sa.select(events.c.version).where(events.c.event_id == event_id)
+    version = await coupons.database.run(lambda connection: connection.execute(query).scalar())
+    ours = (await coupons.event(event_id)).version  # asked second: the database only follows
+    if version is None or version <= ours:
+        return []
+    return [Finding("older", f"{event_id}: change {version} is in the database, Redis knows {ours}: recover it")]
 
 
 async def _repair(coupons: Coupons, event_id: str, findings: Sequence[Finding]) -> int:

@@ -143,7 +143,7 @@ async def _restore_returns(coupons: Coupons, event_id: str, ids: list[str]) -> N
 
 
 async def _plan(coupons: Coupons, row: Any, known: Event | None) -> list[str | int]:
-    """What meta is made of when Redis has lost it."""
+    """What meta is made of when Redis has lost it, or what was changed last."""
     if row is None:
         assert known is not None
         return ["state", known.stored]
@@ -170,5 +170,6 @@ async def _plan(coupons: Coupons, row: Any, known: Event | None) -> list[str | i
         "seq": 0,
         "gen": row["version"],
     }
-    fields = fields_of(plan, coupon_id=row["coupon_id"], state=row["state"])
+    state = "paused" if row["state"] == "recovering" else row["state"]  # of earlier builds: nobody knows what it was
+    fields = fields_of(plan, coupon_id=row["coupon_id"], state=state)
     return [*fields, *(part for pair in counted.items() for part in pair)]
