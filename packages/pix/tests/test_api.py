@@ -138,6 +138,8 @@ async def test_answers_are_pulled_start_next_delete(web: httpx.AsyncClient, desk
     assert [message["id"] for message in first.json()] == [payment.end_to_end_id for payment in payments[:10]]
     second = await web.get(first.headers["PI-Pull-Next"])
     assert len(second.json()) == 2
+    again = await web.get(first.headers["PI-Pull-Next"])  # its reply was lost
+    assert (again.json(), again.headers["PI-Pull-Next"]) == (second.json(), second.headers["PI-Pull-Next"])
     assert (await web.get(second.headers["PI-Pull-Next"], params={"wait": 0})).status_code == 204
     assert (await web.delete(second.headers["PI-Pull-Next"])).status_code == 204
     assert (await web.get(second.headers["PI-Pull-Next"])).status_code == 404

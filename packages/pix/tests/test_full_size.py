@@ -170,7 +170,7 @@ async def test_a_million_payments_stay_below_two_hundred_megabytes(tmp_path: Pat
                     for bank in (slow, unread):
                         await wait_for(partial(heard, pix, bank, 100), f"the answers of {bank}", 20)
                     await outbox.start(pix, slow, "slow")
-                    held = await outbox.pull(pix, slow, "slow", wait_seconds=0)
+                    held = (await outbox.pull(pix, slow, "slow", wait_seconds=0)).messages
                     await pix.write.xgroup_create(pix.keys.outbox(unread), "never", id="0")
                     paying = group.create_task(world.pay(1_000_000, 2_500))
                     while not paying.done():

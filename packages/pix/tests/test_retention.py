@@ -22,7 +22,8 @@ from lastro.core.worker import Run
 from lastro.pix.engine import orders, outbox, refunds, retention
 from lastro.pix.engine.archive import TABLES
 from lastro.pix.engine.archive.schema import METADATA, payments
-from lastro.pix.engine.pix import Pix
+from lastro.pix.engine.pix import GAP_HOURS, Pix
+from lastro.pix.engine.reconcile import reconcile
 from lastro.pix.errors import SameIdOtherPayment
 from lastro.pix.settings import PixSettings
 from lastro.pix.worker.retain import keep_bounded
@@ -156,12 +157,13 @@ async def test_what_is_not_final_is_never_archived(patient: Any) -> None:
 async def test_old_answers_are_trimmed_but_never_one_that_a_reader_has_not_acknowledged(patient: Any) -> None:
     await patient.settled(1_000)
     await outbox.start(patient.pix, PAYEE, "reader")
-    assert len(await outbox.pull(patient.pix, PAYEE, "reader", wait_seconds=0)) == 2
+    given = await outbox.pull(patient.pix, PAYEE, "reader", wait_seconds=0)
+    assert len(given.messages) == 2
     await age(patient)
     await retention.trim(patient.pix)
     assert await patient.heard(PAYER) == []
     assert len(await patient.heard(PAYEE)) == 2
-    await outbox.acknowledge(patient.pix, PAYEE, "reader")
+    await outbox.stop(patient.pix, PAYEE, "reader", got=given.name)
     await retention.trim(patient.pix)
     assert len(await patient.heard(PAYEE)) <= 1
     assert await patient.findings() == []
@@ -177,11 +179,20 @@ async def test_an_outbox_nobody_reads_or_writes_goes_altogether(patient: Any, ma
     assert patient.pix.keys.outbox("77").encode() not in await patient.pix.read.smembers(patient.pix.keys.backends)
 
 
-async def test_records_have_an_end_of_life_after_the_window_for_repeats(patient: Any) -> None:
+async def test_a_record_is_archived_before_it_is_forgotten_however_long_the_retention(patient: Any) -> None:
+    """A retention longer than the window for repeats: until it passes the record stays whole."""
     payment = await patient.settled(1_000)
     minute = payment.end_to_end_id[9:21]
-    lives_s = await patient.pix.read.ttl(patient.pix.keys.records(minute))
-    assert 37 * 3_600 < lives_s <= 38 * 3_600
+    whole = await patient.status(payment)
+    pix = patient.pix
+    over = {"window_hours": -GAP_HOURS}
+    for changes, found in (({"retention_seconds": 3_600.0}, (True, 0)), ({}, (False, 1))):
+        await age(patient)
+        late = Pix(pix.hub, pix.settings.model_copy(update=over | changes), pix.keys)
+        archived = await retention.archive(late)
+        assert (bool(await pix.read.exists(pix.keys.records(minute))), archived) == found
+        assert await patient.status(payment) == whole
+        assert (await reconcile(late)).findings == []
 
 
 async def test_one_worker_of_many_archives_at_a_time(patient: Any) -> None:

@@ -24,6 +24,7 @@ PERMANENT = (
     "{*}:movements",
     "{*}:normal",
     "{*}:cents",
+    "{*}:records:*",
     "*processed_count",
     "*total_amount",
     "*backend_bacen_response_*",
@@ -33,7 +34,10 @@ PERMANENT = (
     "pix_payments.*",
     "*source_list_*",
 )
-"""Balances, counters and registries are the engine's memory; streams and lists are trimmed by what they hold."""
+"""Balances, counters and registries are the engine's memory; streams and lists are trimmed by what they hold.
+
+Records go by the act that remembers what they came to: an expiry would take money out of the books unseen.
+"""
 OWNED = (
     *("pix_payments", "{pix_payments}:*", "*processed_count", "*total_amount", "*backend_bacen_response_*"),
     *("source_list_*", "{source_list_*", "pix_payments.*", "{pix_payments.*"),
@@ -103,11 +107,11 @@ class Keys:
 
     @property
     def minutes(self) -> Key:
-        """Zset, minute with records → the ms at which the archive looks at it; a member goes with its records."""
+        """Zset, minute with records → the ms at which to archive or forget them; a member goes with its records."""
         return self._own("minutes")
 
     def records(self, minute: str) -> Key:
-        """Hash, id → record, of all ids that carry this minute; forgotten when the window for repeats has passed."""
+        """Hash, id → record, of all ids that carry this minute; forgotten after the window for repeats, all final."""
         return self._own(f"records:{minute}")
 
     @property
@@ -117,7 +121,7 @@ class Keys:
 
     @property
     def archived(self) -> Key:
-        """Hash, sums over the records whose story is in the archive alone."""
+        """Hash, sums over the records that are shortened or forgotten: what the check cannot read any more."""
         return self._own("archived")
 
     def returned(self, end_to_end_id: str) -> Key:

@@ -1,4 +1,8 @@
-"""Answers for one backend: pulled as the SPI's interface has it (start, next, delete), or as server-sent events."""
+"""Answers for one backend: pulled as the SPI's interface has it (start, next, delete), or as server-sent events.
+
+The address in ``PI-Pull-Next`` ends in the reader and the page it came with: who asks there has that page. Asked twice,
+because the reply was lost, it gives the same messages again.
+"""
 
 import re
 from collections.abc import AsyncIterator
@@ -29,7 +33,7 @@ async def start(request: Request, backend_id: str, pix: Engine, wait: Wait = 5) 
     backend(backend_id)
     reader = uuid4().hex
     await outbox.start(pix, backend_id, reader)
-    return await _pulled(request, pix, backend_id, reader, wait)
+    return await _pulled(request, pix, backend_id, (reader, ""), wait)
 
 
 @router.get("/{backend_id}/events")
@@ -43,27 +47,34 @@ async def events(
     return StreamingResponse(_events(request, pix, backend_id, last_event_id), media_type="text/event-stream")
 
 
-@router.get("/{backend_id}/{reader}")
-async def pull(request: Request, backend_id: str, reader: str, pix: Engine, wait: Wait = 5) -> Response:
-    """Acknowledge what this reader got before, and the next messages; 204 when none came in time."""
+@router.get("/{backend_id}/{place}")
+async def pull(request: Request, backend_id: str, place: str, pix: Engine, wait: Wait = 5) -> Response:
+    """Acknowledge the messages that came with this address, and the next ones; 204 when none came in time."""
     backend(backend_id)
-    return await _pulled(request, pix, backend_id, reader, wait)
+    return await _pulled(request, pix, backend_id, _reader_and_page(place), wait)
 
 
-@router.delete("/{backend_id}/{reader}", status_code=204)
-async def stop(backend_id: str, reader: str, pix: Engine) -> None:
-    """Acknowledge and leave."""
+@router.delete("/{backend_id}/{place}", status_code=204)
+async def stop(backend_id: str, place: str, pix: Engine) -> None:
+    """Acknowledge the messages that came with this address, and leave."""
     backend(backend_id)
-    await outbox.stop(pix, backend_id, reader)
+    reader, got = _reader_and_page(place)
+    await outbox.stop(pix, backend_id, reader, got=got)
 
 
-async def _pulled(request: Request, pix: Pix, backend_id: str, reader: str, wait: float) -> Response:
-    messages = await outbox.pull(pix, backend_id, reader, wait_seconds=wait)
+def _reader_and_page(place: str) -> tuple[str, str]:
+    reader, _, got = place.partition(".")
+    return reader, got
+
+
+async def _pulled(request: Request, pix: Pix, backend_id: str, place: tuple[str, str], wait: float) -> Response:
+    reader, got = place
+    page = await outbox.pull(pix, backend_id, reader, got=got, wait_seconds=wait)
     path = request.url.path.rpartition("/")[0]
-    headers = {"PI-Pull-Next": f"{path}/{reader}"}
-    if not messages:
+    headers = {"PI-Pull-Next": f"{path}/{reader}.{page.name}"}
+    if not page.messages:
         return Response(status_code=204, headers=headers)
-    return reply([{"resource_id": message.id, **message.fields} for message in messages], headers=headers)
+    return reply([{"resource_id": message.id, **message.fields} for message in page.messages], headers=headers)
 
 
 async def _events(request: Request, pix: Pix, backend_id: str, after: str) -> AsyncIterator[bytes]:

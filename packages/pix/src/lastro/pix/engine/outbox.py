@@ -4,7 +4,8 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any
+from hashlib import blake2b
+from typing import Any, Self, TypeAlias
 
 from lastro.core.errors import Fault
 from lastro.core.keys import Key
@@ -18,6 +19,7 @@ GROUP = "spi_readers"
 READER_LIFE_MS = 60_000  # a reader silent for so long is forgotten, and what it had goes to another
 
 LOOK_SECONDS = 0.05
+Entry: TypeAlias = tuple[bytes, dict[bytes, bytes]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +28,22 @@ class Message:
 
     id: str
     fields: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """What a reader is given at once, and the name by which it says that it got exactly that."""
+
+    messages: list[Message]
+    name: str
+    """empty when there is nothing to acknowledge"""
+
+    @classmethod
+    def of(cls, entries: list[Entry]) -> Self:
+        """The page of these entries; one that was deleted meanwhile is acknowledged with it."""
+        ids = b" ".join(entry for entry, _ in entries)
+        name = blake2b(ids, digest_size=16).hexdigest() if entries else ""
+        return cls([_message(entry, fields) for entry, fields in entries if fields], name)
 
 
 async def start(pix: Pix, backend_id: str, reader: str) -> None:
@@ -43,20 +61,20 @@ async def start(pix: Pix, backend_id: str, reader: str) -> None:
         )
 
 
-async def pull(pix: Pix, backend_id: str, reader: str, *, wait_seconds: float) -> list[Message]:
-    """Acknowledge what this reader got before, then the next messages; waits for the first, at most so long.
+async def pull(pix: Pix, backend_id: str, reader: str, *, got: str = "", wait_seconds: float) -> Page:
+    """The next page; waits for its first message, at most so long.
 
-    Raises NoSuchReader for one that did not start, or was silent for too long.
+    ``got`` names the page that reached this reader, and acknowledges it. Who does not name the page it was given gets
+    it again. Raises NoSuchReader for one that did not start, or was silent for too long.
     """
     if await pix.read.zscore(pix.keys.readers(backend_id), reader) is None:
         raise NoSuchReader(reader=reader)
     await start(pix, backend_id, reader)
     outbox = pix.keys.outbox(backend_id)
     if await ensure_group(pix, backend_id):
-        await _acknowledge(pix, outbox, reader)
-        taken = await _claim(pix, outbox, reader)
-        if taken:
-            return taken
+        held = await _unacknowledged(pix, outbox, reader, got) or await _claim(pix, outbox, reader)
+        if held:
+            return Page.of(held)
 
     async def look() -> Any:
         try:
@@ -67,25 +85,29 @@ async def pull(pix: Pix, backend_id: str, reader: str, *, wait_seconds: float) -
             await ensure_group(pix, backend_id)  # its first answer may have come
             return []
 
-    return await _wait_for(look, wait_seconds)
+    return Page.of(await _wait_for(look, wait_seconds))
 
 
-async def acknowledge(pix: Pix, backend_id: str, reader: str) -> int:
-    """This reader has what it was given."""
-    return await _acknowledge(pix, pix.keys.outbox(backend_id), reader) if await ensure_group(pix, backend_id) else 0
-
-
-async def _acknowledge(pix: Pix, outbox: Key, reader: str) -> int:
-    held: Any = await pix.read.xpending_range(outbox, GROUP, "-", "+", pix.settings.pull_max, consumername=reader)
-    if not held:
-        return 0
-    return int(await pix.write.xack(outbox, GROUP, *[entry["message_id"] for entry in held]))
-
-
-async def stop(pix: Pix, backend_id: str, reader: str) -> None:
-    """Acknowledge and leave: the place is free for another reader."""
-    await acknowledge(pix, backend_id, reader)
+async def stop(pix: Pix, backend_id: str, reader: str, *, got: str = "") -> None:
+    """Acknowledge the page named, and leave: the place is free for another reader, who gets what was not named."""
+    if await ensure_group(pix, backend_id):
+        await _unacknowledged(pix, pix.keys.outbox(backend_id), reader, got)
     await pix.write.zrem(pix.keys.readers(backend_id), reader)
+
+
+async def _unacknowledged(pix: Pix, outbox: Key, reader: str, got: str) -> list[Entry]:
+    """What this reader was given and has not acknowledged, once it said which page it got."""
+    held = await _held(pix, outbox, reader)
+    if held and Page.of(held).name == got:
+        await pix.write.xack(outbox, GROUP, *[entry for entry, _ in held])
+        held = await _held(pix, outbox, reader)  # of two pulls at once both were given something
+    return held
+
+
+async def _held(pix: Pix, outbox: Key, reader: str) -> list[Entry]:
+    """The oldest of what this reader was given; to look makes it its own for another while."""
+    found: Any = await pix.write.xreadgroup(GROUP, reader, {outbox: "0"}, count=pix.settings.pull_max)
+    return [entry for _, entries in found for entry in entries]
 
 
 async def ensure_group(pix: Pix, backend_id: str) -> bool:
@@ -100,11 +122,11 @@ async def ensure_group(pix: Pix, backend_id: str) -> bool:
     return True
 
 
-async def _claim(pix: Pix, outbox: Key, reader: str) -> list[Message]:
+async def _claim(pix: Pix, outbox: Key, reader: str) -> list[Entry]:
     claimed: Any = await pix.write.xautoclaim(
         outbox, GROUP, reader, min_idle_time=READER_LIFE_MS, count=pix.settings.pull_max
     )
-    return [_message(entry, fields) for entry, fields in claimed[1] if fields]
+    return [(entry, fields) for entry, fields in claimed[1] if fields]
 
 
 async def read(pix: Pix, backend_id: str, after: str, *, wait_seconds: float) -> list[Message]:
@@ -113,15 +135,15 @@ async def read(pix: Pix, backend_id: str, after: str, *, wait_seconds: float) ->
     async def look() -> Any:
         return await pix.read.xread({pix.keys.outbox(backend_id): after}, count=pix.settings.pull_max)
 
-    return await _wait_for(look, wait_seconds)
+    return [_message(*entry) for entry in await _wait_for(look, wait_seconds)]
 
 
-async def _wait_for(look: Callable[[], Awaitable[Any]], wait_seconds: float) -> list[Message]:
+async def _wait_for(look: Callable[[], Awaitable[Any]], wait_seconds: float) -> list[Entry]:
     """Look until there is something: a blocked connection for every waiting reader would cost more than looking."""
     deadline = time.monotonic() + wait_seconds
     while not (found := await look()) and time.monotonic() < deadline:  # noqa: ASYNC110 - another process writes it
         await asyncio.sleep(LOOK_SECONDS)
-    return [_message(*entry) for _, entries in found for entry in entries]
+    return [entry for _, entries in found for entry in entries]
 
 
 async def page(pix: Pix, backend_id: str, after: str, count: int) -> list[Message]:

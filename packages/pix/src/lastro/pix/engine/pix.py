@@ -61,18 +61,20 @@ class Pix:
         return over
 
     async def _open_minute(self, minute: str) -> str:
+        forget = forget_at_ms(minute, self.settings)
+        archive = now_ms() + self.settings.retention_ms + OPEN_SECONDS * 1000
         return await scripts.open_minute(
             self.hub.write,
             records=self.keys.records(minute),
             minutes=self.keys.minutes,
             minute=minute,
-            forget_at_ms=forget_at_ms(minute, self.settings),
-            visit_at_ms=now_ms() + self.settings.retention_ms + OPEN_SECONDS * 1000,
+            forget_at_ms=forget,
+            visit_at_ms=archive if self.settings.archive_url else forget,
         )
 
 
 def forget_at_ms(minute: str, settings: PixSettings) -> int:
-    """When the records of a minute go: its tolerance and the window for repeats after it."""
+    """When the records of a minute may go: its tolerance and the window for repeats after it."""
     return minute_ms(minute) + (GAP_HOURS + settings.window_hours) * HOUR_MS
 
 

@@ -86,7 +86,8 @@ def _seldom_collected() -> Iterator[None]:
 async def _look(pix: Pix, told: Told) -> Report:
     before = await _stamp(pix)
     report, sums, held, unreadable = Report(), _Sums(), list[str](), set[str]()
-    responses = Responses(pix, await pix.now_ms())
+    now = await pix.now_ms()
+    responses = Responses(pix, now, {minute.decode() for minute in await pix.read.zrange(pix.keys.minutes, 0, -1)})
     total = await _size(pix)
     async for records in _records(pix, unreadable):
         report.records += len(records)
@@ -129,8 +130,8 @@ async def _size(pix: Pix) -> int:
 
 
 async def _stamp(pix: Pix) -> Any:
-    """Changes whenever money does."""
-    return await pix.read.hgetall(pix.keys.counters), await pix.read.hgetall(pix.keys.accounts)
+    """Changes whenever money does, or a record goes."""
+    return [await pix.read.hgetall(key) for key in (pix.keys.counters, pix.keys.accounts, pix.keys.archived)]
 
 
 async def _records(pix: Pix, unreadable: set[str]) -> AsyncIterator[list[Record]]:

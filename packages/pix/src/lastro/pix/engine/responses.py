@@ -1,20 +1,24 @@
 """Messages against records: what every payment must have told is there, once, with its amount.
 
-Also while traffic runs: what happened before the look began must be there; what happens meanwhile may be.
+Also while traffic runs: what happened before the look began must be there; what happens meanwhile may be. A message can
+outlive its record, when nobody reads it: of one whose minute is forgotten nothing can be said.
 """
 
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from lastro.core.money import decimal
 from lastro.core.redis.clients import Command
+from lastro.pix.model.ids import minute_of
 from lastro.pix.model.record import Record
 
 from .findings import Finding
+from .intake import arrived_ms
 from .pages import pages
-from .pix import Pix
+from .pix import HOUR_MS, Pix, forget_at_ms
 
 PAGE = 2_000
 SOON_MS = 20  # under traffic: so close to the beginning of the look a message may be there or not
@@ -34,6 +38,8 @@ class Responses:
     pix: Pix
     cut_ms: int
     """When the look began."""
+    minutes: AbstractSet[str]
+    """Which minutes had records then."""
     must: dict[int, int] = field(default_factory=dict)
     soon: dict[int, int] = field(default_factory=dict)
     """What happened while the look went on, or right before."""
@@ -59,8 +65,21 @@ class Responses:
             self.messages += len(page)
             for message, entry in page:
                 key = hash(message)
-                if not (_crossed_off(key, must) or _crossed_off(key, soon) or _crossed_off(key, may)):
-                    (self.extra if int(entry.partition(b"-")[0]) < soon_ms else self.extra_soon).add(key)
+                if _crossed_off(key, must) or _crossed_off(key, soon) or _crossed_off(key, may):
+                    continue
+                told_ms = arrived_ms(entry)
+                if not self._forgotten(message, told_ms):
+                    (self.extra if told_ms < soon_ms else self.extra_soon).add(key)
+
+    def _forgotten(self, message: Message, told_ms: int) -> bool:
+        _, name, what, _ = message
+        if what == "confirmed":  # which minute its record is in, an original message's confirmation does not say
+            return told_ms < self.cut_ms - self.pix.settings.window_hours * HOUR_MS
+        try:
+            minute = minute_of(name)
+            return minute not in self.minutes and forget_at_ms(minute, self.pix.settings) <= self.cut_ms
+        except ValueError:
+            return False
 
     async def findings(self, records: Records, *, quiet: bool) -> list[Finding]:
         """What is left over, by name: everything is read again for that, and once more for its neighbours."""

@@ -1,5 +1,9 @@
-"""What bounds memory: answers are trimmed by age, final records go to the archive and leave a mark for repeats."""
+"""What bounds memory: answers are trimmed by age, final records go to the archive and leave a mark for repeats.
 
+After the window for repeats a minute is forgotten whole, and what its payments came to is remembered.
+"""
+
+from collections import Counter
 from collections.abc import Callable
 from contextlib import aclosing
 
@@ -13,7 +17,7 @@ from lastro.pix.metrics import ARCHIVED, TRIMMED
 from lastro.pix.model.record import Record
 
 from .archive import write
-from .pix import Pix, forget_at_ms
+from .pix import HOUR_MS, Pix, forget_at_ms
 
 SCAN_COUNT = 250  # records in one step: one transaction of the archive, one script
 MINUTES_MAX = 20  # minutes of one visit
@@ -53,8 +57,8 @@ async def take_turn(pix: Pix, worker: str, seconds: float) -> bool:
 async def archive(pix: Pix, stopped: Callable[[], bool] = lambda: False) -> int:
     """Move the stories of old final records into the archive; how many went. Safe to run twice. Raises DatabaseAway.
 
-    A record is shortened only after its row is committed, and only if it still is what was written. Once ``stopped``,
-    what is left waits for the next visit.
+    A record is shortened only after its row is committed, and only if it still is what was written. A minute is
+    forgotten when it has nothing to archive, and all is final. Once ``stopped``, what is left waits for the next visit.
     """
     now = now_ms()
     due = await pix.read.zrangebyscore(pix.keys.minutes, "-inf", now, start=0, num=MINUTES_MAX)
@@ -65,11 +69,11 @@ async def archive(pix: Pix, stopped: Callable[[], bool] = lambda: False) -> int:
         if stopped():
             break
         forget = forget_at_ms(minute, pix.settings)
-        if forget <= now:
-            await pix.write.zrem(pix.keys.minutes, minute)
-        else:
-            again = now + pix.settings.retention_ms // 4 if left else forget
-            await pix.write.zadd(pix.keys.minutes, {minute: again}, xx=True)
+        if left or forget <= now:
+            if left == 0 and await _forget(pix, minute, stopped):
+                continue
+            forget = now + min(pix.settings.retention_ms // 4, HOUR_MS)
+        await pix.write.zadd(pix.keys.minutes, {minute: forget}, xx=True)
     if archived:
         ARCHIVED.of().inc(archived)
     return archived
@@ -86,8 +90,8 @@ async def _archive_minute(pix: Pix, minute: str, now: int, stopped: Callable[[],
             for name, line in page.items():
                 if not name or line[:1].islower():
                     continue
-                record = Record.parse(name.decode(), line.decode())
-                if record.final and record.final_ms <= now - pix.settings.retention_ms:
+                record = _final(name, line)
+                if record is not None and record.final_ms <= now - pix.settings.retention_ms:
                     old += [name, line]
                 else:
                     left += 1
@@ -99,6 +103,59 @@ async def _archive_minute(pix: Pix, minute: str, now: int, stopped: Callable[[],
                     pix.hub.write, records=pix.keys.records(minute), archived=pix.keys.archived, items=old
                 )
     return done, left
+
+
+async def _forget(pix: Pix, minute: str, stopped: Callable[[], bool]) -> bool:
+    """Forget a minute's records, and remember what they came to; False when they must stay for now."""
+    shortened = int(await pix.read.hget(pix.keys.archived, "shortened") or 0)
+    seen, sums = set[bytes](), Counter[str]()
+    async with aclosing(pix.hub.hash_pages(pix.keys.records(minute), SCAN_COUNT)) as pages:
+        async for page in pages:
+            if stopped():
+                return False
+            for name, line in page.items():
+                if name in seen:
+                    continue
+                seen.add(name)
+                if not name:
+                    continue
+                record = _final(name, line)
+                if record is None or (pix.settings.archive_url and not record.archived):
+                    return False
+                _add(sums, record)
+    word = await scripts.forget(
+        pix.hub.write,
+        records=pix.keys.records(minute),
+        minutes=pix.keys.minutes,
+        archived=pix.keys.archived,
+        minute=minute,
+        forget_at_ms=forget_at_ms(minute, pix.settings),
+        fields=len(seen),
+        shortened=shortened,
+        sums=[part for pair in sums.items() for part in pair],
+    )
+    return word == "forgotten"
+
+
+def _final(name: bytes, line: bytes) -> Record | None:
+    """The record; None while it is not final, and for what is none: check names it, and nobody takes it away."""
+    try:
+        record = Record.parse(name.decode(), line.decode())
+    except ValueError:
+        return None
+    return record if record.final else None
+
+
+def _add(sums: Counter[str], record: Record) -> None:
+    """As the script does that shortens a record; one that is shortened has been added."""
+    if record.archived or record.state != "SETTLED":
+        return
+    if not record.is_original:
+        sums[f"{record.payer}:out"] += record.cents
+        sums[f"{record.payee}:in"] += record.cents
+    if not record.is_return:
+        sums["count"] += 1
+        sums["cents"] += record.cents
 
 
 async def dismiss(pix: Pix) -> int:

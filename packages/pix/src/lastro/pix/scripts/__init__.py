@@ -166,6 +166,21 @@ async def archive(redis: Client, *, records: Key, archived: Key, items: Sequence
 
 
 @script
+async def forget(
+    redis: Client,
+    *,
+    records: Key,
+    minutes: Key,
+    archived: Key,
+    minute: str,
+    forget_at_ms: int,
+    fields: int,
+    shortened: int,
+    sums: Sequence[Arg],
+) -> Literal["early", "changed", "forgotten"]: ...
+
+
+@script
 async def trim(redis: Client, *, outbox: Key, backends: Key, keep_ms: int) -> int: ...
 
 

@@ -1,6 +1,7 @@
 -- Shorten final records that are safe in the archive: what remembers a payment stays, its story goes.
 --   KEYS[1] records       hash, id -> record
---   KEYS[2] archived      hash, sums of what was shortened: count, cents, "<participant>:in", ":out"
+--   KEYS[2] archived      hash, sums of what was shortened or forgotten: count, cents, "<participant>:in", ":out"; and how
+--                         many were shortened
 --   ARGV[1..] items       two each: id, its record as it was archived
 --   returns how many were shortened now
 --   flags  allow-oom
@@ -24,5 +25,6 @@ for at = 1, #ARGV, 2 do
     end
   end
 end
+add(sums, "shortened", shortened)
 post(KEYS[2], sums)
 return shortened
