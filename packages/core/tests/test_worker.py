@@ -245,6 +245,31 @@ async def test_a_suspect_that_the_store_does_not_let_begin_begins_later(tmp_path
     assert set(handled) == {b"1", b"2"}
 
 
+async def test_suspects_that_were_lost_and_come_back_while_they_wait_run_once(hub: Hub) -> None:
+    """They stand in line twice then."""
+    queue = open_queue("stream://queue:work?group=g", hub)
+    ids = await queue.publish_many([{"n": n} for n in range(3)])
+    first, second = (queue.consumer(name, lease_seconds=0.01) for name in "ab")
+    await wait_for(lambda: first.read(3, block_seconds=0.1), "all")
+    await wait_for(lambda: _taken_over(second, 3))
+    handled: list[bytes] = []
+
+    async def back() -> bool:
+        return not await hub.read.xpending_range("queue:work", "g", "-", "+", 3, consumername="thief")
+
+    async def handle(message: Message) -> None:
+        handled.append(message.fields[b"n"])
+        if len(handled) == 1:
+            await hub.write.xclaim("queue:work", "g", "thief", 0, [*ids[1:]], justid=True)
+            await wait_for(back)
+
+    async with working(hub, Worker.each(queue, handle, lease_seconds=0.1, turn_seconds=0.05)):
+        await wait_for(empty(queue))
+    await first.aclose()
+    await second.aclose()
+    assert handled == [b"0", b"1", b"2"]
+
+
 async def _taken_over(consumer: Consumer, count: int) -> bool:
     return len((await consumer.turn(count)).messages) == count
 
