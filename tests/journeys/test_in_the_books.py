@@ -48,10 +48,10 @@ def account(engine: Engine, name: str) -> dict[str, int]:
     return {side: int(answer.json()[side]) if answer.is_success else 0 for side in sides}
 
 
-def check(engine: Engine) -> dict[str, list[str]]:
+def check(engine: Engine, **variables: str) -> dict[str, list[str]]:
     """What ``lastro check`` finds while everything runs."""
     lastro = str(Path(sys.executable).parent / "lastro")
-    environment = {**os.environ, "LASTRO_DATA_DIR": str(engine.folder)}
+    environment = {**os.environ, "LASTRO_DATA_DIR": str(engine.folder), **variables}
     told = subprocess.run([lastro, "check", "--json"], env=environment, capture_output=True, text=True, check=False)
     found: dict[str, list[str]] = json.loads(told.stdout)
     return found
@@ -109,3 +109,12 @@ def test_what_was_moved_while_the_poster_was_killed_again_and_again_is_posted_on
         answered(engine, name, "ACSP")
     until(lambda: account(engine, f"pix:{PAYEE}")["credits_posted"] == before + 1_000, WAIT_SECONDS, "not all posted")
     assert not any(check(engine).values())
+
+
+def test_a_domain_whose_database_is_away_does_not_hide_what_is_wrong_in_another(engine: Engine) -> None:
+    nowhere = "postgresql+psycopg://nobody@/nothing?host=/nowhere"
+    found = check(engine, LASTRO_COUPONS_DATABASE_URL=nowhere)
+    (said,) = found.pop("coupons")
+    assert said.startswith("not looked at: ")
+    assert set(found) == {"ledger", "payments", "pix", "across domains"}
+    assert not any(found.values())

@@ -15,6 +15,7 @@ from starlette.types import Message
 from lastro.core import docs, local
 from lastro.core.app import create_app
 from lastro.core.errors import Refused, TooFast
+from lastro.core.redis import Hub
 from lastro.core.settings import Settings
 from lastro.core.testing import start_server, wait_for
 from lastro.core.testing.web import served
@@ -78,6 +79,15 @@ def application(server: local.Server) -> FastAPI:
     app = create_app({"sample": router}, Settings(redis_url=SecretStr(server.url), body_bytes_max=1000, requests_max=2))
     app.state.held = asyncio.Event()
     return app
+
+
+async def test_an_application_uses_the_hub_of_its_process_and_leaves_it_open(hub: Hub) -> None:
+    """A process that cannot reach its store says so once, before it serves: not by a start that fails half way."""
+    app = create_app({"sample": router}, Settings(redis_url=SecretStr("unix:///nowhere")))
+    app.state.hub = hub
+    async with served(app) as client:
+        assert (await client.get("/readyz")).json()["redis"] == "ok"
+    assert await hub.read.ping()
 
 
 async def test_an_error_is_a_problem_document_with_its_code_and_what_it_is_about(client: httpx.AsyncClient) -> None:

@@ -3,16 +3,18 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 
+from lastro.core.cli.chaos.proxy import Proxy
 from lastro.core.errors import Busy, Invalid
 from lastro.core.keys import Key
-from lastro.core.queue import Backoff, Queue, open_queue
-from lastro.core.redis import Hub
+from lastro.core.queue import Backoff, Consumer, Queue, open_queue
+from lastro.core.redis import Hub, connect_url
 from lastro.core.settings import Settings
 from lastro.core.streams import Message
-from lastro.core.testing import wait_for
+from lastro.core.testing import start_server, wait_for
 from lastro.core.worker import Run
 from lastro.core.worker.consume import Failures, Worker
 
@@ -210,6 +212,66 @@ async def test_a_long_job_is_renewed_and_runs_once(hub: Hub, queue: Queue) -> No
     async with working(hub, *workers):
         await wait_for(empty(queue))
     assert runs == [1]
+
+
+async def test_a_suspect_that_the_store_does_not_let_begin_begins_later(tmp_path: Path) -> None:
+    """Taken out of its line and put nowhere, it would be held for as long as the process lives, and handled never."""
+    handled: list[bytes] = []
+    running = start_server(tmp_path)
+    async with (
+        Proxy.to(running.socket, tmp_path / "p.sock") as proxy,
+        await connect_url(proxy.url, timeout_seconds=0.3) as hub,
+    ):
+        queue = open_queue("stream://queue:work", hub)
+        await queue.publish_many([{"n": 1}, {"n": 2}])
+        first, second = (queue.consumer(name, lease_seconds=0.01) for name in "ab")  # gone without a word, both
+        await wait_for(lambda: first.read(2, block_seconds=0.1), "both")
+        await wait_for(lambda: _taken_over(second, 2))
+
+        async def handle(message: Message) -> None:
+            assert message.suspect
+            proxy.half_open = not handled
+            handled.append(message.fields[b"n"])
+
+        worker = Worker.each(queue, handle, lease_seconds=0.1, block_seconds=0.1)
+        async with working(hub, worker):
+            await wait_for(lambda: proxy.losses > 3)
+            proxy.half_open = False
+            proxy.cut()
+            await wait_for(empty(queue))
+        await first.aclose()
+        await second.aclose()
+    running.stop()
+    assert set(handled) == {b"1", b"2"}
+
+
+async def test_suspects_that_were_lost_and_come_back_while_they_wait_run_once(hub: Hub) -> None:
+    """They stand in line twice then."""
+    queue = open_queue("stream://queue:work?group=g", hub)
+    ids = await queue.publish_many([{"n": n} for n in range(3)])
+    first, second = (queue.consumer(name, lease_seconds=0.01) for name in "ab")
+    await wait_for(lambda: first.read(3, block_seconds=0.1), "all")
+    await wait_for(lambda: _taken_over(second, 3))
+    handled: list[bytes] = []
+
+    async def back() -> bool:
+        return not await hub.read.xpending_range("queue:work", "g", "-", "+", 3, consumername="thief")
+
+    async def handle(message: Message) -> None:
+        handled.append(message.fields[b"n"])
+        if len(handled) == 1:
+            await hub.write.xclaim("queue:work", "g", "thief", 0, [*ids[1:]], justid=True)
+            await wait_for(back)
+
+    async with working(hub, Worker.each(queue, handle, lease_seconds=0.1, turn_seconds=0.05)):
+        await wait_for(empty(queue))
+    await first.aclose()
+    await second.aclose()
+    assert handled == [b"0", b"1", b"2"]
+
+
+async def _taken_over(consumer: Consumer, count: int) -> bool:
+    return len((await consumer.turn(count)).messages) == count
 
 
 async def test_a_handler_that_acknowledges_itself_is_not_acknowledged_again(hub: Hub) -> None:

@@ -99,6 +99,24 @@ def test_dead_letters_are_listed_shown_replayed_and_discarded(capsys: Capture, s
     assert two
 
 
+def test_a_reconciliation_that_left_something_says_what_and_ends_with_1(capsys: Capture, store: local.Server) -> None:
+    """However much else it repaired."""
+    told(capsys, "create", "e", "5", "--open")
+    for user in ("ana", "bia", "caio"):
+        told(capsys, "issue", "e", user)
+    told(capsys, "rebuild", "e")
+    with Redis(unix_socket_path=str(store.socket)) as redis:
+        record = redis.hget(keys.participants("e"), "ana")
+        assert isinstance(record, bytes)
+        redis.hset(keys.participants("e"), "ana", b"9" + record)
+        redis.hdel(keys.participants("e"), "bia", "caio")
+        redis.set(keys.stock("e"), 4)
+    assert main(["coupons", "reconcile", "e", "--apply"]) == 1
+    *_, summary, left = capsys.readouterr().out.splitlines()
+    assert summary == "e  3 findings, 3 actions, 1 left"
+    assert left.startswith("e  left  differs: e 91 ")
+
+
 def test_one_coupon_is_shown_with_its_history_and_an_event_is_recovered(capsys: Capture) -> None:
     told(capsys, "create", "e", "5", "--open", "--discount-cents", "300")
     _, _, code, id_, *_ = told(capsys, "issue", "e", "ana").split()

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from lastro.core.errors import OutcomeUnknown
 from lastro.core.keys import beside
 from lastro.core.streams.letters import PAGE_MAX
+from lastro.core.testing import wait_for
 from lastro.coupons import errors, keys, scripts
 from lastro.coupons.engine import Coupons, events, letters, redemption
 from lastro.coupons.engine.database import schema
@@ -272,6 +273,57 @@ async def test_after_a_failover_the_winners_of_both_sides_are_winners_and_none_i
     event = await recover(here, "e")
     assert (event.stock, event.seq, event.epoch) == (0, 2, 2)
     assert (await here.issue("e", "bia")).issuance.issuance_id == ids[1]
+
+
+async def test_a_winner_under_a_number_that_the_database_has_of_another_gets_its_own_and_its_row(here: Coupons) -> None:
+    """The promoted replica had not heard of ana, and gave her number again: both were told that they have a coupon."""
+    (ana,) = await given_to(here, "ana")
+    await here.hub.write.hdel(keys.participants("e"), "ana")
+    await here.hub.write.hset(keys.meta("e"), "seq", 0)
+    await here.hub.write.incr(keys.stock("e"))
+    carol = (await here.issue("e", "carol")).issuance
+    async with persisting(here):
+        await wait_for(lambda: letters.letters(here, "e"), "the collision")
+    for _ in range(2):
+        event = await recover(here, "e")
+        assert (carol.seq, event.seq, event.stock, event.adds_up) == (1, 2, 3, True)
+    told = [(await here.issue("e", user)).issuance.issuance_id for user in ("ana", "carol")]
+    assert told == [ana, carol.issuance_id]
+    assert (await redemption.redeem(here, carol.issuance_id, "order-1")).status == "redeemed"
+    await letters.discard(here, "e", [letter.id.decode() for letter in await letters.letters(here, "e")])
+    assert await kinds(here) == []
+
+
+async def test_a_winner_that_the_database_refuses_stops_no_other(here: Coupons) -> None:
+    """Bia was given a second coupon by a server that had lost her first; that is for a person, and ana is not."""
+    ana, bia = await given_to(here, "ana", "bia")
+    await here.issue("e", "caio")
+    await persisted(here)
+    await here.database.run(lambda c: c.execute(sa.delete(schema.issuances).where(schema.issuances.c.user_id == "ana")))
+    record: Any = await here.hub.read.hget(keys.participants("e"), "bia")
+    await here.hub.write.hset(keys.participants("e"), "bia", record.replace(bia.encode(), b"another"))
+    await here.hub.write.hdel(keys.participants("e"), "caio")
+    report = await reconcile(here, "e", apply=True)
+    assert report.actions == 2
+    assert (await redemption.find(here, ana)).status == "issued"
+    assert not (await here.issue("e", "caio")).new
+    assert await kinds(here) == ["missing in database", "differs"]
+
+
+async def test_what_operators_changed_last_is_found_and_recovered_where_a_failover_lost_it(here: Coupons) -> None:
+    """Else an event that was made smaller gives what was taken from it, and one that was closed is open."""
+    await given_to(here, "ana", total=5)
+    before: Any = await here.hub.read.hgetall(keys.meta("e"))
+    await events.resize(here, "e", -3, "less")
+    await events.close(here, "e")
+    await persisted(here)
+    await here.hub.write.hset(keys.meta("e"), mapping=before)
+    await here.hub.write.set(keys.stock("e"), 4)
+    assert await kinds(here) == ["older"]
+    event = await recover(here, "e")
+    assert (event.state, event.total, event.stock, event.adds_up) == ("closed", 2, 1, True)
+    await persisted(here)
+    assert await kinds(here) == []
 
 
 async def test_an_event_that_promises_copies_is_recovered_when_a_replica_has_that(here: Coupons) -> None:

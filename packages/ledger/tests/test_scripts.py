@@ -131,6 +131,19 @@ async def test_a_burnt_id_is_all_that_a_failed_chain_leaves(redis: Client) -> No
     assert answer["result"] == TransferCode.ID_ALREADY_FAILED
 
 
+async def test_what_another_build_wrote_under_a_transfers_id_is_refused_and_nothing_is_written(redis: Client) -> None:
+    await two_accounts(redis)
+    await redis.set(keys.transfer("main", 61), b"\x07\0\0\0\0\0\x01")
+    before = await everything(redis)
+    with pytest.raises(Fault, match="LAYOUT"):
+        await told(redis, scripts.create_transfer, {**TRANSFER, "id": "61"})
+    with pytest.raises(Fault, match="LAYOUT"):
+        await told(redis, scripts.create_chained_transfers, [{**TRANSFER, "id": "62", "flags": 4, "pending_id": "61"}])
+    with pytest.raises(Fault, match="LAYOUT"):
+        await scripts.lookup_transfers(redis, keyspace=SPACE, ids='["61"]')
+    assert await everything(redis) == before
+
+
 async def test_slots_rise_while_the_clock_is_behind(redis: Client) -> None:
     """The newest slot lies an hour ahead: every event has a timestamp after it, failed ones too."""
     await two_accounts(redis)

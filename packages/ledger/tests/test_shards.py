@@ -8,12 +8,13 @@ from typing import Any
 
 import pytest
 
+from lastro.core.clock import now_ms
 from lastro.core.errors import Invalid, Misconfigured
 from lastro.core.keys import slot
 from lastro.core.redis import Hub, connect_url
 from lastro.core.testing.load import dying
 from lastro.ledger import keys
-from lastro.ledger.engine.shards import Shards
+from lastro.ledger.engine.shards import STUCK_MS, Shards
 from lastro.ledger.errors import CannotCross
 from lastro.ledger.model.codes import AccountFlag, TransferFlag
 from lastro.ledger.model.crossing import TRANSIT, Crossing, derived, shard_of, transit
@@ -176,6 +177,23 @@ async def test_queries_ask_every_shard_and_answer_by_time(shards: Shards) -> Non
     assert {1, 2, 3} <= {each.id for each in found}
     mine = await shards.get_account_transfers(AccountFilter(account_id=A))
     assert {each.id for each in mine} == {derived(1, 1), 1, derived(2, 2), derived(2, 3), 3}
+
+
+async def test_a_crossing_under_way_hides_no_difference_between_two_shards(hub: Hub) -> None:
+    made = await Shards.open(hub, LedgerSettings(), COUNT)
+    await made.create_accounts([Account(id=each, ledger=1, code=1) for each in (A, B)])
+    await made.create_transfer(paying(1))
+    home, away = made.ledgers[0], made.ledgers[1]
+    hold = Crossing(paying(2, amount=6), 0, 1).hold_home
+    await home.create_transfers([hold], crossing=True)
+    await made.ledgers[0].create_transfer(Crossing(paying(2, amount=6), 0, 1).decide)
+    assert await made.check() == [], "6 left, and are on their way"
+    out_of_nothing = paying(3, debit=transit(1, 0), credit=B, amount=7)
+    await away.create_transfer(out_of_nothing)
+    assert [finding for finding in await made.check() if "17 came in there" in finding]
+    await hub.write.zadd(keys.crossings(home.name), {hold.id.to_bytes(16, "little"): now_ms() - 2 * STUCK_MS})
+    assert f"shard 0: crossing {hold.id} is not done after 10 minutes" in await made.check()
+    await made.aclose()
 
 
 @pytest.mark.parametrize("answered", [False, True], ids=["unsent", "unheard"])

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any
 from uuid import uuid4
 
@@ -60,6 +61,13 @@ async def _not_among_the_dead(payments: Payments, done: str) -> None:
     (claim,) = await payments.claim("fallback", 1)
     await payments.bury(claim, "400")
     await payments.hub.write.delete(payments.keys.dead)
+
+
+async def test_two_charges_of_one_payment_that_come_to_light_together_are_one_too_many(payments: Payments) -> None:
+    (claim,) = await payments.claim("default", 1)
+    await payments.commit(claim, replace(claim, processor="fallback"))
+    assert [finding for finding in await reconcile(payments) if "a second time: fallback|5|" in finding]
+    assert (await payments.summary())["fallback"].requests == 0
 
 
 @pytest.fixture

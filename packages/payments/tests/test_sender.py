@@ -155,6 +155,15 @@ async def test_what_a_processor_says_beside_its_contract_is_no_answer(world: Wor
     client.http.close()
 
 
+@pytest.mark.parametrize("held", [(-1000, 1), (0, 1), (10**12 + 1, 1), (1990, 253_370_764_800_000)])
+async def test_a_record_that_no_payment_can_have_is_no_answer(world: World, held: tuple[int, int]) -> None:
+    """Our books would refuse it, and with it all that is entered beside it."""
+    world.default.payments["7"] = held
+    client = Client(HttpClient(world.payments.settings.processor_default_url, 1.0, 5.0))
+    assert await client.find("7") == "unknown"
+    client.http.close()
+
+
 @pytest.mark.parametrize("hostile", ["close_after_record", "fail_after_record"])
 async def test_a_charge_whose_answer_was_lost_is_found_where_it_is_and_never_made_elsewhere(
     world: World, hostile: str

@@ -133,7 +133,7 @@ class Desk:
         tasks = [
             asyncio.create_task(loop())
             for consumer in consumers
-            for loop in (consumer.take, consumer.take_over, consumer.sweep)
+            for loop in (consumer.take, consumer.take_over, consumer.hold, consumer.sweep)
         ]
         try:
             yield

@@ -74,7 +74,7 @@ async def test_payments_settle_on_a_cluster_of_three(nodes: list[int]) -> None:
         world = World(pix, banks(4), Manners(answer_p50_s=0, silence=0.02))
         await world.open()
         async with asyncio.TaskGroup() as group:
-            for loop in (consumer.take, consumer.take_over, consumer.sweep, world.receive):
+            for loop in (consumer.take, consumer.take_over, consumer.hold, consumer.sweep, world.receive):
                 group.create_task(loop())
             await world.pay(2_000, 1_000)
             assert await world.heard_of_all(20)

@@ -1,21 +1,25 @@
 """Workers: they take over what the dead held while traffic flows, isolate poison, and survive a flushed server."""
 
 import asyncio
+import time
 from typing import Any
 
 import msgspec
 import pytest
 
+from lastro.core.errors import LastroError
 from lastro.core.testing import wait_for
 from lastro.pix import scripts
 from lastro.pix.engine import accounts, orders, retention
 from lastro.pix.engine.letters import letters
 from lastro.pix.model.payment import Answer
+from lastro.pix.settings import PixSettings
 from lastro.pix.simulator.world import Manners, World
 
 pytestmark = pytest.mark.anyio
 
 PAYER, PAYEE = "99990001", "99990002"
+THRESHOLD_MS = 100
 
 
 async def settled(desk: Any) -> int:
@@ -70,6 +74,30 @@ async def test_an_entry_whose_workers_keep_dying_is_buried_and_its_neighbours_se
     assert (letter.code, letter.reason) == ("AB09", "its workers died")
     assert poison.end_to_end_id in letter.fields["payment"]
     assert (await desk.status(neighbour)).state == "ACCEPTED"
+
+
+@pytest.mark.parametrize("pix_settings", [PixSettings(idle_threshold_ms=THRESHOLD_MS, deliveries_max=2)], ids=["hasty"])
+async def test_a_store_that_refuses_for_long_buries_nothing(desk: Any) -> None:
+    """Whoever took over lives, and waits: nobody takes over from it, and no delivery counts."""
+    order = desk.order(100)
+    await orphan(desk, order)
+    await desk.pix.write.config_set("maxmemory", 1)
+    refused_until = time.monotonic() + 8 * THRESHOLD_MS / 1000
+    try:
+        async with desk.workers(4):
+            await wait_for(lambda: time.monotonic() > refused_until)
+            await desk.pix.write.config_set("maxmemory", 0)
+            await wait_for(lambda: _is(desk, order, "ACCEPTED"), "the acceptance")
+    finally:
+        await desk.pix.write.config_set("maxmemory", 0)
+    assert await letters(desk.pix) == []
+
+
+async def _is(desk: Any, payment: Any, state: str) -> bool:
+    try:
+        return bool((await desk.status(payment)).state == state)
+    except LastroError:
+        return False
 
 
 async def test_a_key_of_the_wrong_type_stops_only_the_payments_that_need_it(desk: Any) -> None:

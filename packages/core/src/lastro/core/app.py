@@ -60,21 +60,24 @@ class App(FastAPI):
         return self.openapi_schema
 
 
-def create_app(routers: Mapping[str, APIRouter], settings: Settings, hub: Hub | None = None) -> FastAPI:
+def create_app(routers: Mapping[str, APIRouter], settings: Settings) -> FastAPI:
     """The application of these domains: each under ``/<name>``, beside ``/livez``, ``/readyz`` and ``/metrics``.
 
-    A domain's root router and its fast path, where it has them (`plugins.Face`), come with it. With ``hub`` it shares
-    that of its process, without it has its own.
+    A domain's root router and its fast path, where it has them (`plugins.Face`), come with it. It shares the hub that
+    its process sets as ``app.state.hub``; without, it has its own while it lives.
     """
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
         async with AsyncExitStack() as last:
-            app.state.hub = hub or await last.enter_async_context(await connect(settings))
+            if app.state.hub is None:
+                app.state.hub = await last.enter_async_context(await connect(settings))
+                last.callback(setattr, app.state, "hub", None)
             yield {"hub": app.state.hub}
             await dashboard.close(app)
 
     app = App(title="Lastro", version="0.1.0", lifespan=lifespan, docs_url=None, redoc_url=None, telemetry=UNASKED)
+    app.state.hub = None
     app.state.stopping = asyncio.Event()  # streams that never end by themselves end with it
     app.add_exception_handler(LastroError, _refuse)
     app.add_exception_handler(RequestValidationError, _refuse_input)

@@ -18,6 +18,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.table import Table
 from typer import Argument, Exit, Option, Typer, echo
 
+from lastro.core.errors import LastroError, OutcomeUnknown, Unreachable
 from lastro.core.panels import note_checked
 from lastro.core.plugins import NotInstalled, installed, plugs
 from lastro.core.redis import connect
@@ -56,7 +57,12 @@ async def reconcile(domain: str | None, settings: Settings) -> dict[str, list[An
         with Progress(*BAR, console=Console(stderr=True), transient=True) as progress:
             for name, check in checks.items():
                 bar = progress.add_task(name, total=None)
-                found[name] = list(await check(hub, partial(_tell, progress, bar)))
+                try:
+                    found[name] = list(await check(hub, partial(_tell, progress, bar)))
+                except (Unreachable, OutcomeUnknown):
+                    raise  # the store is everybody's
+                except LastroError as error:  # its own database is away: the others are looked at all the same
+                    found[name] = [f"not looked at: {error}"]
                 progress.remove_task(bar)
         if domain is None:
             asked = installed("lastro.totals")

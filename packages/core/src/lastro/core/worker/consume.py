@@ -85,7 +85,7 @@ class Worker:
     _done: list[Message] = field(default_factory=list)
     _finished: asyncio.Event = field(default_factory=asyncio.Event)
     _room: asyncio.Event = field(default_factory=asyncio.Event)
-    _suspects: "asyncio.PriorityQueue[tuple[int, bytes, Message]]" = field(default_factory=asyncio.PriorityQueue)
+    _suspects: "asyncio.PriorityQueue[tuple[int, bytes]]" = field(default_factory=asyncio.PriorityQueue)
 
     @classmethod
     def each(cls, queue: Queue, handler: Handler, **options: Any) -> Self:
@@ -216,7 +216,7 @@ class Worker:
                 self._tasks.create_task(self._bury_crashed(message))
             elif message.suspect:
                 self._hold(_Unit([message]))
-                self._suspects.put_nowait((message.deliveries, message.id, message))
+                self._suspects.put_nowait((message.deliveries, message.id))
             else:
                 fresh.append(message)
         self._start([message for message in fresh if not message.earlier])
@@ -243,11 +243,17 @@ class Worker:
 
     async def _try_suspect(self) -> float:
         """One at a time, those with fewest deliveries first: a message that kills is alone when it does."""
-        _, _, message = await self._suspects.get()
-        unit = self._held.get(message.id)
-        if unit is None:
-            return 0
-        if await self._consumer.begin(message):
+        suspect = await self._suspects.get()
+        unit = self._held.get(suspect[-1])
+        if unit is None or unit.task is not None:
+            return 0  # lost since then, or taken again and begun
+        (message,) = unit.messages
+        try:
+            ours = await self._consumer.begin(message)
+        except Busy:
+            self._suspects.put_nowait(suspect)  # it is held and renewed: nobody else would ever try it
+            raise
+        if ours:
             unit.task = self._tasks.create_task(self._work(unit))
             await asyncio.wait({unit.task})
         else:
@@ -387,5 +393,4 @@ class Worker:
 
     def _drop_suspects(self) -> None:
         while not self._suspects.empty():
-            _, _, message = self._suspects.get_nowait()
-            self._held.pop(message.id, None)
+            self._held.pop(self._suspects.get_nowait()[-1], None)

@@ -42,6 +42,7 @@ async def reconciliation(body: Wanted, coupons: Engine) -> dict[str, Any]:
         "findings": [str(finding) for finding in report.findings],
         "actions": report.actions,
         "applied": report.applied,
+        "left": [str(finding) for finding in report.left],
     }
 
 

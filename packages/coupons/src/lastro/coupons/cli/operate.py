@@ -63,15 +63,22 @@ def reconcile(
 
     reports = act(every)
     if as_json:
-        told = {one.event_id: {"findings": list(map(str, one.findings)), "actions": one.actions} for one in reports}
-        show(told)
+        show({one.event_id: _told(one) for one in reports})
     else:
         for one in reports:
             for finding in one.findings:
                 echo(f"{one.event_id}  {finding}")
-            echo(f"{one.event_id}  {len(one.findings)} findings, {one.actions} actions")
-    if any(one.findings and not (one.applied and one.actions >= len(one.findings)) for one in reports):
+            echo(f"{one.event_id}  {len(one.findings)} findings, {one.actions} actions, {len(one.left)} left")
+            if one.applied:
+                for finding in one.left:
+                    echo(f"{one.event_id}  left  {finding}")
+    if any(one.left for one in reports):
         raise Exit(1)
+
+
+def _told(report: reconciling.Report) -> dict[str, object]:
+    findings, left = list(map(str, report.findings)), list(map(str, report.left))
+    return {"findings": findings, "actions": report.actions, "left": left}
 
 
 @app.command("recover")

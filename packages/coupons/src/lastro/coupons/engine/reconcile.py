@@ -11,20 +11,24 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
 import sqlalchemy as sa
+import structlog
 
 from lastro.core.clock import now_ms
+from lastro.core.database import DatabaseRefused
 from lastro.coupons import errors, keys, scripts
+from lastro.coupons.model.event import Event
 from lastro.coupons.model.issuance import Issuance, Stored
 
 from . import Coupons
 from .database.rows import insert, stored_of, upsert_event
+from .database.schema import coupons as events
 from .database.schema import issuances, runs
 from .letters import pages
 from .outbox import GROUP, entries, outbox
 from .redemption import cancel, give_back, not_given_back
 
 Kind: TypeAlias = Literal[
-    "missing in database", "missing in redis", "not cancelled", "not returned", "stock", "differs", "too many"
+    "missing in database", "missing in redis", "not cancelled", "not returned", "stock", "differs", "too many", "older"
 ]
 PAGE_MAX = 1_000
 Told: TypeAlias = Callable[[int, int], None]
@@ -32,6 +36,8 @@ Told: TypeAlias = Callable[[int, int], None]
 REPAIRED: tuple[Kind, ...] = ("missing in database", "missing in redis", "not cancelled", "not returned", "stock")
 RECONCILED = "reconciled"
 """The stream id of a row that reconciliation wrote."""
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +61,8 @@ class Report:
     findings: list[Finding] = field(default_factory=list)
     actions: int = 0
     applied: bool = False
+    left: list[Finding] = field(default_factory=list)
+    """What still does not add up: without ``applied``, all of it."""
 
 
 def quietly(done: int, total: int) -> None:
@@ -66,6 +74,7 @@ async def reconcile(coupons: Coupons, event_id: str, *, apply: bool = False) -> 
     started = now_ms()
     findings = await look(coupons, event_id)
     actions = await _repair(coupons, event_id, findings) if apply else 0
+    left = await look(coupons, event_id) if apply and findings else findings
     told = json.dumps([str(finding) for finding in findings[:PAGE_MAX]])
 
     def note(connection: sa.Connection) -> None:
@@ -73,7 +82,7 @@ async def reconcile(coupons: Coupons, event_id: str, *, apply: bool = False) -> 
         connection.execute(sa.insert(runs).values(**row, actions=actions, findings=told))
 
     await coupons.database.run(note)
-    return Report(event_id=event_id, findings=findings, actions=actions, applied=apply)
+    return Report(event_id=event_id, findings=findings, actions=actions, applied=apply, left=left)
 
 
 async def look(coupons: Coupons, event_id: str, told: Told = quietly) -> list[Finding]:
@@ -89,6 +98,7 @@ async def look(coupons: Coupons, event_id: str, told: Told = quietly) -> list[Fi
         *await not_cancelled(coupons, event_id, missing),
         *[Finding("not returned", _about(one), one) for one in await not_given_back(coupons, event)],
         *await _stock(coupons, event_id, rows),
+        *await _older(coupons, event_id),
     ]
 
 
@@ -239,6 +249,16 @@ async def _stock(coupons: Coupons, event_id: str, rows: int) -> list[Finding]:
     return found
 
 
+async def _older(coupons: Coupons, event_id: str) -> list[Finding]:
+    """What an operator changed, and a server that took over has not heard of: recovering tells it."""
+    query = sa.select(events.c.version).where(events.c.event_id == event_id)
+    version = await coupons.database.run(lambda connection: connection.execute(query).scalar())
+    ours = (await coupons.event(event_id)).version  # asked second: the database only follows
+    if version is None or version <= ours:
+        return []
+    return [Finding("older", f"{event_id}: change {version} is in the database, Redis knows {ours}: recover it")]
+
+
 async def _repair(coupons: Coupons, event_id: str, findings: Sequence[Finding]) -> int:
     """What can be repaired without deciding who won; how many acts changed something."""
     of: dict[Kind, list[Issuance]] = {kind: [] for kind in REPAIRED}
@@ -256,17 +276,24 @@ async def _repair(coupons: Coupons, event_id: str, findings: Sequence[Finding]) 
 
 
 async def write_rows(coupons: Coupons, event_id: str, many: Sequence[Issuance]) -> int:
-    """Into the database; how many were not there."""
+    """Into the database; how many were not there. One that it refuses is left, alone: another has its place."""
     event = await coupons.event(event_id)
-    done = 0
-    for page in _pages(many):
+    return sum([await _write(coupons, event, page) for page in _pages(many)])
 
-        def act(connection: sa.Connection, page: Sequence[Issuance] = page) -> int:
-            upsert_event(connection, event)
-            return insert(connection, event, [(one, RECONCILED) for one in page])
 
-        done += await coupons.database.run(act)
-    return done
+async def _write(coupons: Coupons, event: Event, many: Sequence[Issuance]) -> int:
+    def act(connection: sa.Connection) -> int:
+        upsert_event(connection, event)
+        return insert(connection, event, [(one, RECONCILED) for one in many])
+
+    try:
+        return await coupons.database.run(act)
+    except DatabaseRefused as refused:
+        if len(many) == 1:
+            log.warning("coupons.not_written", issuance=_about(many[0]), reason=str(refused))
+            return 0
+    half = len(many) // 2
+    return await _write(coupons, event, many[:half]) + await _write(coupons, event, many[half:])
 
 
 async def restore(coupons: Coupons, event_id: str, many: Sequence[Issuance]) -> int:

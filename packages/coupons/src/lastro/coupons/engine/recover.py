@@ -4,6 +4,7 @@ While an event is recovered nobody gets a coupon of it, and nobody hears "sold o
 from then on; its winners are those that either side knows.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -54,6 +55,7 @@ async def recover(coupons: Coupons, event_id: str) -> Event:
         plan=await _plan(coupons, row, known),
     )
     await restore(coupons, event_id, [one.issuance for one in rows])
+    await _renumber(coupons, event_id, [one.issuance for one in rows])
     returned = [one for one in rows if one.status == "cancelled"]
     if returned and (row is None or row["returns_stock"]):
         await _restore_returns(coupons, event_id, [one.issuance.issuance_id for one in returned])
@@ -117,6 +119,22 @@ async def rebuild(coupons: Coupons, event_id: str) -> int:
     return done
 
 
+async def _renumber(coupons: Coupons, event_id: str, rows: Sequence[Issuance]) -> None:
+    """Winners of this server under numbers that the database has of others: their rows could never be written."""
+    numbers, ids = {one.seq for one in rows}, {one.issuance_id for one in rows}
+    found = await winners(coupons, event_id)
+    taken = [one.winner for one in found.values() if one.seq in numbers and one.issuance_id not in ids]
+    for at in range(0, len(taken), PAGE_MAX):
+        page = taken[at : at + PAGE_MAX]
+        records = await scripts.renumber(
+            coupons.hub.write, participants=keys.participants(event_id), meta=keys.meta(event_id), winners=page
+        )
+        pairs = zip(page, records, strict=True)
+        anew = [Issuance.read(event_id, winner, record.decode()) for winner, record in pairs]
+        log.warning("coupons.renumbered", event_id=event_id, issuances=[one.issuance_id for one in anew])
+        await write_rows(coupons, event_id, anew)
+
+
 async def _restore_returns(coupons: Coupons, event_id: str, ids: list[str]) -> None:
     """A cancelled coupon's unit was returned, or is to be: the database cannot tell, and stock is the safer to give."""
     for at in range(0, len(ids), PAGE_MAX):
@@ -125,7 +143,7 @@ async def _restore_returns(coupons: Coupons, event_id: str, ids: list[str]) -> N
 
 
 async def _plan(coupons: Coupons, row: Any, known: Event | None) -> list[str | int]:
-    """What meta is made of when Redis has lost it."""
+    """What meta is made of when Redis has lost it, or what was changed last."""
     if row is None:
         assert known is not None
         return ["state", known.stored]
@@ -152,5 +170,6 @@ async def _plan(coupons: Coupons, row: Any, known: Event | None) -> list[str | i
         "seq": 0,
         "gen": row["version"],
     }
-    fields = fields_of(plan, coupon_id=row["coupon_id"], state=row["state"])
+    state = "paused" if row["state"] == "recovering" else row["state"]  # of earlier builds: nobody knows what it was
+    fields = fields_of(plan, coupon_id=row["coupon_id"], state=state)
     return [*fields, *(part for pair in counted.items() for part in pair)]

@@ -54,6 +54,10 @@ async def restore(redis: Client, *, participants: Key, meta: Key, seq: int, winn
 
 
 @script
+async def renumber(redis: Client, *, participants: Key, meta: Key, winners: Sequence[str]) -> list[bytes]: ...
+
+
+@script
 async def restock(redis: Client, *, stock: Key, meta: Key, participants: Key, returned: Key) -> int: ...
 
 

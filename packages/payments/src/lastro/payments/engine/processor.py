@@ -12,15 +12,16 @@ from typing import Annotated, Literal
 import msgspec
 import structlog
 
-from lastro.core.clock import iso, parse_iso
+from lastro.core.clock import iso, now_ms, parse_iso
 from lastro.core.errors import Invalid
 from lastro.payments.engine.http import Answer, Cut, HttpClient, NotConnected
-from lastro.payments.model import Claim, Health
+from lastro.payments.model import AMOUNT_CENTS_MAX, Claim, Health
 
 Outcome = Literal["taken", "known", "refused", "unknown", "wrong"]
 """taken: 200. known: 422, this processor has the id. refused: it certainly did not take it. unknown: it may have.
 wrong: 4xx, it will never take this."""
 
+AHEAD_MS_MAX = 86_400_000  # a processor's clock may be wrong, but not by a day
 log = structlog.get_logger()
 
 
@@ -77,7 +78,7 @@ class Client:
             return "unknown"
         try:
             told = msgspec.json.decode(answer.body, type=_Told)
-            return Held(int(told.amount * 100), parse_iso(told.requested_at, field="requestedAt"))
+            return _held(told.amount * 100, parse_iso(told.requested_at, field="requestedAt"))
         except (msgspec.DecodeError, ArithmeticError, ValueError, Invalid) as error:
             log.warning("payments.processor_unreadable", url=self.http.url, error=str(error))
             return "unknown"
@@ -96,6 +97,15 @@ class Client:
             log.warning("payments.processor_unreadable", url=self.http.url, error=str(error))
             return None
         return Health(failing=said.failing, delay_ms=said.min_response_time)
+
+
+def _held(cents: Decimal, requested_at_ms: int) -> Held:
+    """Raises ValueError for what no payment can be: our books would refuse it, or never find it again."""
+    if not 0 < cents <= AMOUNT_CENTS_MAX or cents != int(cents):
+        raise ValueError(f"an amount of {cents} cents")
+    if requested_at_ms > now_ms() + AHEAD_MS_MAX:
+        raise ValueError(f"requested at {requested_at_ms} ms")
+    return Held(int(cents), requested_at_ms)
 
 
 def outcome_of(answer: Answer) -> tuple[Outcome, str]:

@@ -39,10 +39,11 @@ for i, id in ipairs(ids) do
   local at = i * 5 - 3
   local processor, amount, requested_at, fee = ARGV[at], ARGV[at + 2], ARGV[at + 3], ARGV[at + 4]
   local state, _, where, _, attempts, reference = record_parts(known_as[i])
-  if state == "done" and where ~= processor then -- charged twice: nobody can undo that here, and somebody must hear of it
+  local charged_by = done[id] or state == "done" and where
+  if charged_by and charged_by ~= processor then -- twice: nobody can undo that here, and somebody must hear of it
     redis.call("HSET", KEYS[8], id, processor .. "|" .. amount .. "|" .. requested_at)
-  elseif state and state ~= "done" and not done[id] then
-    done[id] = true
+  elseif state and not charged_by then
+    done[id] = processor
     if state == "dead" then
       redis.call("ZREM", KEYS[7], id)
     end

@@ -36,6 +36,7 @@ async def settle(run: Run) -> None:
             consumer = Consumer(pix, run)
             group.create_task(consumer.take())
             group.create_task(consumer.take_over())
+            group.create_task(consumer.hold())
             if pix.settings.mode == "stream":
                 group.create_task(consumer.sweep())
 

@@ -3,8 +3,10 @@
 import asyncio
 import os
 import socket
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
+import time
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any, TypeAlias
 from uuid import uuid4
 
 import structlog
@@ -12,6 +14,7 @@ import structlog
 from lastro.core.errors import Busy, Fault
 from lastro.core.keys import Key
 from lastro.core.redis.clients import Client
+from lastro.core.streams import Group
 from lastro.core.worker import Run
 from lastro.pix.engine.deadlines import expire
 from lastro.pix.engine.intake import Malformed
@@ -25,6 +28,9 @@ BACKOFF_SECONDS = 0.2
 CLAIM_MAX = 100
 REASON_MAX = 500
 
+Found: TypeAlias = Sequence[tuple[Key, Sequence[Entry]]]
+"""Entries of each stream."""
+
 log = structlog.get_logger()
 
 
@@ -35,6 +41,8 @@ class Consumer:
         self.pix = pix
         self.run = run
         self.name = f"consumer_{socket.gethostname()}_{os.getpid()}_{uuid4().hex[:6]}"
+        self.in_hand: dict[object, tuple[float, Found]] = {}
+        """Since when, and what."""
         self.blocking: Client = run.hub.blocking(BLOCK_MS / 1000)
         self.sources: tuple[Key, ...] = (pix.keys.answers, pix.keys.payments, pix.keys.normal)
         if pix.settings.mode == "plain":
@@ -90,13 +98,23 @@ class Consumer:
             return []
         return [(Key(source.decode()), entries) for source, entries in found]
 
-    async def process_all(self, found: Sequence[tuple[Key, list[Entry]]]) -> None:
+    async def process_all(self, found: Found) -> None:
         """Answers before payments: accepted money ends first."""
-        for source in self.sources:
-            for name, entries in found:
-                if name == source:
-                    BATCH.of().observe(len(entries))
-                    await self.process(source, entries)
+        with self._holding(found):
+            for source in self.sources:
+                for name, entries in found:
+                    if name == source:
+                        BATCH.of().observe(len(entries))
+                        await self.process(source, entries)
+
+    @contextmanager
+    def _holding(self, found: Found) -> Iterator[None]:
+        name = object()
+        self.in_hand[name] = time.monotonic(), found
+        try:
+            yield
+        finally:
+            del self.in_hand[name]
 
     async def process(self, source: Key, entries: Sequence[Entry], deliveries: int = 1) -> None:
         """Make the effect of these entries. One the store refuses is found by trying each alone, and buried."""
@@ -116,6 +134,18 @@ class Consumer:
             await take_answers(self.pix, entries, deliveries)
         else:
             await take_payments(self.pix, source, entries, deliveries)
+
+    async def hold(self) -> None:
+        """On a clock: what the store refuses for long stays with this worker, which is not dead."""
+        settings = self.pix.settings
+        every = settings.idle_threshold_ms / 4_000
+        while not await self.run.pause(every):
+            before = time.monotonic() - every
+            old = [found for since, found in self.in_hand.values() if since < before]
+            for source, entries in [pair for found in old for pair in found]:
+                with suppress(Busy):
+                    group = Group(hub=self.pix.hub, stream=source, name=settings.group)
+                    await group.renew(self.name, [entry for entry, _ in entries])
 
     async def take_over(self) -> None:
         """On a clock, whatever the traffic: entries whose worker is silent for longer than the threshold."""
@@ -161,7 +191,8 @@ class Consumer:
             dead = [Malformed(entry, "AB09", "its workers died", fields) for entry, fields in entries]
             await bury(self.pix, source, dead, deliveries)
         else:
-            await self.process(source, entries, deliveries)
+            with self._holding([(source, entries)]):
+                await self.process(source, entries, deliveries)
 
     async def sweep(self) -> None:
         """Reject what is overdue."""

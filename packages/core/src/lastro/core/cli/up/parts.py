@@ -182,7 +182,7 @@ def serving(application: Any, settings: Settings, listening: socket.socket) -> W
     """Serve on an inherited socket until told to stop; requests in flight are finished."""
 
     async def serve(engine: Run) -> None:
-        application.state.stopping = engine.stopping
+        application.state.hub, application.state.stopping = engine.hub, engine.stopping
         config = uvicorn.Config(
             application,
             log_config=None,
@@ -250,7 +250,7 @@ async def everything(domain: str | None, settings: Settings, *, simulate: bool, 
             if settings.relays:
                 doing["core.relay"] = relay
             doing["core.status"] = status(settings, domain, quiet=True)
-            doing["core.web"] = serving(create_app(routers, settings, hub), settings, listening)
+            doing["core.web"] = serving(create_app(routers, settings), settings, listening)
             said = f"serves {', '.join(routers)}" if routers else "works"
             echo(f"Lastro {said} on {engine.url} (/, /docs, /readyz, /metrics) over {hub.url}")
             await run(doing, engine)

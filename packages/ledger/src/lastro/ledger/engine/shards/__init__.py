@@ -6,10 +6,11 @@ goes from one to another is two reservations and a decision (`crossing`), about 
 
 import asyncio
 import heapq
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Self, TypeVar
 
+from lastro.core.clock import now_ms
 from lastro.core.errors import Busy, Invalid, Misconfigured
 from lastro.core.redis import Hub
 from lastro.ledger import keys
@@ -27,6 +28,9 @@ SHARDS_MAX = 1_024
 WAITING_MAX = 20_000
 TRIES = 3
 """The two sides are not read at once: a difference is looked at again before it is a finding."""
+STUCK_MS = 600_000
+"""Whoever carries a crossing, or takes it up after another's death, is done long before."""
+PAGE = 1_000
 Stored = TypeVar("Stored", Account, Transfer)
 Event = TypeVar("Event", Account, Transfer)
 
@@ -246,16 +250,20 @@ class Shards:
         return list(heapq.merge(*some, key=lambda each: each.timestamp, reverse=reverse))[: wanted.limit]
 
     async def _between(self) -> AsyncIterator[str]:
-        """Compare what left each shard for another with what came in there; silent about pairs on their way."""
+        """Compare what left each shard for another with what came in there, but for what is on its way."""
         for home, ledger in self._numbered:
             for account in await ledger.query_accounts(QueryFilter(code=TRANSIT_CODE)):
                 away, number = account.user_data_32, account.ledger
                 for _ in range(TRIES):
+                    under_way = await self._under_way(home)
                     left, came = await self._across(home, away, number)
-                    if left == came or await self._on_their_way(home):
+                    under_way |= await self._under_way(home)
+                    if 0 <= left - came <= await self._reserved(home, transit(number, away), under_way):
                         break
                 else:
                     yield f"shard {home}: {left} left for shard {away} in ledger {number}, {came} came in there"
+            for id_ in await self._under_way(home, until_ms=now_ms() - STUCK_MS):
+                yield f"shard {home}: crossing {id_} is not done after {STUCK_MS // 60_000} minutes"
 
     async def _across(self, home: int, away: int, ledger: int) -> tuple[int, int]:
         sides = ((home, away), (away, home))
@@ -263,6 +271,16 @@ class Shards:
         left, came = [some[0] if some else Account() for some in found]
         return left.credits_posted, came.debits_posted
 
-    async def _on_their_way(self, home: int) -> int:
+    async def _under_way(self, home: int, until_ms: int | str = "+inf") -> set[int]:
+        """The reservations of crossings that may not be done; of those since then."""
         client: Any = self.hub.read
-        return int(await client.zcard(keys.crossings(self.ledgers[home].name)))
+        found = await client.zrangebyscore(keys.crossings(self.ledgers[home].name), 0, until_ms)
+        return {int.from_bytes(each, "little") for each in found}
+
+    async def _reserved(self, home: int, account: int, ids: Iterable[int]) -> int:
+        """How much of these was reserved for one shard."""
+        wanted, total = list(ids), 0
+        for at in range(0, len(wanted), PAGE):
+            held = await self.ledgers[home].lookup_transfers(wanted[at : at + PAGE])
+            total += sum(each.amount for each in held if each.credit_account_id == account)
+        return total

@@ -23,6 +23,14 @@ local function key(kind, id)
   return key_of(PREFIX .. kind .. ":", read("<I6I6I4", id))
 end
 
+-- 8 times the place plus the status that is stored under a transfer's id, or nil for a burnt one. What neither is, another
+-- build wrote: it ends the script, which has written nothing yet.
+local function transfer_number(value)
+  if value ~= "" then
+    return tonumber(value) or error("LAYOUT a transfer's key holds what this build does not write")
+  end
+end
+
 -- The values of any number of keys; unpack fails near 8,000.
 local function fetch(keys)
   if #keys <= 4000 then

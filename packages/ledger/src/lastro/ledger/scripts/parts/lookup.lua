@@ -70,5 +70,6 @@ end
 
 -- The record behind a transfer id; none if the id was burnt.
 local function transfer_record(value)
-  return value ~= "" and log_bytes("transfers", 128, floor(value / 8))
+  local number = transfer_number(value)
+  return number and log_bytes("transfers", 128, floor(number / 8))
 end

@@ -31,7 +31,7 @@ local function status_of(at)
     value = call("GET", at)
   end
   if type(value) == "string" then
-    value = tonumber(value) or BURNT
+    value = transfer_number(value) or BURNT
   end
   known[at] = value
   return value
