@@ -134,13 +134,14 @@ def differences(pix: Pix, books: Books, low: Sums, high: Sums) -> Iterator[Findi
                 yield Finding(kind, ispb, f"{name} is {decimal(has)} and should be {should}")
     counts = [sums.count + archived.get("count", 0) for sums in (low, high)]
     cents = [sums.cents + archived.get("cents", 0) for sums in (low, high)]
+    keys = pix.keys
     count, total, amount = ((value or b"0").decode() for value in books.totals)
     settled = books.counters.get(b"settled", b"0").decode()
     for name, told, has, (least, most) in (
-        (pix.keys.count, count, int(count), counts),
-        (pix.keys.cents, total, int(total), cents),
-        (pix.keys.amount, amount, int(amount.replace(".", "")) if amount[:1].isdigit() else -1, cents),
-        (f"{pix.keys.counters} settled", settled, int(settled), counts),
+        (keys.count, count, int(count), counts),
+        (keys.cents, total, int(total), cents),
+        (keys.amount, amount, int(amount.replace(".", "")) if amount[:1].isdigit() else -1, cents),
+        (f"{keys.counters} settled", settled, int(settled), counts),
     ):
         if not least <= has <= most:
             yield Finding("skewed_counter", str(name), f"is {told} and should be {_range(str(least), str(most))}")
