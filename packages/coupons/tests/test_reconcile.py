@@ -326,6 +326,22 @@ async def test_what_operators_changed_last_is_found_and_recovered_where_a_failov
     assert await kinds(here) == []
 
 
+async def test_a_change_that_a_failover_lost_is_also_found_when_another_was_made_since(here: Coupons) -> None:
+    """Both are the event's second; the database keeps the one that it heard of, until a person makes it again."""
+    await opened(here, total=5)
+    before: Any = await here.hub.read.hgetall(keys.meta("e"))
+    await events.resize(here, "e", -3, "less")
+    await persisted(here)
+    await here.hub.write.hset(keys.meta("e"), mapping=before)
+    await here.hub.write.set(keys.stock("e"), 5)
+    await events.pause(here, "e")
+    await persisted(here)
+    assert await kinds(here) == ["differs"]
+    await events.resize(here, "e", -3, "less, again")
+    await persisted(here)
+    assert await kinds(here) == []
+
+
 async def test_an_event_that_promises_copies_is_recovered_when_a_replica_has_that(here: Coupons) -> None:
     """Else the next failover would take the fence away again."""
     await opened(here, total=1, durability="replica")

@@ -98,7 +98,7 @@ async def look(coupons: Coupons, event_id: str, told: Told = quietly) -> list[Fi
         *await not_cancelled(coupons, event_id, missing),
         *[Finding("not returned", _about(one), one) for one in await not_given_back(coupons, event)],
         *await _stock(coupons, event_id, rows),
-        *await _older(coupons, event_id),
+        *await _changes(coupons, event_id),
     ]
 
 
@@ -249,14 +249,20 @@ async def _stock(coupons: Coupons, event_id: str, rows: int) -> list[Finding]:
     return found
 
 
-async def _older(coupons: Coupons, event_id: str) -> list[Finding]:
-    """What an operator changed, and a server that took over has not heard of: recovering tells it."""
-    query = sa.select(events.c.version).where(events.c.event_id == event_id)
-    version = await coupons.database.run(lambda connection: connection.execute(query).scalar())
-    ours = (await coupons.event(event_id)).version  # asked second: the database only follows
-    if version is None or version <= ours:
+async def _changes(coupons: Coupons, event_id: str) -> list[Finding]:
+    """What an operator changed, and a server that took over has not heard of, or counted another change for."""
+    query = sa.select(events).where(events.c.event_id == event_id)
+    row = await coupons.database.run(lambda connection: connection.execute(query).first())
+    event = await coupons.event(event_id)  # asked second: the database only follows
+    if row is None or row.version < event.version:
         return []
-    return [Finding("older", f"{event_id}: change {version} is in the database, Redis knows {ours}: recover it")]
+    if row.version > event.version:
+        told = f"{event_id}: change {row.version} is in the database, Redis knows {event.version}: recover it"
+        return [Finding("older", told)]
+    plan = event.plan
+    theirs, ours = (row.total_quantity, row.starts_ms, row.ends_ms or 0), (event.total, plan.starts_ms, plan.ends_ms)
+    about = f"{event_id}: total, start and end {ours}; the database says {theirs} of the same change {row.version}"
+    return [Finding("differs", about)] if theirs != ours else []
 
 
 async def _repair(coupons: Coupons, event_id: str, findings: Sequence[Finding]) -> int:
