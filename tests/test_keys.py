@@ -195,7 +195,7 @@ def foreign(books: Books, domain: str) -> tuple[dict[str, str], dict[str, Any]]:
     }  # fmt: skip
     account = {"id": "29", "ledger": 2, "code": 10}
     parameters = {
-        "ispb": OTHER, "backend_id": OTHER, "reader": "r", "payment_id": books.other, "letter_id": "0-1",
+        "ispb": OTHER, "backend_id": OTHER, "place": "r", "payment_id": books.other, "letter_id": "0-1",
         "account_id": "21", "transfer_id": "200", "pending_id": "200", "event_id": "e2", "user_id": "ana",
         "issuance_id": "x", "code": "x", "correlation_id": str(uuid4()),
     }  # fmt: skip
