@@ -190,6 +190,21 @@ async def test_old_answers_are_trimmed_but_never_one_that_a_reader_has_not_ackno
     assert await patient.findings() == []
 
 
+async def test_who_looked_once_and_never_came_again_does_not_hold_an_outbox_for_ever(patient: Any) -> None:
+    await patient.settled(1_000)
+    await outbox.start(patient.pix, PAYEE, "once")
+    await outbox.pull(patient.pix, PAYEE, "once", wait_seconds=0)
+    await age(patient)
+    settings = patient.pix.settings.model_copy(update={"unread_seconds": 0.05})
+    await retention.trim(Pix(patient.pix.hub, settings, patient.pix.keys))
+    assert await patient.heard(PAYEE) == []
+    await patient.settled(2_000)
+    again = await outbox.pull(patient.pix, PAYEE, "once", wait_seconds=0)
+    told = await outbox.pull(patient.pix, PAYEE, "once", got=again.name, wait_seconds=0)
+    assert [message.fields["amount_cents"] for message in told.messages] == ["2000", "2000"]
+    assert await patient.findings() == []
+
+
 async def test_an_outbox_nobody_reads_or_writes_goes_altogether(patient: Any, make_original: Any) -> None:
     await patient.send(**make_original(1, backend_id="77"))
     await patient.work()

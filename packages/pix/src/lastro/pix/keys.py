@@ -169,7 +169,7 @@ class Keys:
         return self._own("backends")
 
     def outbox(self, backend_id: str) -> Key:
-        """Stream, the answers for one backend (the original system's name); trimmed by age, unread entries stay."""
+        """Stream, the answers for one backend (the original system's name); trimmed by age, unread ones later."""
         return Key(f"{self.prefix}{self.response_prefix}{backend_id}")
 
     def backend_of(self, outbox: str) -> str:

@@ -85,6 +85,9 @@ class PixSettings(Environment):
     retention_seconds: float = Field(
         86_400, gt=0, description="how long answers stay readable, and records whole when there is an archive"
     )
+    unread_seconds: float = Field(
+        604_800, gt=0, description="how long an answer stays that a group of readers has not acknowledged"
+    )
     archive_url: SecretStr | None = Field(
         None,
         description="SQLAlchemy URL, postgresql+psycopg://user@host/name or sqlite:///file: "

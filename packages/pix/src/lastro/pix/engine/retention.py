@@ -24,12 +24,13 @@ SCAN_COUNT = 250  # records in one step: one transaction of the archive, one scr
 MINUTES_MAX = 20  # minutes of one visit
 CONSUMER_IDLE_MS = 600_000
 MOVEMENTS_KEEP_MS = 30_000  # time for a reader to come; what its group has not acknowledged stays
+MOVEMENTS_UNREAD_MS = 2**52  # their bound is a number: books must have every one
 
 log = structlog.get_logger()
 
 
 async def trim(pix: Pix) -> int:
-    """Cut every outbox to its time; what a reader has not acknowledged stays."""
+    """Cut every outbox to its time; what a reader has not acknowledged stays longer, but not for ever."""
     cut = 0
     for outbox in await pix.read.smembers(pix.keys.backends):
         try:
@@ -38,12 +39,19 @@ async def trim(pix: Pix) -> int:
                 outbox=Key(outbox.decode()),
                 backends=pix.keys.backends,
                 keep_ms=pix.settings.retention_ms,
+                unread_ms=int(pix.settings.unread_seconds * 1000),
             )
         except Fault as fault:  # one outbox that is none does not stop the others
             log.error("pix.trim_failed", outbox=outbox.decode(), reason=str(fault))  # noqa: TRY400 - the reason is it
     if cut:
         TRIMMED.of().inc(cut)
-    await scripts.trim(pix.hub.write, outbox=pix.keys.movements, backends=pix.keys.backends, keep_ms=MOVEMENTS_KEEP_MS)
+    await scripts.trim(
+        pix.hub.write,
+        outbox=pix.keys.movements,
+        backends=pix.keys.backends,
+        keep_ms=MOVEMENTS_KEEP_MS,
+        unread_ms=MOVEMENTS_UNREAD_MS,
+    )
     return cut
 
 

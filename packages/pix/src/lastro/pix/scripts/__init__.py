@@ -181,7 +181,7 @@ async def forget(
 
 
 @script
-async def trim(redis: Client, *, outbox: Key, backends: Key, keep_ms: int) -> int: ...
+async def trim(redis: Client, *, outbox: Key, backends: Key, keep_ms: int, unread_ms: int) -> int: ...
 
 
 @script

@@ -1,7 +1,8 @@
--- Cut an outbox to its time, but never an entry that a group has not read and acknowledged.
+-- Cut an outbox to its time, but for much longer not an entry that a group has not read and acknowledged.
 --   KEYS[1] outbox        stream
 --   KEYS[2] backends      set, the outboxes there are; one that is empty and unread leaves it
 --   ARGV[1] keep_ms       how long an entry stays
+--   ARGV[2] unread_ms     how long one that a group has not acknowledged
 --   returns how many entries went
 --   flags  allow-oom
 -- @include "parts/batch.lua"
@@ -14,7 +15,9 @@ local function before(a, b)
   local b_ms, b_seq = b:match("^(%d+)-(%d+)$")
   return a_ms + 0 < b_ms + 0 or (a_ms + 0 == b_ms + 0 and a_seq + 0 < b_seq + 0)
 end
-local first = whole(math.max(0, now_ms() - ARGV[1])) .. "-0"
+local now = now_ms()
+local first = whole(math.max(0, now - ARGV[1])) .. "-0"
+local unread = whole(math.max(0, now - ARGV[2])) .. "-0"
 local groups = call("XINFO", "GROUPS", KEYS[1])
 for _, group in ipairs(groups) do
   local facts = {}
@@ -22,6 +25,7 @@ for _, group in ipairs(groups) do
     facts[group[i]] = group[i + 1]
   end
   local oldest = call("XPENDING", KEYS[1], facts.name)[2] or facts["last-delivered-id"]
+  oldest = before(oldest, unread) and unread or oldest
   if before(oldest, first) then
     first = oldest
   end
