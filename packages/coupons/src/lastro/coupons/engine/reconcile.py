@@ -156,10 +156,13 @@ def _read(event_id: str, winner: bytes, record: bytes) -> Issuance:
 
 async def stored(coupons: Coupons, event_id: str, ids: Sequence[str] | None = None) -> list[Stored]:
     """All that the database has, or of these."""
-    query = sa.select(issuances).where(issuances.c.event_id == event_id)
-    if ids is not None:
+    query = sa.select(issuances)
+    if ids is None:
+        query = query.where(issuances.c.event_id == event_id)
+    else:  # by their key alone: SQLite would rather look through the whole event for each page
         query = query.where(issuances.c.issuance_id.in_(ids))
-    return await coupons.database.run(lambda connection: [stored_of(row) for row in connection.execute(query)])
+    found = await coupons.database.run(lambda connection: [stored_of(row) for row in connection.execute(query)])
+    return [one for one in found if one.issuance.event_id == event_id]
 
 
 async def _missing_in_database(coupons: Coupons, event_id: str, missing: Sequence[Issuance]) -> list[Finding]:
