@@ -144,6 +144,7 @@ def processor_app(book: Book) -> ASGIApp:
             await _lifespan(receive, send)
             return
         path = scope["path"]
+        hostile = book.hostile  # as it was when the call came: a test may turn it as soon as it sees the payment
         if path.startswith("/admin/") and dict(scope["headers"]).get(b"x-rinha-token") != book.token.encode():
             await _answer(send, 401, None)
             return
@@ -154,9 +155,9 @@ def processor_app(book: Book) -> ASGIApp:
             status, body = await _find(book, path.removeprefix("/payments/"))
         else:
             status, body = 404, None
-        if book.hostile == "babble" and scope["method"] == "GET":
+        if hostile == "babble" and scope["method"] == "GET":
             status, body = 200, "closed for maintenance"
-        await _answer(send, status, body, hostile=book.hostile if path == "/payments" else "")
+        await _answer(send, status, body, hostile=hostile if path == "/payments" else "")
 
     return app
 
