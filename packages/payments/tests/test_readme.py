@@ -14,7 +14,7 @@ from lastro.core.testing import free_port
 
 README = Path(__file__).parent.parent / "README.md"
 PORTS = ("8000", "8001", "8002")
-SECONDS_MAX = 30
+SECONDS_MAX = 90
 
 
 @pytest.mark.needs("curl")
