@@ -45,6 +45,7 @@ async def test_silence_becomes_ab03_to_both_sides_and_the_funds_come_back(desk: 
     assert await desk.findings() == []
 
 
+@pytest.mark.parametrize("server", ["cluster"], indirect=True)
 @pytest.mark.parametrize("pix_settings", [PixSettings(deadline_ms=400)], ids=["400 ms"])
 async def test_a_thousand_silent_receivers_all_expire_and_none_early(desk: Any) -> None:
     """All AB03, and late answers change nothing. How late at most is the full-size test's: it needs a quiet machine.

@@ -42,6 +42,7 @@ async def test_refusals_and_repeats_come_in_the_share_that_was_asked_for(desk: A
     assert await desk.findings() == []
 
 
+@pytest.mark.parametrize("server", ["cluster"], indirect=True)
 async def test_a_receiver_that_crashes_reads_again_and_nothing_is_paid_twice(desk: Any) -> None:
     manners = Manners(answer_p50_s=0.05, answer_p95_s=0.2, crash_every_s=0.3)
     seen = (await play(desk, manners, 500, 500)).seen
