@@ -18,7 +18,7 @@ from uuid import uuid4
 import pytest
 
 from lastro.core.clock import iso
-from lastro.core.testing import free_port, wait_for
+from lastro.core.testing import free_port, standstill, wait_for
 from lastro.payments.engine.http import Answer, HttpClient
 from lastro.payments.simulator.rinha import Play, Result
 from lastro.payments.simulator.stack import PROCESSES, Stack, deployed
@@ -147,12 +147,12 @@ if HAPROXY:
     )
     async def test_the_official_load_ends_clean(stack: Stack, speed: float, scale: float, checks: int) -> None:
         """Nothing lost, doubled, different or refused, through a failing and a slow processor."""
-        result = await play(stack, speed, scale).run(lambda share: None)
+        async with standstill() as lost:
+            result = await play(stack, speed, scale).run(lambda share: None)
         assert result.clean, result
         assert (result.accepted > 500, result.checks) == (True, checks)
-        assert result.processed["fallback"] < result.accepted / (50 if scale == 1 else 10), (
-            "the best routing waits for the default"
-        )
+        fewer = result.processed["fallback"] < result.accepted / 50
+        assert fewer or lost.seconds > 1, "the best routing waits for the default"  # unless that is seen to stand still
         await books_agree(stack)
 
     async def test_a_process_killed_under_load_loses_and_doubles_nothing(stack: Stack) -> None:
