@@ -101,6 +101,7 @@ async def standstill(hub: Hub | None = None) -> AsyncIterator[Standstill]:
         yield lost
     finally:
         looking.cancel()
+        lost.before, lost.seen = lost.seconds, float("inf")
 
 
 def free_port() -> int:
