@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from pydantic import SecretStr
 
 from lastro.core.app import create_app
+from lastro.core.dashboard import LOOK_SECONDS
 from lastro.core.local import Server
 from lastro.core.plugins import installed
 from lastro.core.settings import Settings
@@ -92,9 +94,11 @@ async def test_many_watchers_cost_one_look_a_second(tmp_path: Path) -> None:
                     if len(seen) == 3:
                         return
 
-        async with asyncio.timeout(20):
+        begun = time.monotonic()
+        async with asyncio.timeout(60):
             await asyncio.gather(*(watch(seen) for seen in looks))
-        assert len({tuple(seen) for seen in looks}) <= 2  # one that came a look later saw the next three
+        seconds = time.monotonic() - begun
+        assert len({look for seen in looks for look in seen}) <= 1 + seconds / LOOK_SECONDS
     server.stop()
 
 

@@ -144,7 +144,7 @@ async def test_a_new_certificate_is_used_without_a_restart_and_half_of_one_chang
     whole = (guarded.folder / "cert.pem").read_text()
     (guarded.folder / "cert.pem").write_text(whole[:100])
     await asyncio.to_thread(
-        until, lambda: "tls.not_renewed" in guarded.engine.log.read_text(), 10, "nobody looked at the file"
+        until, lambda: "tls.not_renewed" in guarded.engine.log.read_text(), 30, "nobody looked at the file"
     )
     assert await served() == first
     certify(guarded.folder, "second")
@@ -152,7 +152,7 @@ async def test_a_new_certificate_is_used_without_a_restart_and_half_of_one_chang
     def renewed() -> bool:
         return "tls.renewed" in guarded.engine.log.read_text()
 
-    await asyncio.to_thread(until, renewed, 10, "it is not renewed")
+    await asyncio.to_thread(until, renewed, 30, "it is not renewed")
     assert await served() != first
 
 

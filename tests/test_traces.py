@@ -1,6 +1,7 @@
 """One payment is one trace: through HTTP, the sender, the books and the ledger's worker, in different processes."""
 
 import gzip
+import socket
 import subprocess
 import sys
 import threading
@@ -41,6 +42,11 @@ def collector() -> Iterator[tuple[str, list[Span]]]:
     server.server_close()
 
 
+def listens(port: int) -> bool:
+    with socket.socket() as line:
+        return line.connect_ex(("127.0.0.1", port)) == 0
+
+
 def test_one_payment_is_one_trace_in_every_process_it_passes() -> None:
     port, payment = free_port(), str(uuid4())
     processor = f"http://127.0.0.1:{port}"
@@ -55,6 +61,7 @@ def test_one_payment_is_one_trace_in_every_process_it_passes() -> None:
             OTEL_BSP_SCHEDULE_DELAY="200",
         ) as engine,
     ):
+        until(lambda: listens(port), 20, "no processor")  # a charge that finds none is made again, and told twice
         sent = {"correlationId": payment, "amount": 19.90}
         assert httpx.post(f"{engine.url}/payments", json=sent).status_code == 201
         assert httpx.post(f"{engine.url}/payments", json=sent).status_code == 201  # again: no second root

@@ -12,7 +12,7 @@ import pytest
 
 from lastro.core.testing.engine import Engine, running, until
 
-WAIT_SECONDS = 20.0
+WAIT_SECONDS = 60.0
 PRICE_CENTS, DISCOUNT_CENTS = 5_000, 1_200
 
 

@@ -21,7 +21,7 @@ from lastro.ledger.model.ids import named_id
 from lastro.pix.model.ids import make_end_to_end_id
 
 PAYER, PAYEE = "99990001", "99990002"
-WAIT_SECONDS = 20.0
+WAIT_SECONDS = 60.0
 
 
 @pytest.fixture(scope="module")

@@ -94,6 +94,22 @@ async def test_after_a_restart_of_the_server_clients_and_lines_go_on(own_server:
     again.stop()
 
 
+@pytest.mark.parametrize("server", ["embedded"], indirect=True)
+async def test_once_a_hub_is_closed_nothing_opens_a_connection_any_more(server: local.Server) -> None:
+    """Whatever is under way then: nobody would close it."""
+    hub = await connect_url(server.url)
+    clients = (hub.write, hub.read, hub.blocking(1))
+    late = [asyncio.create_task(client.execute_command("PING")) for client in clients for _ in range(3)]
+    for _ in range(3):  # some are connecting, some have not begun
+        await asyncio.sleep(0)
+    await hub.aclose()
+    told = await asyncio.gather(*late, return_exceptions=True)
+    assert all(isinstance(answer, (Unreachable, OutcomeUnknown, bool)) for answer in told), told
+    for client in clients:
+        with pytest.raises(Unreachable):
+            await client.execute_command("PING")
+
+
 async def test_a_hash_is_read_whole_or_not_at_all_when_the_server_restarts_meanwhile(own_server: local.Server) -> None:
     fields = {str(n).encode(): b"x" * 80 for n in range(5_000)}
     async with await connect_url(own_server.url) as hub:
@@ -114,12 +130,11 @@ async def test_a_hash_is_read_whole_or_not_at_all_when_the_server_restarts_meanw
 
 
 async def test_a_command_that_is_not_answered_in_time_is_of_unknown_outcome(own_server: local.Server) -> None:
-    async with await connect_url(own_server.url, timeout_seconds=0.2) as hub:
-        await hub.write.execute_command("CLIENT PAUSE", 600, "WRITE")
-        with pytest.raises(OutcomeUnknown):
-            await hub.write.incr("k")
-        with pytest.raises(OutcomeUnknown):
-            await hub.line().send([("INCR", "k")])
+    async with await connect_url(own_server.url, timeout_seconds=0.5) as hub:
+        await hub.line().send([("PING",)])
+        await hub.write.execute_command("CLIENT PAUSE", 60_000, "WRITE")
+        told = await asyncio.gather(hub.write.incr("k"), hub.line().send([("INCR", "k")]), return_exceptions=True)
+        assert [type(answer) for answer in told] == [OutcomeUnknown, OutcomeUnknown]
 
 
 async def test_a_wrong_command_is_a_fault_and_not_repeated(hub: Hub) -> None:

@@ -125,7 +125,7 @@ async def test_an_account_tells_its_transfers_and_balances(web: httpx.AsyncClien
 async def test_changes_come_as_server_sent_events(web: httpx.AsyncClient) -> None:
     await web.post("/ledger/transfers", json=PAYMENT)
     lines: list[str] = []
-    async with asyncio.timeout(5), web.stream("GET", "/ledger/changes?after=0") as stream:
+    async with asyncio.timeout(30), web.stream("GET", "/ledger/changes?after=0") as stream:
         async for line in stream.aiter_lines():
             lines.append(line)
             if len([each for each in lines if each.startswith("data:")]) == 3:

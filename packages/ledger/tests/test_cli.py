@@ -77,7 +77,7 @@ def test_a_posted_account_is_shown_by_its_name(lastro: Lastro) -> None:
 @pytest.mark.parametrize(("workload", "batch"), [("mixed", "50"), ("transfer", "1")])
 def test_stress_ends_with_a_check(lastro: Lastro, workload: str, batch: str) -> None:
     told = lastro(
-        "stress", "--seconds", "1", "--workload", workload, "--batch", batch, "--accounts", "50", "--hot", "20"
+        "stress", "--seconds", "0.4", "--workload", workload, "--batch", batch, "--accounts", "50", "--hot", "20"
     )
     assert told[0] == "0"
     assert told[-1] == "debits equal credits, and every balance is the sum of its transfers"

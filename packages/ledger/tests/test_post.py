@@ -208,7 +208,7 @@ async def test_killed_workers_post_every_payment_once(ledger: Ledger, server: Se
             found = await ledger.lookup_accounts([named_id(f"pix:{TWO}")])
             return bool(found) and found[0].credits_posted >= least
 
-        await wait_for(posted, "some posted", within_seconds=20)
+        await wait_for(posted, "some posted", within_seconds=60)
         dying.kill()
         dying.wait()
     # what the dead held is idle: make it old enough to be taken over at once

@@ -7,9 +7,17 @@ not answered is asked again, with the same ids.
 import socket
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from secrets import choice
 from typing import TypeAlias
 
 from lastro.core.redis import Hub
+
+PORTS = range(10_240, 22_000)
+"""Below what Linux gives to outgoing connections: one of those would take a port before its server is there, or while
+it restarts, and who connects to it again and again may even meet himself."""
+BUS_OFFSET = 10_000
+"""A cluster's servers listen that much above their port, too."""
+_given: set[int] = set()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,12 +44,23 @@ class Result:
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports of this machine that nobody listens on, all different."""
-    probes = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [int(probe.getsockname()[1]) for probe in probes]
-    for probe in probes:
-        probe.close()
-    return ports
+    """Ports of this machine that nobody has, none of them given before; what is BUS_OFFSET above each is free, too."""
+    chosen: list[int] = []
+    while len(chosen) < count:
+        port = choice(PORTS)
+        if port not in _given and _free(port) and _free(port + BUS_OFFSET):
+            _given.add(port)
+            chosen.append(port)
+    return chosen
+
+
+def _free(port: int) -> bool:
+    with socket.socket() as probe:
+        try:
+            probe.bind(("", port))
+        except OSError:
+            return False
+    return True
 
 
 def nothing() -> Mapping[str, str]:

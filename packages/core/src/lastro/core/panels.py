@@ -100,11 +100,12 @@ class Watch:
         self.shows = shows
         self.hub: Hub | None = None
         self.past: deque[Look] = deque(maxlen=PAST_MAX)
+        self._looking = asyncio.Lock()
 
     async def look(self) -> Look:
         """Look once; a server that is away is a state, not an error."""
         try:
-            async with asyncio.timeout(LOOK_SECONDS_MAX):
+            async with self._looking, asyncio.timeout(LOOK_SECONDS_MAX):
                 if self.hub is None:
                     self.hub = await connect(self.settings)
                 found = await self._look(self.hub)
@@ -114,9 +115,10 @@ class Watch:
         return found
 
     async def aclose(self) -> None:
-        """Close the connection."""
-        if self.hub is not None:
-            await self.hub.aclose()
+        """Close the connection, when a look that is under way has ended."""
+        async with self._looking:
+            if self.hub is not None:
+                await self.hub.aclose()
 
     async def _look(self, hub: Hub) -> Look:
         store = await _store(hub)

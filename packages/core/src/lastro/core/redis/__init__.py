@@ -25,7 +25,7 @@ from lastro.core.keys import slot
 from lastro.core.logging import mask_url
 from lastro.core.settings import Settings
 
-from .clients import Capabilities, Client, ClusterClient, PlainClient, Tls, client_of
+from .clients import Capabilities, Client, ClusterClient, Life, PlainClient, Tls, client_of
 from .copies import Copies
 from .failures import ours, translated
 from .line import Line as Line
@@ -49,6 +49,7 @@ class Hub:
     timeout_seconds: float
     server: local.Server | None = None
     copies: Copies | None = None
+    life: Life = field(default_factory=Life)
     _lines: dict[str, Line] = field(default_factory=dict)
     _own_lines: set[Line] = field(default_factory=set)
     _blocking: list[Client] = field(default_factory=list)
@@ -155,7 +156,8 @@ class Hub:
         return client
 
     async def aclose(self) -> None:
-        """Close every connection; stop the embedded server if this hub started it."""
+        """Close every connection, for good; stop the embedded server if this hub started it."""
+        self.life.over = True
         if self._relearning is not None:
             self._relearning.cancel()
             await asyncio.gather(self._relearning, return_exceptions=True)
@@ -208,6 +210,7 @@ async def connect_url(
     ``rediss`` is over TLS, also as ``rediss+sentinel`` and ``rediss+cluster``. With ``copies``, what the write client
     and the lines ask of scripts is answered when the replicas have it, else OutcomeUnknown.
     """
+    life = Life()
 
     def make(
         *,
@@ -218,18 +221,19 @@ async def connect_url(
     ) -> Client:
         retry = Retry(ExponentialBackoff(cap=0.5, base=0.01) if retries else NoBackoff(), retries)
         return client_of(
-            url, retry=retry, socket_timeout=socket_timeout, connections=connections, tls=tls, copies=copies
+            url, life=life, retry=retry, socket_timeout=socket_timeout, connections=connections, tls=tls, copies=copies
         )
 
     write, read = make(copies=copies), make(retries=READ_RETRIES)
     try:
         found = await probe(write)
     except BaseException:
+        life.over = True
         await write.aclose()
         await read.aclose()
         raise
     write.capabilities = read.capabilities = found
-    return Hub(write, read, found, mask_url(url), timeout_seconds, copies=copies, _make=make)
+    return Hub(write, read, found, mask_url(url), timeout_seconds, copies=copies, life=life, _make=make)
 
 
 async def probe(client: Client) -> Capabilities:

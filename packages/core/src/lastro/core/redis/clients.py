@@ -53,6 +53,18 @@ RECONNECTS = counter(
 )
 
 
+@dataclass(slots=True)
+class Life:
+    """Of all connections of a hub: when it is over, none is opened any more, since nobody would close it."""
+
+    over: bool = False
+
+    def require(self) -> None:
+        """Raise NeverSent when it is over."""
+        if self.over:
+            raise NeverSent("this process has closed its connections")
+
+
 class _ScriptCall(list[bytes]):
     """A packed script call, and behind it what asks for its copies."""
 
@@ -64,8 +76,9 @@ class _Packing(AbstractConnection):
     being moved to: a script that found half of its keys there would take the rest for absent.
     """
 
-    def __init__(self, *, copies: Copies | None = None, **options: Any) -> None:
+    def __init__(self, *, copies: Copies | None = None, life: Life, **options: Any) -> None:
         self.copies = copies
+        self.life = life
         self._asked = self._was_open = False
         super().__init__(**options)
 
@@ -102,14 +115,22 @@ class _Packing(AbstractConnection):
     async def connect_check_health(self, *args: Any, **kwargs: Any) -> None:
         """As redis-py's, but what fails here was never sent, and a caller who leaves half way leaves nothing open."""
         try:
+            self.life.require()
             await super().connect_check_health(*args, **kwargs)
-        except asyncio.CancelledError:
+            self.life.require()
+        except (asyncio.CancelledError, NeverSent):
             await self.disconnect(nowait=True)
             raise
         except (theirs.ConnectionError, theirs.TimeoutError, OSError) as error:
             if type(error) in {theirs.ConnectionError, theirs.TimeoutError} or isinstance(error, OSError):
                 raise NeverSent(str(error)) from error
             raise
+
+    async def disconnect(self, nowait: bool = False, *args: Any, **options: Any) -> None:  # noqa: FBT001, FBT002
+        """As redis-py's, but at once is at once: a close waits for what was not sent yet, over TLS for an answer."""
+        if nowait and self._writer is not None:
+            self._writer.transport.abort()
+        await super().disconnect(nowait, *args, **options)
 
     async def on_connect_check_health(self, *args: Any, **kwargs: Any) -> None:
         """As redis-py's; a connection is opened once, and what comes after is a loss."""
@@ -251,7 +272,14 @@ Client: TypeAlias = PlainClient | ClusterClient
 
 
 def client_of(
-    url: str, *, retry: Retry, socket_timeout: float, connections: int, tls: Tls, copies: Copies | None = None
+    url: str,
+    *,
+    life: Life,
+    retry: Retry,
+    socket_timeout: float,
+    connections: int,
+    tls: Tls,
+    copies: Copies | None = None,
 ) -> Client:
     """Make a client; Misconfigured, with the password masked, for a URL that makes no sense."""
     options: dict[str, Any] = {
@@ -267,14 +295,18 @@ def client_of(
     try:
         match scheme:
             case "redis+cluster" | "rediss+cluster":
-                return _cluster(f"{scheme.removesuffix('+cluster')}://{rest}", options, copies)
+                return _cluster(
+                    f"{scheme.removesuffix('+cluster')}://{rest}", options, {"copies": copies, "life": life}
+                )
             case "redis+sentinel" | "rediss+sentinel":
-                return _behind_sentinels(url, options | {"copies": copies}, connections)
+                return _behind_sentinels(url, options | {"copies": copies, "life": life}, connections)
             case "redis" | "rediss" | "unix":
                 given: dict[str, Any] = dict(parse_url(url))
                 given.setdefault("connection_class", Connection)
                 given["connection_class"] = _OURS[given["connection_class"]]
-                pool = Pool(max_connections=connections, timeout=socket_timeout, copies=copies, **(options | given))
+                pool = Pool(
+                    max_connections=connections, timeout=socket_timeout, copies=copies, life=life, **(options | given)
+                )
                 return cast("PlainClient", PlainClient.from_pool(pool))
             case _:
                 raise ValueError(f"{scheme or url!r} is not one of redis, rediss, unix, redis+sentinel, redis+cluster")
@@ -282,7 +314,7 @@ def client_of(
         raise Misconfigured(setting="LASTRO_REDIS_URL", reason=mask_url(str(error))) from None
 
 
-def _cluster(url: str, options: dict[str, Any], copies: Copies | None) -> ClusterClient:
+def _cluster(url: str, options: dict[str, Any], ours: dict[str, Any]) -> ClusterClient:
     """``redis+cluster://[user:password@]host:port[,host:port]``: any of its servers will do."""
     parts = urlsplit(url)
     login, at, hosts = parts.netloc.rpartition("@")
@@ -295,10 +327,10 @@ def _cluster(url: str, options: dict[str, Any], copies: Copies | None) -> Cluste
         ClusterClient.from_url(urlunsplit(parts._replace(netloc=login + at + first)), **given, **options),
     )
     kind = _OURS[client.connection_kwargs["connection_class"]]
-    client.connection_kwargs |= {"connection_class": kind, "copies": copies}
+    client.connection_kwargs |= {"connection_class": kind, **ours}
     for node in client.nodes_manager.startup_nodes.values():
         node.connection_class = cast("type[Connection]", kind)
-        node.connection_kwargs["copies"] = copies
+        node.connection_kwargs |= ours
     return client
 
 

@@ -18,6 +18,7 @@ from .failures import translated
 KEYS_AT_ONCE = 100
 MIGRATE_MS = 10_000
 LOOK_SECONDS = 0.05
+LOOKS_MAX = 100
 TRIES_MAX = 10
 AGAIN_SECONDS = 0.5
 VALKEY_MOVES_WHOLE = 9
@@ -50,17 +51,51 @@ async def move_slot(client: ClusterClient, slot: int, to: str) -> Way | None:
 
 
 async def _moved(client: ClusterClient, slot: int, to: str, *, first: bool) -> Way | None:
-    await client.nodes_manager.initialize()
-    source, target = client.nodes_manager.get_node_from_slot(slot), client.get_node(node_name=to)
-    if target is None or target.server_type != "primary":
-        raise NoSuchServer(server=to)
+    source, target = await _known(client, slot, to)
     way: Way = "whole" if _moves_whole(client) else "by key"
     if source is None or source.name == target.name:
         await _finish(client, slot, target)
         return None if first else way
     await (_move_whole if way == "whole" else _move_keys)(client, slot, source, target)
-    await client.nodes_manager.initialize()
+    for _ in range(LOOKS_MAX):  # whom we ask may not have heard of it
+        await client.nodes_manager.initialize()
+        if client.nodes_manager.get_node_from_slot(slot).name == target.name:
+            break
+        await asyncio.sleep(LOOK_SECONDS)
     return way
+
+
+async def _known(client: ClusterClient, slot: int, to: str) -> tuple[ClusterNode | None, ClusterNode]:
+    """Who has it and who gets it, once these two have heard of all moves before.
+
+    Who takes a slot with an epoch that is not the newest loses it to a packet that its former owner sent before: then
+    each of the two says that the other has it, for good, and nobody serves it.
+    """
+    for _ in range(LOOKS_MAX):
+        await client.nodes_manager.initialize()
+        source, target = client.nodes_manager.get_node_from_slot(slot), client.get_node(node_name=to)
+        if target is None or target.server_type != "primary":
+            raise NoSuchServer(server=to)
+        newest = max([await _epoch(client, node) for node in client.get_primaries()])
+        if source is None or (await _has(client, source, slot) and await _epoch(client, target) >= newest):
+            return source, target
+        await asyncio.sleep(LOOK_SECONDS)
+    raise Unreachable(reason=f"not all servers have heard yet who has slot {slot}")
+
+
+async def _has(client: ClusterClient, node: ClusterNode, slot: int) -> bool:
+    """Whether it says of itself that it has it."""
+    told = await _ask(client, node, "CLUSTER", "NODES")
+    (own,) = (line.split() for line in told.decode().splitlines() if "myself" in line.split()[2])
+    bounds = [part.partition("-") for part in own[8:] if not part.startswith("[")]
+    return any(int(first) <= slot <= int(last or first) for first, _, last in bounds)
+
+
+async def _epoch(client: ClusterClient, node: ClusterNode) -> int:
+    """The newest that it knows of."""
+    told = await _ask(client, node, "CLUSTER", "INFO")
+    (epoch,) = (line for line in told.decode().splitlines() if line.startswith("cluster_current_epoch:"))
+    return int(epoch.partition(":")[2])
 
 
 async def _ask(client: ClusterClient, node: ClusterNode, *command: Any) -> Any:

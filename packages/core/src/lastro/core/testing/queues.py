@@ -9,6 +9,7 @@ Where an adapter does not offer something, the case shows that it says so.
 """
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Sequence
 
 import pytest
@@ -38,16 +39,13 @@ async def gone() -> None:
     OPENED.clear()
 
 
-async def taken(consumer: Consumer, count: int = 100, *, within_seconds: float = 5.0) -> list[Message]:
-    """What the consumer gets next, new or taken over."""
-    found: list[Message] = []
+async def taken(consumer: Consumer, count: int = 100) -> list[Message]:
+    """What the consumer gets next, new or else taken over: on a slow machine that could be what it has just read."""
 
-    async def look() -> bool:
-        found.extend(await consumer.read(count, block_seconds=0))
-        found.extend((await consumer.turn(count)).messages)
-        return bool(found)
+    async def look() -> list[Message]:
+        return await consumer.read(count, block_seconds=0) or (await consumer.turn(count)).messages
 
-    await wait_for(look, "a message", within_seconds)
+    found: list[Message] = await wait_for(look, "a message")
     return found
 
 
@@ -111,7 +109,7 @@ class QueueCases:
                 await consumer.acknowledge(found)
             return sum(map(len, seen.values())) == 70
 
-        await wait_for(look, "70 messages", 15)
+        await wait_for(look, "70 messages")
         assert seen == {b"%d" % key: list(range(key, 70, 7)) for key in range(7)}
 
     async def test_a_read_takes_no_more_than_asked_for(self, queue: Queue) -> None:
@@ -211,10 +209,12 @@ class QueueCases:
         one, other = reader(queue, "one"), reader(queue, "other")
         messages = await taken(one)
         for _ in range(10):
+            renewed = time.monotonic()
             assert await one.renew(messages) == []
-            turn = await other.turn(10)
-            assert turn.messages == []
-            assert await other.read(10, block_seconds=0.03) == []
+            lost = (await other.turn(10)).messages + await other.read(10, block_seconds=0.03)
+            if lost:  # a machine that stood still for a lease ends it: now the other one renews
+                assert time.monotonic() - renewed >= LEASE
+                one, other, messages = other, one, lost
 
     async def test_who_lost_its_lease_can_neither_renew_nor_put_off_nor_bury(self, queue: Queue) -> None:
         if not queue.offers.leased:
@@ -237,10 +237,12 @@ class QueueCases:
             with pytest.raises(NotOffered):
                 await consumer.retry(message, delay_seconds=0.1)
             return
+        put_off = time.monotonic()
         assert await consumer.retry(message, delay_seconds=0.1)
-        assert (await queue.measure()).delayed == 1
-        assert await consumer.read(1, block_seconds=0) == []
-        (back,) = await taken(consumer)
+        delayed = (await queue.measure()).delayed
+        early = await consumer.read(1, block_seconds=0)
+        assert (delayed, early) == (1, []) or time.monotonic() - put_off >= 0.1
+        (back,) = early or await taken(consumer)
         assert (back.fields, back.deliveries, back.earlier, back.suspect) == (message.fields, 2, 1, False)
         assert back.first_ms > 0
         assert await consumer.acknowledge([back]) == 1
@@ -250,14 +252,16 @@ class QueueCases:
             with pytest.raises(NotOffered):
                 await queue.publish({"body": "later"}, delay_seconds=0.1)
             return
-        consumer = reader(queue, "one")
+        consumer = reader(queue, "one", lease_seconds=LEASE_SECONDS)
+        put_off = time.monotonic()
         for body in ("same", "same"):
             await queue.publish({"body": body}, delay_seconds=0.1)
         due_seconds = (await consumer.turn(1)).next_seconds
-        assert 0 < due_seconds <= 0.1 if self.told_when_due else due_seconds == float("inf")
-        assert await consumer.read(2, block_seconds=0) == []
-        found = await taken(consumer)
-        if len(found) < 2:
+        found = await consumer.read(2, block_seconds=0)
+        if time.monotonic() - put_off < 0.1:
+            assert 0 < due_seconds <= 0.1 if self.told_when_due else due_seconds == float("inf")
+            assert found == []
+        while len(found) < 2:
             found += await taken(consumer)
         assert [(message.fields[BODY], message.deliveries) for message in found] == [(b"same", 1)] * 2
 

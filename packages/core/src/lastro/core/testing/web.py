@@ -11,6 +11,8 @@ from starlette.types import ASGIApp
 from lastro.core.app import Server
 from lastro.core.testing import wait_for
 
+ANSWER_SECONDS = 30.0
+
 
 @asynccontextmanager
 async def served(app: ASGIApp) -> AsyncIterator[httpx.AsyncClient]:
@@ -19,7 +21,7 @@ async def served(app: ASGIApp) -> AsyncIterator[httpx.AsyncClient]:
     serving = asyncio.create_task(server.serve())
     try:
         await wait_for(lambda: server.started or serving.done(), "the web server")
-        async with httpx.AsyncClient(base_url=server.url) as client:
+        async with httpx.AsyncClient(base_url=server.url, timeout=ANSWER_SECONDS) as client:
             yield client
     finally:
         server.should_exit = True

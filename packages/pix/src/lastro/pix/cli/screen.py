@@ -1,5 +1,6 @@
 """The monitor's screen. It only looks: nothing here changes the engine. Redis down is something it shows."""
 
+import asyncio
 from collections import deque
 from itertools import pairwise
 from typing import ClassVar
@@ -96,6 +97,7 @@ class Page(Screen[None]):
         self.pix_settings = pix_settings
         self.hub: Hub | None = None
         self.pix: Pix | None = None
+        self.looking = asyncio.Lock()
         self.paused = False
         self.past: deque[Figures] = deque(maxlen=CHART_POINTS + 1)
 
@@ -123,10 +125,11 @@ class Page(Screen[None]):
         if self.paused:
             return
         try:
-            if self.pix is None:
-                self.hub = await connect(self.settings)
-                self.pix = Pix.of(self.hub, self.pix_settings)
-            now = await figures(self.pix)
+            async with self.looking:
+                if self.pix is None:
+                    self.hub = await connect(self.settings)
+                    self.pix = Pix.of(self.hub, self.pix_settings)
+                now = await figures(self.pix)
         except LastroError as error:
             self.sub_title = "Redis is down"
             self.query_one("#totals", Static).update(f"[bold red]Redis is down[/]\n{error}")
@@ -162,9 +165,11 @@ class Page(Screen[None]):
         self.sub_title = "paused" if self.paused else ""
 
     async def on_unmount(self) -> None:
-        """Disconnect."""
-        if self.hub is not None:
-            await self.hub.aclose()
+        """Disconnect, when the look that is under way has ended: it would open connections that nobody closes."""
+        self.workers.cancel_node(self)
+        async with self.looking:
+            if self.hub is not None:
+                await self.hub.aclose()
 
 
 class Monitor(App[None]):

@@ -156,6 +156,7 @@ class Monitor(App[None]):
 
     async def on_unmount(self) -> None:
         """Disconnect."""
+        self.workers.cancel_node(self)
         await self.eyes.aclose()
 
 
