@@ -83,7 +83,7 @@ async def _named(name: str, work: Work, run: Run, failed: list[Exception]) -> No
             run.stopping.set()  # the others must hear of it by this, too: redis-py can lose a cancellation
             raise
         except Exception as error:  # noqa: BLE001  # raised when the others have finished what they had in hand
-            log.error("worker.failed", reason=str(error))
+            log.error("worker.failed", reason=str(error))  # noqa: TRY400  # its traceback comes at the end
             run.stopping.set()
             failed.append(error)
         log.debug("worker.stopped")
