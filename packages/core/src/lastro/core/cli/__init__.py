@@ -97,9 +97,10 @@ def main(args: list[str] | None = None) -> Any:
         ours, others = group.split(LastroError)
         if ours is None or others is not None:
             raise
-        while isinstance(ours, ExceptionGroup):
-            ours = ours.exceptions[0]
-        _end(ours)
+        first: LastroError | ExceptionGroup[LastroError] = ours
+        while isinstance(first, ExceptionGroup):
+            first = first.exceptions[0]
+        _end(first)
 
 
 def _end(error: LastroError) -> NoReturn:
