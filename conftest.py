@@ -4,6 +4,10 @@ import gc
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+settings.register_profile("lastro", deadline=None, suppress_health_check=[HealthCheck.too_slow])  # machines stand still
+settings.load_profile("lastro")
 
 pytest_plugins = ["lastro.core.testing"]
 

@@ -101,7 +101,7 @@ async def persisting(coupons: Coupons) -> AsyncIterator[Run]:
         await working
 
 
-async def drained(coupons: Coupons, event_id: str = "e", within_seconds: float = 10) -> None:
+async def drained(coupons: Coupons, event_id: str = "e", within_seconds: float = 60) -> None:
     """Until all that was issued is in the database, or dead."""
 
     async def done() -> bool:
@@ -126,7 +126,7 @@ async def overtaken(
     def act(connection: sa.Connection) -> None:
         first(connection)
         written.set()
-        goes_on.wait(20)
+        goes_on.wait(60)
 
     async def waits() -> bool:
         blocked = sa.text("SELECT count(*) FROM pg_locks WHERE NOT granted")

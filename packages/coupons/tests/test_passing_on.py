@@ -71,13 +71,13 @@ async def test_an_inventory_behind_kafka_has_every_issuance_once_though_the_brok
     inventory = Inventory(open_queue(url).consumer("one", lease_seconds=1.5))
     async with told(coupons, url):
         await asyncio.gather(*(coupons.issue("e", f"user{n}", key="1") for n in range(100)))
-        await wait_for(lambda: inventory.has(100), "a hundred", 15)
+        await wait_for(lambda: inventory.has(100), "a hundred", 60)
         kafka.away()
         for key in "23":
             await asyncio.gather(*(coupons.issue("e", f"user{n}", key=key) for n in range(100)))
         await asyncio.sleep(1.5)
         kafka.back()
-        await wait_for(lambda: inventory.has(300), "all of them", 30)
+        await wait_for(lambda: inventory.has(300), "all of them", 60)
     assert inventory.users == {f"user{n}": [1, 2, 3] for n in range(100)}
     assert inventory.changes > 0
     await inventory.consumer.aclose()
@@ -95,10 +95,10 @@ async def test_an_event_that_was_settled_is_passed_on_to_its_end_and_forgotten(c
     await persisted(coupons)
     await events.settle(coupons, "e")
     async with told(coupons, url):
-        await wait_for(lambda: inventory.has(2), "both", 10)
+        await wait_for(lambda: inventory.has(2), "both", 60)
 
         async def forgotten() -> bool:
             return not await coupons.hub.read.exists(keys.RELAYING)
 
-        await wait_for(forgotten, "the event to be done with", 10)
+        await wait_for(forgotten, "the event to be done with", 60)
     await queue.aclose()

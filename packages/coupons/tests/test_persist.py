@@ -123,7 +123,7 @@ async def test_while_the_database_is_away_users_notice_nothing_and_no_letter_die
             assert (await on_postgres.issue("e", f"user{n}")).new
         await wait_for(lambda: DATABASE_DOWN.of()._value.get() == 1, "the breaker to open")
         postgres.server.start()
-        await drained(on_postgres, within_seconds=10)
+        await drained(on_postgres)
     assert len(await stored(on_postgres, "e")) == 101
     assert not await letters.letters(on_postgres, "e")
 

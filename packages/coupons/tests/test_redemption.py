@@ -7,7 +7,6 @@ import sqlalchemy as sa
 
 from lastro.core.clock import now_ms
 from lastro.core.errors import Invalid
-from lastro.core.testing import wait_for
 from lastro.coupons import errors, keys, scripts
 from lastro.coupons.engine import Coupons, events, redemption
 from lastro.coupons.engine.database.schema import coupons as table
@@ -67,14 +66,12 @@ async def test_a_release_that_overtakes_its_redeem_wins(here: Coupons) -> None:
 
 async def test_a_reservation_keeps_a_coupon_for_its_order_and_ends_by_itself(here: Coupons) -> None:
     id_ = await issued(here)
-    await redemption.reserve(here, id_, "order-1", 1)
+    await redemption.reserve(here, id_, "order-1", 60)
     with pytest.raises(errors.Taken):
         await redemption.redeem(here, id_, "order-2")
-
-    async def free() -> bool:
-        return (await redemption.find(here, id_)).status == "issued"
-
-    await wait_for(free, "the end of the reservation")
+    over = sa.update(issuances).values(reserved_until_ms=now_ms() - 1)
+    await here.database.run(lambda connection: connection.execute(over))
+    assert (await redemption.find(here, id_)).status == "issued"
     assert (await redemption.redeem(here, id_, "order-2")).status == "redeemed"
 
 

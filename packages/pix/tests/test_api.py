@@ -151,7 +151,7 @@ async def test_a_seventh_reader_hears_429(web: httpx.AsyncClient) -> None:
 
 
 async def test_a_pull_waits_for_the_first_answer(web: httpx.AsyncClient, desk: Any) -> None:
-    waiting = asyncio.create_task(web.get(f"/pix/out/{PAYEE}/start", params={"wait": 4}))
+    waiting = asyncio.create_task(web.get(f"/pix/out/{PAYEE}/start", params={"wait": 20}))
     payment = desk.order(100)
     await desk.pay(payment)
     assert (await waiting).json()[0]["id"] == payment.end_to_end_id

@@ -140,6 +140,7 @@ async def test_the_original_simulators_send_one_and_many(
         await wait_for(confirmed, "the confirmations")
 
 
+@pytest.mark.parametrize("server", ["cluster"], indirect=True)
 async def test_the_world_pays_and_the_capacity_test_passes(lastro: Any, desk: Any) -> None:
     async with desk.workers(1):
         told = await lastro(

@@ -235,17 +235,17 @@ async def test_a_resend_long_after_the_minute_in_its_id_gets_the_same_outcome(de
 
 
 async def test_a_participant_that_sends_too_fast_is_told_when_to_come_back(desk: Any) -> None:
-    """Here 3 tokens, one back each second: the bucket of one payer does not slow another."""
+    """Here 3 tokens, one back each hundred seconds: the bucket of one payer does not slow another."""
     await accounts.fund(desk.pix, "99990003", 1_000, "open")
     slow = type(desk)(
         type(desk.pix)(
-            desk.pix.hub, desk.pix.settings.model_copy(update={"tokens": 3, "tokens_per_second": 1}), desk.pix.keys
+            desk.pix.hub, desk.pix.settings.model_copy(update={"tokens": 3, "tokens_per_second": 0.01}), desk.pix.keys
         )
     )
     await orders.submit(slow.pix, [desk.order() for _ in range(3)])
     with pytest.raises(TooManyPayments) as refused:
         await orders.submit(slow.pix, [desk.order() for _ in range(3)])
-    assert refused.value.about["retry_after_seconds"] == 3
+    assert 200 < int(str(refused.value.about["retry_after_seconds"])) <= 300
     await orders.submit(slow.pix, [desk.order(payer="99990003")])
 
 
@@ -291,15 +291,15 @@ async def test_a_statement_lists_what_moved_newest_last(desk: Any) -> None:
 
 
 async def test_an_answer_costs_a_fifth_of_a_payments_token(desk: Any) -> None:
-    """Here 1 token, one back each second; what is refused enters no stream."""
+    """Here 1 token, one back each hundred seconds; what is refused enters no stream."""
     slow = type(desk.pix)(
-        desk.pix.hub, desk.pix.settings.model_copy(update={"tokens": 1, "tokens_per_second": 1}), desk.pix.keys
+        desk.pix.hub, desk.pix.settings.model_copy(update={"tokens": 1, "tokens_per_second": 0.01}), desk.pix.keys
     )
     given = Answer(end_to_end_id=desk.order().end_to_end_id, payee=PAYEE, status="ACSP")
     await orders.answer(slow, [given] * 5)
     with pytest.raises(TooManyPayments) as refused:
         await orders.answer(slow, [given] * 5)
-    assert refused.value.about["retry_after_seconds"] == 1
+    assert 50 < int(str(refused.value.about["retry_after_seconds"])) <= 100
     assert await slow.read.xlen(slow.keys.answers) == 5
     other = msgspec.structs.replace(given, payee=PAYER)
     await orders.answer(slow, [other])

@@ -59,7 +59,7 @@ class Crew:
         for worker in self.running:
             worker.terminate()
         for worker in self.running:
-            worker.wait(10)
+            worker.wait(60)
 
 
 @contextmanager
@@ -75,7 +75,7 @@ def crew(url: str, count: int) -> Iterator[Crew]:
 
 @asynccontextmanager
 async def engine(server: local.Server) -> AsyncIterator[Pix]:
-    async with await connect_url(server.url, timeout_seconds=2.0) as hub:
+    async with await connect_url(server.url) as hub:
         yield Pix.of(hub, PixSettings())
 
 
@@ -131,13 +131,13 @@ async def survive(tmp_path: Path, strike: Strike, *, payments: int, workers: int
                         await asyncio.sleep(chance.uniform(0.2, 1.6 * payments / rate / strikes))
                         server = await asyncio.to_thread(strike, server, hired, chance)
                     await paying
-                    assert await world.heard_of_all(60)
+                    assert await world.heard_of_all(120)
                     world.stopping.set()
 
                 async def nothing_pending() -> bool:
                     return all([await pix.read.xlen(source) == 0 for source in (pix.keys.payments, pix.keys.answers)])
 
-                await wait_for(nothing_pending, "the last acknowledgement", 10)
+                await wait_for(nothing_pending, "the last acknowledgement", 60)
             await settled_everywhere(pix, world, payments)
     finally:
         server.stop()
@@ -181,7 +181,7 @@ async def test_original_messages_are_confirmed_once_through_kills(tmp_path: Path
                 async def counted() -> bool:
                     return int(await pix.read.get(pix.keys.count) or 0) == len(sent)
 
-                await wait_for(counted, "the confirmations", 30)
+                await wait_for(counted, "the confirmations", 60)
             heard: Counter[str] = Counter()
             for backend in ("1", "2", "3", "4"):
                 for _, fields in await pix.read.xrange(pix.keys.outbox(backend)):

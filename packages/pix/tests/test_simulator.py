@@ -26,7 +26,7 @@ async def play(desk: Any, manners: Manners, count: int, per_second: float) -> Wo
     async with desk.workers(1):
         receiving = asyncio.create_task(world.receive())
         await world.pay(count, per_second)
-        assert await world.heard_of_all(30)
+        assert await world.heard_of_all(60)
         world.stopping.set()
         await receiving
     return world
@@ -42,6 +42,7 @@ async def test_refusals_and_repeats_come_in_the_share_that_was_asked_for(desk: A
     assert await desk.findings() == []
 
 
+@pytest.mark.parametrize("server", ["cluster"], indirect=True)
 async def test_a_receiver_that_crashes_reads_again_and_nothing_is_paid_twice(desk: Any) -> None:
     manners = Manners(answer_p50_s=0.05, answer_p95_s=0.2, crash_every_s=0.3)
     seen = (await play(desk, manners, 500, 500)).seen
@@ -50,6 +51,7 @@ async def test_a_receiver_that_crashes_reads_again_and_nothing_is_paid_twice(des
     assert await desk.findings() == []
 
 
+@pytest.mark.parametrize("server", ["embedded"], indirect=True)
 async def test_the_capacity_test_passes_at_a_hundred_times_its_speed(desk: Any) -> None:
     """The smallest tier in six seconds: 1,667 payments a second."""
     async with desk.workers(1):

@@ -47,7 +47,7 @@ async def test_what_a_dead_worker_held_is_taken_over_while_traffic_flows(desk: A
             accepted = [await desk.pix.read.hexists(_records(desk, p), p.end_to_end_id) for p in orphans]
             return all(accepted)
 
-        await wait_for(all_taken_over, "the take-over", 10)
+        await wait_for(all_taken_over, "the take-over")
         world.stopping.set()
     assert world.seen.sent > 0
 
@@ -76,9 +76,12 @@ async def test_an_entry_whose_workers_keep_dying_is_buried_and_its_neighbours_se
     assert (await desk.status(neighbour)).state == "ACCEPTED"
 
 
-@pytest.mark.parametrize("pix_settings", [PixSettings(idle_threshold_ms=THRESHOLD_MS, deliveries_max=2)], ids=["hasty"])
+@pytest.mark.parametrize("pix_settings", [PixSettings(idle_threshold_ms=THRESHOLD_MS, deliveries_max=4)], ids=["hasty"])
 async def test_a_store_that_refuses_for_long_buries_nothing(desk: Any) -> None:
-    """Whoever took over lives, and waits: nobody takes over from it, and no delivery counts."""
+    """Whoever took over lives, and waits: nobody takes over from it, and no delivery counts.
+
+    Where the machine stands still for longer than the threshold, one takes over from all: that may happen twice.
+    """
     order = desk.order(100)
     await orphan(desk, order)
     await desk.pix.write.config_set("maxmemory", 1)
@@ -152,14 +155,14 @@ async def test_four_workers_settle_each_payment_once(desk: Any) -> None:
         async def asked() -> bool:
             return bool(await desk.pix.read.xlen(desk.pix.keys.outbox(PAYEE)) == 2_000)
 
-        await wait_for(asked, "the requests", 20)
+        await wait_for(asked, "the requests", 60)
         for start in range(0, 2_000, 500):
             await desk.answer(*payments[start : start + 500])
 
         async def done() -> bool:
             return await settled(desk) == 2_000
 
-        await wait_for(done, "the settlements", 20)
+        await wait_for(done, "the settlements", 60)
     assert await desk.balances() == (80_000, 0, 20_000)
     assert await desk.findings() == []
 

@@ -17,7 +17,7 @@ import shutil
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fnmatch import fnmatch
 from importlib import import_module
 from importlib.util import find_spec
@@ -73,8 +73,15 @@ async def wait_for(
 class Standstill:
     """How long a process did not run."""
 
-    seconds: float = 0.0
-    """In all, since it is measured."""
+    before: float = 0.0
+    """Until it was last seen to run."""
+    seen: float = field(default_factory=time.monotonic)
+
+    @property
+    def seconds(self) -> float:
+        """In all, since it is measured."""
+        late = time.monotonic() - self.seen - TICK_SECONDS
+        return self.before + (late if late > TICK_SECONDS else 0.0)
 
 
 @asynccontextmanager
@@ -84,18 +91,17 @@ async def standstill(hub: Hub | None = None) -> AsyncIterator[Standstill]:
 
     async def look() -> None:
         while True:
-            before = time.monotonic()
             await asyncio.sleep(TICK_SECONDS)
             if hub is not None:
                 await hub.read.ping()
-            late = time.monotonic() - before - TICK_SECONDS
-            lost.seconds += late if late > TICK_SECONDS else 0.0
+            lost.before, lost.seen = lost.seconds, time.monotonic()
 
     looking = asyncio.create_task(look())
     try:
         yield lost
     finally:
         looking.cancel()
+        lost.before, lost.seen = lost.seconds, float("inf")
 
 
 def free_port() -> int:

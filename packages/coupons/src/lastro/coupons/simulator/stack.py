@@ -13,7 +13,7 @@ from pathlib import Path
 
 from lastro.core import local
 
-READY_SECONDS = 30.0
+READY_SECONDS = 60.0
 TICK = os.sysconf("SC_CLK_TCK")
 
 
