@@ -215,10 +215,23 @@ def test_the_words_that_a_pod_runs_are_words_of_the_command() -> None:
             assert all(word in told for word in container["args"] if word.startswith("--"))
 
 
+def test_the_chart_checks_everything_every_hour_with_what_the_check_needs_and_no_more() -> None:
+    (job,) = [one for one in rendered(GIVEN) if one["kind"] == "CronJob"]
+    (container,) = job["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"]
+    assert container["args"] == ["check"]
+    assert container["securityContext"]["readOnlyRootFilesystem"] is True
+    refuse_unknown([Settings, *installed("lastro.settings").values()], [told["name"] for told in container["env"]])
+    without = {**GIVEN, "domains": {"coupons": {"enabled": False}}}
+    (job,) = [one for one in rendered(without) if one["kind"] == "CronJob"]
+    (container,) = job["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"]
+    assert [told["name"] for told in container["env"]] == ["LASTRO_REDIS_URL_FILE"]
+
+
 def test_the_operators_monitor_looks_for_the_services_that_are_there() -> None:
     objects = rendered(VARIANTS[1])
     (monitor,) = [one for one in objects if one["kind"] == "ServiceMonitor"]
     wanted = monitor["spec"]["selector"]["matchLabels"]
+    assert wanted[monitor["spec"]["jobLabel"]] == "lastro"  # the job that the alerts know
     services = [one for one in objects if one["kind"] == "Service"]
     assert len(services) == 8
     assert all(wanted.items() <= one["metadata"]["labels"].items() for one in services)

@@ -68,7 +68,7 @@ def test_scripts_get_one_look_as_json(
 ) -> None:
     server = start_server(folder)
     monkeypatch.setenv("LASTRO_REDIS_URL", server.url)
-    main(["monitor", "--once", "--json"])
+    main(["monitor", "--json"])
     look = json.loads(capsys.readouterr().out)
     assert look["panels"]["ledger"]["unit"] == "transfers"
     assert look["store"]["role"] == "master"

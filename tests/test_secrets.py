@@ -88,7 +88,7 @@ def test_simulators_status_line_monitor_and_check_work_with_keys_and_tls(guarded
         return bool(panels["payments"]["done"] and panels["coupons"]["done"] and panels["pix"]["done"])
 
     until(moved, 20, "the outside world does not get in")
-    assert json.loads(guarded.lastro("monitor", "--once", "--json"))["panels"]["pix"]["done"]
+    assert json.loads(guarded.lastro("monitor", "--json"))["panels"]["pix"]["done"]
     guarded.lastro("check")
     assert guarded.get("/livez").headers["strict-transport-security"]
 
@@ -117,7 +117,7 @@ def test_no_secret_is_in_logs_metrics_pages_process_lists_or_the_monitor(guarded
         "the log": guarded.engine.log.read_text(),
         "an answer": "".join(f"{page.headers}{page.text}" for page in [*pages, bad]),
         "the process list": "".join(Path(f"/proc/{pid}/cmdline").read_text() for pid in parts),
-        "the monitor": guarded.lastro("monitor", "--once", "--json"),
+        "the monitor": guarded.lastro("monitor", "--json"),
         "the settings": guarded.lastro("settings"),
         "the list of keys": guarded.lastro("keys", "list") + guarded.lastro("keys", "list", "--json"),
     }

@@ -62,6 +62,16 @@ def test_a_port_that_is_taken_is_told_in_a_sentence() -> None:
         assert "Traceback" not in told
 
 
+def test_a_domains_wrong_setting_is_told_in_a_sentence_before_anything_starts() -> None:
+    with TemporaryDirectory(prefix="lastro-") as folder, (Path(folder) / "log").open("ab") as log:
+        environment = {**os.environ, "LASTRO_DATA_DIR": folder, "LASTRO_PIX_MODE": "foo"}
+        assert start("up", environment=environment, log=log).wait(20) == 1
+        told = (Path(folder) / "log").read_text()
+        assert "LASTRO_PIX_MODE" in told
+        assert "Traceback" not in told
+        assert {path.name for path in Path(folder).iterdir()} == {"log"}
+
+
 def test_a_folder_that_cannot_be_written_is_told_in_a_sentence() -> None:
     with TemporaryDirectory(prefix="lastro-") as folder, (Path(folder) / "log").open("ab") as log:
         (Path(folder) / "file").touch()

@@ -118,3 +118,20 @@ def test_a_domain_whose_database_is_away_does_not_hide_what_is_wrong_in_another(
     assert said.startswith("not looked at: ")
     assert set(found) == {"ledger", "payments", "pix", "across domains"}
     assert not any(found.values())
+
+
+@pytest.mark.parametrize(
+    ("where", "said"), [({}, '"payments": []'), ({"LASTRO_REDIS_URL": "unix:///nowhere"}, "check.not_done")]
+)
+def test_a_check_with_an_interval_looks_again_and_again_also_while_the_store_is_away(
+    engine: Engine, where: dict[str, str], said: str
+) -> None:
+    command = [str(Path(sys.executable).parent / "lastro"), "check", "payments", "--json", "--every", "1"]
+    environment = {**os.environ, "LASTRO_DATA_DIR": str(engine.folder), **where}
+    with subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as looking:
+        assert looking.stdout is not None
+        looks = [line for line, _ in zip((line for line in looking.stdout if said in line), range(2), strict=False)]
+        looking.terminate()
+    assert len(looks) == 2

@@ -8,6 +8,7 @@ from lastro.core.cli import main
 from lastro.core.cli.chaos import faults
 from lastro.core.cli.chaos.play import Verdict
 from lastro.core.cli.chaos.schedule import GAP_SECONDS, KINDS, LAST_SECONDS, Schedule, drawn, shrunk
+from lastro.core.errors import Invalid
 
 pytestmark = pytest.mark.anyio
 
@@ -35,6 +36,12 @@ def test_a_schedule_is_written_and_read_as_it_was(tmp_path: Path) -> None:
     schedule = drawn(3, 1)
     schedule.write(tmp_path / "kept" / "seed-3.json")
     assert Schedule.read(tmp_path / "kept" / "seed-3.json") == schedule
+
+
+def test_a_file_that_is_no_schedule_is_told(tmp_path: Path) -> None:
+    (tmp_path / "torn.json").write_text('{"seed": 3')
+    with pytest.raises(Invalid, match="schedule"):
+        Schedule.read(tmp_path / "torn.json")
 
 
 async def test_a_schedule_that_fails_is_shrunk_to_the_two_faults_that_do_it_together() -> None:

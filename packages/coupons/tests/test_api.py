@@ -53,6 +53,7 @@ async def test_a_winner_hears_201_then_200_with_the_same_bytes_and_the_others_40
         ({"user": "x" * 129}, 422),
         ({"user": "ana", "content": b"{", "headers": {"content-type": "application/json"}}, 400),
         ({"user": "ana", "content": b"{}", "headers": {"content-type": "text/plain"}}, 400),
+        ({"user": "ana", "content": b"{}", "headers": {"content-type": "application/jsonx"}}, 400),
         ({"user": "ana", "json": {"ticket": 7}}, 422),
         ({"user": "ana", "json": {"other": 7}}, 422),
         ({"user": "ana", "headers": {"idempotency-key": "k" * 129}}, 422),

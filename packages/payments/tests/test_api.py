@@ -81,6 +81,7 @@ CASES = [
         )
     ),
     (GOOD, {"content-type": "text/plain"}),
+    (GOOD, {"content-type": "application/jsonx"}),
     (GOOD, {}),
     (GOOD, {"content-type": "application/json; charset=utf-8"}),
 ]

@@ -1,10 +1,11 @@
 """Each payment is charged once, at one processor, whatever the processors do."""
 
 import asyncio
+import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from contextlib import asynccontextmanager, closing
+from dataclasses import dataclass, replace
 from functools import partial
 from uuid import uuid4
 
@@ -18,6 +19,7 @@ from lastro.core.testing import standstill, wait_for
 from lastro.core.worker import Run
 from lastro.payments.engine import Payments
 from lastro.payments.engine.http import Answer, HttpClient
+from lastro.payments.engine.place import PROBE_SECONDS
 from lastro.payments.engine.processor import Client, outcome_of
 from lastro.payments.engine.sender import Sender
 from lastro.payments.model import Claim
@@ -154,6 +156,32 @@ async def test_while_both_fail_everything_is_accepted_and_drains_when_one_is_bac
         world.default.failing = False
         await wait_for(lambda: world.all_done(ids), "the drain")
     await world.agrees(ids)
+
+
+async def test_while_no_processor_can_be_reached_both_are_told_to_fail_and_a_payment_grows_old(world: World) -> None:
+    """Each probe takes it out of the queue and gives it back: it has waited since it was accepted all the same."""
+    with closing(socket.socket()) as nobody:
+        nobody.bind(("127.0.0.1", 0))  # and does not listen
+        url = f"http://127.0.0.1:{nobody.getsockname()[1]}"
+        urls = {"processor_default_url": url, "processor_fallback_url": url}
+        payments = Payments(world.payments.hub, world.payments.settings.model_copy(update=urls))
+        unreachable = replace(world, payments=payments)
+        (id_,) = await unreachable.pay()
+        accepted = time.monotonic()
+        async with sending(unreachable):
+
+            async def tried() -> bool:
+                health, payment = await payments.health(), await payments.payment(id_)
+                return all(each.failing for each in health.values()) and payment.attempts > 5
+
+            await wait_for(tried, "some probes, and a word on each")
+            waited_ms = (time.monotonic() - accepted) * 1000
+
+            async def old() -> bool:  # nothing of the queue while it is probed
+                return await payments.oldest_ms() >= waited_ms > 2 * PROBE_SECONDS * 1000
+
+            await wait_for(old, "all of its age")
+        assert (await payments.payment(id_)).state == "queued"
 
 
 async def test_what_a_processor_says_beside_its_contract_is_no_answer(world: World) -> None:

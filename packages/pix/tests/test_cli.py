@@ -153,7 +153,7 @@ async def test_the_world_pays_and_the_capacity_test_passes(lastro: Any, desk: An
 
 async def test_the_monitor_looks_once_for_scripts_and_for_people(lastro: Any, desk: Any) -> None:
     await desk.settled(1_000)
-    told = json.loads(await lastro("monitor", "--once", "--json"))
+    told = json.loads(await lastro("monitor", "--json"))
     assert (told["up"], told["count"], told["cents"]) == (True, 1, 1_000)
     assert "1 settled, R$ 10,00" in await lastro("monitor", "--once")
 
@@ -167,4 +167,4 @@ async def test_a_store_that_is_down_is_a_state_of_the_monitor(
     lastro: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("LASTRO_REDIS_URL", f"unix://{tmp_path}/nobody")
-    assert json.loads(await lastro("monitor", "--once", "--json", ends=1))["up"] is False
+    assert json.loads(await lastro("monitor", "--json", ends=1))["up"] is False

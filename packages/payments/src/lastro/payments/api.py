@@ -68,7 +68,7 @@ _uuid = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}").fullmatch
 
 def asked(content_type: str, body: bytes) -> tuple[str, int]:
     """``(correlation_id, amount_cents)``; raises BadPayment naming the field."""
-    if not content_type.lower().startswith(JSON):
+    if content_type.partition(";")[0].strip().lower() != JSON:
         raise BadPayment(field="content-type", reason="must be application/json")
     try:
         given = _read(body)

@@ -137,7 +137,7 @@ def purge(yes: Annotated[bool, Option("--yes", help="do not ask")] = False) -> N
 
 @app.command()
 def processor(
-    port: Annotated[int, Option(help="0 takes a free one")] = 8001,
+    port: Annotated[int, Option(min=0, max=65_535, help="0 takes a free one")] = 8001,
     fee: Annotated[float, Option(help="share it keeps", min=0, max=1)] = 0.05,
 ) -> None:
     """Play a payment processor: the stand-in of the challenge's two, with its admin endpoints."""

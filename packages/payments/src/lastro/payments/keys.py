@@ -49,7 +49,8 @@ class Keys:
     def known(self) -> Key:
         """Hash id → ``state|cents|processor|requested_at_ms|attempts|reference|owner or reason``, of every payment.
 
-        Of one that is queued the fourth is since when it waits (ms), and the third empty.
+        Of one that is queued the fourth is since when it waits (ms), and the third empty; one that was claimed from the
+        queue has ``owner@since``.
         """
         return Key(f"{self.prefix}payments_known")
 

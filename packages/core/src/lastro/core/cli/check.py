@@ -8,11 +8,13 @@ upper ends, two that agree must overlap, also while traffic runs; when it does n
 
 import asyncio
 import json
+import time
 from collections.abc import Iterator, Mapping
 from functools import partial
 from itertools import combinations
 from typing import Annotated, Any, TypeAlias
 
+import structlog
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -27,8 +29,11 @@ from lastro.core.settings import Settings
 Totals: TypeAlias = Mapping[str, Mapping[str, tuple[int, int]]]
 """Subject → name of a sum → certainly so much, and at most so much."""
 
+EVERY_MIN_SECONDS = 1.0
+
 BAR = (TextColumn("checking {task.description:<10}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
 
+log = structlog.get_logger()
 app = Typer(help="Does it add up? Records, streams, counters and books of every domain.")
 
 
@@ -36,17 +41,30 @@ app = Typer(help="Does it add up? Records, streams, counters and books of every 
 def check(
     domain: Annotated[str | None, Argument(help="one domain alone")] = None,
     as_json: Annotated[bool, Option("--json", help="for scripts")] = False,  # noqa: FBT002
+    every: Annotated[
+        float | None, Option(min=EVERY_MIN_SECONDS, help="again after so many seconds, until it is stopped")
+    ] = None,
 ) -> None:
     """Say which id is wrong; exit code 1 when anything is."""
     if domain not in {None, *plugs("lastro.checks")}:
         raise NotInstalled(name=domain, installed=", ".join(plugs("lastro.checks")))
+    while every is not None:  # what was found is in the metrics; a store that is away is asked again
+        try:
+            _tell(asyncio.run(reconcile(domain, Settings.read())), as_json=as_json)
+        except LastroError as error:
+            log.warning("check.not_done", reason=str(error))
+        time.sleep(every)
     found = asyncio.run(reconcile(domain, Settings.read()))
+    _tell(found, as_json=as_json)
+    if any(found.values()):
+        raise Exit(1)
+
+
+def _tell(found: Mapping[str, list[Any]], *, as_json: bool) -> None:
     if as_json:
         echo(json.dumps({name: [str(finding) for finding in findings] for name, findings in found.items()}, indent=2))
     else:
         show(found)
-    if any(found.values()):
-        raise Exit(1)
 
 
 async def reconcile(domain: str | None, settings: Settings) -> dict[str, list[Any]]:
@@ -58,7 +76,7 @@ async def reconcile(domain: str | None, settings: Settings) -> dict[str, list[An
             for name, check in checks.items():
                 bar = progress.add_task(name, total=None)
                 try:
-                    found[name] = list(await check(hub, partial(_tell, progress, bar)))
+                    found[name] = list(await check(hub, partial(_progress, progress, bar)))
                 except (Unreachable, OutcomeUnknown):
                     raise  # the store is everybody's
                 except LastroError as error:  # its own database is away: the others are looked at all the same
@@ -72,7 +90,7 @@ async def reconcile(domain: str | None, settings: Settings) -> dict[str, list[An
         return found
 
 
-def _tell(progress: Progress, bar: TaskID, done: int, total: int) -> None:
+def _progress(progress: Progress, bar: TaskID, done: int, total: int) -> None:
     progress.update(bar, completed=done, total=total)
 
 

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from pydantic import SecretStr
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 from typer import Option, Typer, echo
 
 from lastro.core.logging import mask_url
@@ -28,7 +28,7 @@ def show(as_json: Annotated[bool, Option("--json", help="for scripts")] = False)
     if as_json:
         echo(json.dumps(rows, indent=2))
         return
-    table = Table("variable", "value", "meaning", title="Settings")
+    table = Table(Column("variable", overflow="fold"), Column("value", overflow="fold"), "meaning", title="Settings")
     for row in rows:
         table.add_row(" / ".join(row["variables"]), row["value"], row["meaning"])
     Console().print(table)

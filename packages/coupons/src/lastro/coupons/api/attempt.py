@@ -174,7 +174,7 @@ async def issue(event_id: str, request: Request) -> Response:
 
 
 def _ticket(content_type: bytes, body: bytes) -> str:
-    if not content_type.lower().startswith(b"application/json"):
+    if content_type.partition(b";")[0].strip().lower() != b"application/json":
         raise BadRequest(field="content-type", reason="must be application/json")
     try:
         return _read(body).ticket

@@ -119,7 +119,7 @@ def rush(
     clients: Annotated[int, Option(min=1, help="attempts")] = 100_000,
     coupons: Annotated[int, Option(min=0, help="coupons")] = 1_000,
     users: Annotated[int | None, Option(min=1, help="distinct users; fewer than clients come again")] = None,
-    rate: Annotated[float, Option(help="open loop: attempts a second; 0 is closed loop")] = 0.0,
+    rate: Annotated[float, Option(min=0, help="open loop: attempts a second; 0 is closed loop")] = 0.0,
     connections: Annotated[int, Option(min=1, help="at once")] = 64,
     processes: Annotated[int, Option(min=1, help="of the crowd")] = 1,
     apis: Annotated[int, Option(min=1, help="API processes of the deployment it starts")] = 1,

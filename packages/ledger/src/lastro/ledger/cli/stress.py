@@ -38,6 +38,10 @@ class Plan:
                 raise Invalid(field=name, reason="must be at least 1")
         if self.accounts < HOT_ACCOUNTS + 2:
             raise Invalid(field="accounts", reason=f"must be at least {HOT_ACCOUNTS + 2}")
+        if self.seconds <= 0:
+            raise Invalid(field="seconds", reason="must be more than 0")
+        if not 0 <= self.hot_percent <= 100:  # noqa: PLR2004  # per cent
+            raise Invalid(field="hot", reason="must be from 0 to 100")
         if self.workload not in WORKLOADS:
             raise Invalid(field="workload", reason=f"must be one of {', '.join(WORKLOADS)}")
 

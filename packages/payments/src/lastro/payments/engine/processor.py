@@ -84,10 +84,12 @@ class Client:
             return "unknown"
 
     async def health(self) -> Health | None:
-        """What it says of itself; None when it does not answer, or says that we ask too often."""
+        """What it says of itself, failing when it cannot be reached; None without an answer of its contract in time."""
         try:
             answer = await self.http.ask(b"GET /payments/service-health")
-        except (NotConnected, Cut):
+        except NotConnected:
+            return Health(failing=True)
+        except Cut:
             return None
         if answer.status != 200:  # noqa: PLR2004
             return None

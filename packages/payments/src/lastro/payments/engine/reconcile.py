@@ -115,7 +115,7 @@ async def _at_once(payments: Payments, id_: str, entry: str) -> list[str]:
             pipe.zscore(keys.by_date, entry)
             pipe.lpos(keys.queue, id_)
             pipe.zscore(keys.dead, id_)
-            pipe.sismember(keys.in_flight(note if state == "in_flight" else ""), id_)
+            pipe.sismember(keys.in_flight(note.partition("@")[0] if state == "in_flight" else ""), id_)
             told: Sequence[Any] = await pipe.execute()
         now, entered_at, other_at, place, buried_at, flying = told
         if now == record:

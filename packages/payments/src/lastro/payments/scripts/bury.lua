@@ -15,8 +15,8 @@
 --     "ok"        dead, with its reason
 local known, in_flight, final, id, owner, reason = KEYS[1], KEYS[2], KEYS[3], ARGV[1], ARGV[2], ARGV[3]
 local dead, final_max = KEYS[4], ARGV[4]
-local state, amount, processor, at, attempts, reference, holder = record_of(known, id)
-if state ~= "in_flight" or holder ~= owner then
+local state, amount, processor, at, attempts, reference, note = record_of(known, id)
+if state ~= "in_flight" or record_holder(note) ~= owner then
   return "not_ours"
 end
 redis.call("HSET", known, id, record_text("dead", amount, processor, at, attempts, reference, reason))

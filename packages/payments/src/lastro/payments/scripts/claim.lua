@@ -18,10 +18,11 @@ local claimed = {}
 local ids = redis.call("LRANGE", queue, -count, -1)
 for i = #ids, 1, -1 do -- the oldest is at the tail
   local id = ids[i]
-  local state, amount, _, _, attempts, reference = record_of(known, id)
+  local state, amount, _, since, attempts, reference = record_of(known, id)
   if state == "queued" then -- or a late answer has ended it while it waited here
     attempts = tostring(tonumber(attempts) + 1)
-    redis.call("HSET", known, id, record_text("in_flight", amount, processor, now, attempts, reference, owner))
+    local holder = owner .. "@" .. since
+    redis.call("HSET", known, id, record_text("in_flight", amount, processor, now, attempts, reference, holder))
     redis.call("SADD", in_flight, id)
     claimed[#claimed + 1] = id
     claimed[#claimed + 1] = amount

@@ -15,10 +15,12 @@ if tonumber(redis.call("HGET", owners, dead) or 0) >= tonumber(record_now()) the
 end
 local taken = {}
 for _, id in ipairs(redis.call("SRANDMEMBER", theirs, ARGV[3])) do
-  local state, amount, processor, at, attempts, reference = record_of(known, id)
+  local state, amount, processor, at, attempts, reference, note = record_of(known, id)
   redis.call("SREM", theirs, id)
   if state == "in_flight" then
-    redis.call("HSET", known, id, record_text(state, amount, processor, at, attempts, reference, owner))
+    local _, since = record_holder(note)
+    local holder = since and owner .. "@" .. since or owner
+    redis.call("HSET", known, id, record_text(state, amount, processor, at, attempts, reference, holder))
     redis.call("SADD", mine, id)
     for _, value in ipairs({ id, amount, processor, at, attempts }) do
       taken[#taken + 1] = value

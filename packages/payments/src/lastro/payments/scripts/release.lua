@@ -8,14 +8,15 @@
 --   flags  allow-oom
 --   returns the first that applies:
 --     "not_ours"  it is not in flight here: nothing changed
---     "ok"        queued again, for any processor
+--     "ok"        queued again, for any processor; it waits for as long as it did before
 local known, in_flight, queue = KEYS[1], KEYS[2], KEYS[3]
 local id, owner = ARGV[1], ARGV[2]
-local state, amount, _, at, attempts, reference, holder = record_of(known, id)
+local state, amount, _, at, attempts, reference, note = record_of(known, id)
+local holder, since = record_holder(note or "")
 if state ~= "in_flight" or holder ~= owner then
   return "not_ours"
 end
-redis.call("HSET", known, id, record_text("queued", amount, "", at, attempts, reference, ""))
+redis.call("HSET", known, id, record_text("queued", amount, "", since or at, attempts, reference, ""))
 redis.call("SREM", in_flight, id)
 redis.call("RPUSH", queue, id)
 return "ok"

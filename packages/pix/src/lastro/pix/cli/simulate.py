@@ -29,13 +29,13 @@ def add(app: Typer) -> None:
 
 
 def world(
-    count: Annotated[int, Option(help="payments")] = 1_000,
-    rate: Annotated[float, Option(help="payments a second; 0 is as fast as possible")] = 67,
+    count: Annotated[int, Option(min=1, help="payments")] = 1_000,
+    rate: Annotated[float, Option(min=0, help="payments a second; 0 is as fast as possible")] = 67,
     participants: Annotated[int, Option(min=2, max=999)] = 10,
-    refuse: Annotated[float, Option(help="share refused by receivers (AC03)")] = 0.02,
-    silent: Annotated[float, Option(help="share never answered (AB03)")] = 0.0,
-    repeat: Annotated[float, Option(help="share sent twice")] = 0.0,
-    crash_every: Annotated[float, Option(help="seconds between receivers' crashes; 0 is never")] = 0.0,
+    refuse: Annotated[float, Option(min=0, max=1, help="share refused by receivers (AC03)")] = 0.02,
+    silent: Annotated[float, Option(min=0, max=1, help="share never answered (AB03)")] = 0.0,
+    repeat: Annotated[float, Option(min=0, max=1, help="share sent twice")] = 0.0,
+    crash_every: Annotated[float, Option(min=0, help="seconds between receivers' crashes; 0 is never")] = 0.0,
 ) -> None:
     """Virtual participants pay each other, and answer; prints what their customers saw."""
     manners = Manners(rejects={"AC03": refuse}, silence=silent, duplicates=repeat, crash_every_s=crash_every)
@@ -77,7 +77,7 @@ def many() -> None:
 
 def homologate(
     tier: Annotated[str, Option(help="small, medium or large: 10, 20 or 40 thousand payments in 10 minutes")] = "small",
-    speed: Annotated[float, Option(help="10 sends the same payments in one minute")] = 1.0,
+    speed: Annotated[float, Option(min=0.1, help="10 sends the same payments in one minute")] = 1.0,
 ) -> None:
     """The published capacity test of a direct participant, both roles; exits 1 when a limit is missed.
 

@@ -23,8 +23,10 @@ app = Typer(help="Faults by a seed against a running engine with traffic; then e
 @app.command()
 def chaos(
     seed: Annotated[int | None, Option(help="what the schedule is drawn from; any other one without it")] = None,
-    minutes: Annotated[float, Option(help="of faults; healing and adding up come on top")] = 3.0,
-    schedule: Annotated[Path | None, Option(help="a schedule that was kept, instead of a seed")] = None,
+    minutes: Annotated[float, Option(min=0.1, help="of faults; healing and adding up come on top")] = 3.0,
+    schedule: Annotated[
+        Path | None, Option(exists=True, dir_okay=False, help="a schedule that was kept, instead of a seed")
+    ] = None,
     shrink: Annotated[  # noqa: FBT002  # a flag
         bool, Option("--shrink", help="of a schedule that fails, find the part that does, and keep it")
     ] = False,

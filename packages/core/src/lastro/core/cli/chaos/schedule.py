@@ -7,6 +7,8 @@ from typing import Literal, TypeAlias, get_args
 
 import msgspec
 
+from lastro.core.errors import Invalid
+
 Kind: TypeAlias = Literal[
     "kill",  # a process of the engine, or the server
     "stop",  # SIGSTOP, and SIGCONT after its time
@@ -68,8 +70,11 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def read(cls, path: Path) -> "Schedule":
-        """From a file."""
-        return msgspec.json.decode(path.read_bytes(), type=cls)
+        """From a file. Raises Invalid for what is no schedule."""
+        try:
+            return msgspec.json.decode(path.read_bytes(), type=cls)
+        except msgspec.DecodeError as error:  # ValidationError is one
+            raise Invalid(field="schedule", reason=str(error)) from None
 
 
 def drawn(seed: int, minutes: float) -> Schedule:

@@ -18,7 +18,9 @@ app = Typer(help="A fixed job through all domains, with kills on the way; then i
 def demo(
     as_json: Annotated[bool, Option("--json", help="the result for scripts")] = False,  # noqa: FBT002
     kills: Annotated[bool, Option("--kills/--no-kills", help="kill a worker and the server on the way")] = True,  # noqa: FBT002
-    port: Annotated[int, Option(help="where the engine serves, for whoever watches; 0 takes a free one")] = 0,
+    port: Annotated[
+        int, Option(min=0, max=65_535, help="where the engine serves, for whoever watches; 0 takes a free one")
+    ] = 0,
 ) -> None:
     """One table: what was done, how fast, what was killed, what adds up. Exit code 0 only if everything does."""
     acts = installed("lastro.demos")

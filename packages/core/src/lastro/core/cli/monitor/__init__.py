@@ -1,4 +1,4 @@
-"""``lastro monitor``: every domain on one screen; ``--once --json`` for scripts."""
+"""``lastro monitor``: every domain on one screen; ``--json`` for scripts."""
 
 import asyncio
 import json
@@ -16,11 +16,11 @@ app = Typer(help="Every domain on one screen, live.")
 @app.command()
 def monitor(
     once: Annotated[bool, Option("--once", help="one look, then end; exit code 1 when the server is away")] = False,  # noqa: FBT002
-    as_json: Annotated[bool, Option("--json", help="with --once: for scripts")] = False,  # noqa: FBT002
+    as_json: Annotated[bool, Option("--json", help="one look, for scripts")] = False,  # noqa: FBT002
 ) -> None:
     """Rates, latency, backlog, dead letters, the server; a page per domain. It only looks."""
     settings = Settings.read()
-    if not once:
+    if not (once or as_json):
         from .screen import Monitor
 
         Monitor(settings).run()

@@ -32,6 +32,8 @@ def up(
     settings = Settings.read()
     domains = installed("lastro.settings")
     refuse_unknown([Settings, *domains.values()])
+    for cls in domains.values():
+        cls.read()  # a wrong value is told here, once, and not by every part that is started again
     refuse_exposed(settings, [cls for name, cls in domains.items() if domain in (None, name)])
     configure(settings.log_format, settings.log_level)
     if only and not single:

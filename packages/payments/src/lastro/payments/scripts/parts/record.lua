@@ -1,5 +1,6 @@
 -- The record of a payment: state|cents|processor|requested_at_ms|attempts|reference|owner or reason. One that is
--- queued has no processor, and in the place of requested_at_ms since when it waits.
+-- queued has no processor, and in the place of requested_at_ms since when it waits; one that was claimed from the queue
+-- has owner@since.
 -- record_parts(text): its seven fields, or nothing when there is none.
 local function record_parts(text)
   if not text then
@@ -11,6 +12,12 @@ end
 -- record_of(known, id): the record stored under this id, in its parts.
 local function record_of(known, id)
   return record_parts(redis.call("HGET", known, id))
+end
+
+-- record_holder(note): the owner of one in flight, and since when it had waited, or nothing when it never did.
+local function record_holder(note)
+  local owner, since = string.match(note, "^([^@]*)@(.*)$")
+  return owner or note, since
 end
 
 -- record_text(…): all seven as they are stored.
