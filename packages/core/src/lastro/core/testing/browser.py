@@ -5,7 +5,9 @@ Without a Chromium the tests that ask for ``browser`` are deselected, and pytest
 
 import os
 import shutil
+import sys
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,8 +18,8 @@ if TYPE_CHECKING:
 OPTIONS = ["--no-sandbox"] if os.getuid() == 0 else []
 """Chromium's sandbox refuses root."""
 LACKING = pytest.StashKey[list[str]]()
-PATH = f"{os.environ.get('PATH', '')}:/usr/sbin"
-"""Servers are where not everybody looks."""
+PATH = f"{os.environ.get('PATH', '')}:/usr/sbin:{Path(sys.executable).parent}"
+"""Servers are where not everybody looks; programs of Python packages are beside the interpreter."""
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 
 
