@@ -58,6 +58,7 @@ def test_what_is_refused_is_said_in_a_sentence_and_ends_with_1(lastro: Lastro) -
         (("accept", str(uuid4()), "0.001"), "amount"),
         (("summary", "--from", "yesterday"), "--from"),
         (("rinha", "--profile", "other"), "preview or final"),
+        (("rinha", "--with", "other"), "k6 or built-in"),
         (("rinha", "--url", "http://127.0.0.1:1"), "Nothing answers at"),
     ):
         with pytest.raises(SystemExit) as ended:

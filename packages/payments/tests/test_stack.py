@@ -5,8 +5,10 @@ Runs where HAProxy is installed; CI installs Debian's.
 
 import asyncio
 import json
+import os
 import random
 import shutil
+import signal
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -20,6 +22,7 @@ import pytest
 from lastro.core.clock import iso
 from lastro.core.testing import free_port, standstill, wait_for
 from lastro.payments.engine.http import Answer, HttpClient
+from lastro.payments.simulator import k6
 from lastro.payments.simulator.rinha import Play, Result
 from lastro.payments.simulator.stack import PROCESSES, Stack, deployed
 
@@ -57,9 +60,9 @@ async def stack(deployment: Stack) -> Stack:
     return deployment
 
 
-def play(stack: Stack, speed: float, scale: float = 0.15) -> Play:
+def play(stack: Stack, speed: float, scale: float = 0.15, program: str | None = None) -> Play:
     """A crowd through the preview's stages; below full size it waits longer for an answer than the official one."""
-    crowd = Play("preview", stack.url, stack.processors, scale=scale, speed=speed)
+    crowd = Play("preview", stack.url, stack.processors, scale=scale, speed=speed, program=program)
     for client in (crowd.backend, *crowd.processors):
         if scale < 1:
             client.connect_seconds = client.answer_seconds = ANSWER_SECONDS
@@ -91,10 +94,15 @@ async def books_agree(stack: Stack) -> None:
 
 
 async def played_through(
-    stack: Stack, *hits: Callable[[], None], speed: float = 6, scale: float = 0.15, every_seconds: float = 2.5
+    stack: Stack,
+    *hits: Callable[[], None],
+    speed: float = 6,
+    scale: float = 0.15,
+    every_seconds: float = 2.5,
+    program: str | None = None,
 ) -> Result:
     """The load, with a hit every few seconds; then time to recover."""
-    crowd = play(stack, speed, scale)
+    crowd = play(stack, speed, scale, program)
     playing = asyncio.create_task(crowd.run(lambda share: None))
     for hit in hits:
         await asyncio.sleep(every_seconds)
@@ -154,6 +162,40 @@ if HAPROXY:
         fewer = result.processed["fallback"] < result.accepted / 50
         assert fewer or lost.seconds > 1, "the best routing waits for the default"  # unless that is seen to stand still
         await books_agree(stack)
+
+    @pytest.mark.needs("k6")
+    async def test_k6_plays_the_official_load_as_well(stack: Stack) -> None:
+        """Each payment that k6 saw taken is charged once, and the audit knows no other."""
+        result = await played_through(stack, speed=60, program=k6.binary())
+        assert (result.accepted > 50, result.failed, result.lag) == (True, 0, 0), result
+        assert 0 < result.p50_ms <= result.p99_ms < ANSWER_SECONDS * 1000
+
+    async def k6_paying(stack: Stack, folder: Path) -> tuple["asyncio.Task[Result]", int]:
+        """A load whose first payment is taken, and k6's pid."""
+        program = folder / "k6"
+        program.write_text(f'#!/bin/sh\necho $$ > {folder}/pid\nexec {k6.binary()} "$@"\n')
+        program.chmod(0o755)
+        crowd = play(stack, speed=1, program=str(program))
+        playing = asyncio.create_task(crowd.run(lambda share: None))
+        await wait_for(lambda: crowd.result.accepted or playing.done(), "the first payment")
+        return playing, int((folder / "pid").read_text())
+
+    @pytest.mark.needs("k6")
+    async def test_a_k6_that_is_killed_played_no_load(stack: Stack, tmp_path: Path) -> None:
+        """The figures of half a load are nobody's: it is an error, and says so."""
+        playing, pid = await k6_paying(stack, tmp_path)
+        os.kill(pid, signal.SIGKILL)
+        with pytest.RaisesGroup(pytest.RaisesExc(k6.LoadFailed, match="it ended with -9")):
+            await playing
+
+    @pytest.mark.needs("k6")
+    async def test_k6_ends_with_the_load_that_is_interrupted(stack: Stack, tmp_path: Path) -> None:
+        playing, pid = await k6_paying(stack, tmp_path)
+        playing.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await playing
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
 
     async def test_a_process_killed_under_load_loses_and_doubles_nothing(stack: Stack) -> None:
         """The poller is one of the two: its successor still asks each processor at most once in 5 s."""

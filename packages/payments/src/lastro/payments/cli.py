@@ -162,22 +162,33 @@ def rinha(
     url: Annotated[str, Option(help="the running service; asked with LASTRO_API_KEY")] = "http://127.0.0.1:9999",
     scale: Annotated[float, Option(min=0.001, help="share of the official number of users")] = 1.0,
     speed: Annotated[float, Option(min=0.1, help="how much faster the stages pass")] = 1.0,
+    generator: Annotated[
+        str | None, Option("--with", help="k6 or built-in; by itself k6 where it is installed")
+    ] = None,
     as_json: AsJson = False,  # noqa: FBT002
 ) -> None:
     """Play the official load against a running system, audit it against the processors, print the score."""
+    from .simulator import k6
     from .simulator.rinha import SCRIPTS, Play
 
     if profile not in SCRIPTS:
         raise Invalid(field="--profile", reason="preview or final")
     if url.startswith("https:"):
         raise Invalid(field="--url", reason="the load speaks plain HTTP: name what listens behind TLS")
+    if generator not in ("k6", "built-in", None):
+        raise Invalid(field="--with", reason="k6 or built-in")
+    program = None if generator == "built-in" else k6.binary()
+    if generator == "k6" and program is None:
+        raise Invalid(field="--with", reason="there is no k6 beside the interpreter or in the PATH")
     settings = PaymentsSettings.read()
     processors = (settings.processor_default_url, settings.processor_fallback_url)
-    play = Play(profile, url, processors, scale=scale, speed=speed, key=own_key(Settings.read()))
+    key = own_key(Settings.read())
+    play = Play(profile, url, processors, scale=scale, speed=speed, key=key, program=program)
     with Progress(console=Console(stderr=True)) as bar:
         task = bar.add_task(profile, total=1.0)
         result = asyncio.run(play.run(lambda share: bar.update(task, completed=share)))
     rows = {
+        "with": "built-in" if program is None else "k6",
         "accepted": result.accepted,
         "failed": result.failed,
         "default / fallback": f"{result.processed['default']} / {result.processed['fallback']}",

@@ -1,15 +1,17 @@
 """The challenge's official load, played by ourselves: its stages, its checks, its score.
 
-Closed model: each virtual user pays, then rests a second; users are added evenly over the whole run. Every ten seconds
-our summary is compared with both processors'. A second after the last payment the books are closed, and the audit
-compares every payment (reference: the official load profile and its scoring).
+Closed model: each virtual user pays, then rests a second; users are added evenly over the whole run. They are k6's, or
+tasks of this loop; all else is the same for both. Every ten seconds our summary is compared with both processors'. A
+second after the last payment the books are closed, and the audit compares every payment (reference: the official load
+profile and its scoring).
 """
 
 import asyncio
 import json
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Literal
@@ -18,6 +20,8 @@ from uuid import uuid4
 from lastro.core.clock import iso, now_ms
 from lastro.core.errors import LastroError
 from lastro.payments.engine.http import Cut, HttpClient, NotConnected
+
+from . import k6
 
 Profile = Literal["preview", "final"]
 Weather = tuple[int, bool, int, bool]
@@ -131,9 +135,13 @@ class Play:
         scale: float,
         speed: float,
         key: str = "",
+        program: str | None = None,
     ) -> None:
+        """``program`` is k6's; without it the users are ours."""
+        self.program = program
         self.script = SCRIPTS[profile]
         self.speed = speed
+        self.seconds = self.script.seconds / speed
         self.users = max(1, round(self.script.users * scale))
         self.backend = HttpClient(backend, CALL_SECONDS, CALL_SECONDS, key)
         self.processors = [HttpClient(url, CALL_SECONDS, CALL_SECONDS) for url in processors]
@@ -154,44 +162,71 @@ class Play:
         except (NotConnected, Cut):
             self._close()
             raise NothingThere(url=client.url) from None
-        started = time.monotonic()
-        seconds = self.script.seconds / self.speed
-        self.until = started + seconds
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._stages(started))
-            tasks.create_task(self._checks())
-            for user in range(self.users):
-                tasks.create_task(self._user(started + seconds * user / self.users))
-            while (now := time.monotonic()) < self.until:
-                progress((now - started) / seconds)
-                await asyncio.sleep(0.25)
+        try:
+            async with self._crowd() as told:
+                await self._play(told, progress)
+        except BaseException:
+            self._close()
+            raise
         await rest(DRAIN_SECONDS)
         await self.audit()
         progress(1)
         return self.result
+
+    async def _play(self, told: AsyncIterator[k6.Paid] | None, progress: Callable[[float], None]) -> None:
+        started = time.monotonic()
+        self.until = started + self.seconds
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._stages(started))
+            tasks.create_task(self._checks())
+            if told is not None:
+                tasks.create_task(self._listen(told))
+            else:
+                for user in range(self.users):
+                    tasks.create_task(self._user(started + self.seconds * user / self.users))
+            while (now := time.monotonic()) < self.until:
+                progress((now - started) / self.seconds)
+                await asyncio.sleep(0.25)
+
+    def _crowd(self) -> AbstractAsyncContextManager[AsyncIterator[k6.Paid] | None]:
+        """k6, its users made and none of them at work; nothing where the users are ours."""
+        if self.program is None:
+            return nullcontext()
+        numbers = {
+            "URL": self.backend.url.rstrip("/"),
+            "KEY": self.backend.key,
+            "AMOUNT": self.script.amount.decode(),
+            "USERS": str(self.users),
+            "LOAD_MS": str(round(self.seconds * 1000)),
+            "CALL_MS": str(round(self.backend.answer_seconds * 1000)),
+        }
+        return k6.crowd(self.program, numbers)
+
+    async def _listen(self, told: AsyncIterator[k6.Paid]) -> None:
+        async for paid in told:
+            self._paid(paid.correlation_id, paid.status, paid.seconds)
 
     async def _user(self, start: float) -> None:
         await asyncio.sleep(start - time.monotonic())
         while time.monotonic() < self.until:
             id_ = str(uuid4())
             body = b'{"correlationId":"%s","amount":%s}' % (id_.encode(), self.script.amount)
-            if await self._measured(b"POST /payments", body) in OK:
-                self.accepted.add(id_)
-                self.result.accepted += 1
-            else:
-                self.result.failed += 1
-                self.unanswered.add(id_)
+            began = time.monotonic()
+            try:
+                status = (await self.backend.ask(b"POST /payments", body)).status
+            except (NotConnected, Cut):
+                status = 0
+            self._paid(id_, status, time.monotonic() - began)
             await asyncio.sleep(1)
 
-    async def _measured(self, what: bytes, body: bytes = b"") -> int:
-        began = time.monotonic()
-        try:
-            answer = await self.backend.ask(what, body)
-        except (NotConnected, Cut):
-            return 0
-        if answer.status in OK:
-            self.latencies.append(time.monotonic() - began)
-        return answer.status
+    def _paid(self, id_: str, status: int, seconds: float) -> None:
+        if status in OK:
+            self.accepted.add(id_)
+            self.result.accepted += 1
+            self.latencies.append(seconds)
+        else:
+            self.result.failed += 1
+            self.unanswered.add(id_)
 
     async def _stages(self, started: float) -> None:
         for at, (d_delay, d_fails, f_delay, f_fails) in self.script.stages:
