@@ -36,7 +36,7 @@ screenshots: $(READY) ## the README's pictures, from a running engine (needs a C
 	@$(BIN)/python docs/screenshots.py
 lock: ## renew the pinned versions (needs uv: make setup)
 	$(BIN)/uv pip compile pyproject.toml --group dev --all-extras $(LOCK_FLAGS) $(addprefix --no-emit-package lastro-,$(PACKAGES)) --upgrade -o requirements.lock
-	$(BIN)/uv pip compile $(patsubst %,packages/%/pyproject.toml,$(PACKAGES)) --extra kafka --extra sqs --constraint requirements.lock $(LOCK_FLAGS) $(addprefix --no-emit-package lastro-,$(PACKAGES)) -o requirements-run.lock
+	$(BIN)/uv pip compile $(patsubst %,packages/%/pyproject.toml,$(PACKAGES)) --extra kafka --extra sqs --extra otel --constraint requirements.lock $(LOCK_FLAGS) $(addprefix --no-emit-package lastro-,$(PACKAGES)) -o requirements-run.lock
 	echo uv | $(BIN)/uv pip compile - --constraint requirements.lock $(LOCK_FLAGS) -o requirements-uv.lock
 clean: ## the environment away
 	rm -rf .venv

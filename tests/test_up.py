@@ -72,6 +72,15 @@ def test_a_domains_wrong_setting_is_told_in_a_sentence_before_anything_starts() 
         assert {path.name for path in Path(folder).iterdir()} == {"log"}
 
 
+def test_a_single_process_whose_worker_fails_at_once_ends_with_a_sentence_instead_of_serving_without_it() -> None:
+    with TemporaryDirectory(prefix="lastro-") as folder, (Path(folder) / "log").open("ab") as log:
+        variables = {"LASTRO_DATA_DIR": folder, "LASTRO_HTTP_PORT": "0", "LASTRO_COUPONS_DATABASE_URL": "foo://x"}
+        assert start("up", "--single", environment={**os.environ, **variables}, log=log).wait(20) == 1
+        told = (Path(folder) / "log").read_text()
+        assert "LASTRO_COUPONS_DATABASE_URL: sqlite or postgresql, not foo" in told
+        assert "Traceback" not in told
+
+
 def test_a_folder_that_cannot_be_written_is_told_in_a_sentence() -> None:
     with TemporaryDirectory(prefix="lastro-") as folder, (Path(folder) / "log").open("ab") as log:
         (Path(folder) / "file").touch()

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -16,6 +16,7 @@ from lastro.core.settings import Settings
 from lastro.core.streams import Message
 from lastro.core.testing import standstill, start_server, wait_for
 from lastro.core.worker import Run
+from lastro.core.worker import run as together
 from lastro.core.worker.consume import Failures, Worker
 
 pytestmark = pytest.mark.anyio
@@ -46,6 +47,25 @@ def empty(queue: Queue) -> Callable[[], object]:
         return not (told.lag or told.pending or told.delayed)
 
     return is_empty
+
+
+async def test_one_work_that_fails_ends_those_that_lose_a_cancellation_too(hub: Hub) -> None:
+    ended: list[str] = []
+
+    async def deaf(run: Run) -> None:
+        while not run.stopping.is_set():
+            with suppress(asyncio.CancelledError):
+                await asyncio.sleep(0.01)
+        ended.append("deaf")
+
+    async def fails(run: Run) -> None:
+        await run.pause(0.01)
+        raise LookupError("a fault")
+
+    with pytest.raises(ExceptionGroup) as told:
+        await together({"deaf": deaf, "fails": fails}, Run(hub=hub, settings=Settings()))
+    assert [type(error) for error in told.value.exceptions] == [LookupError]
+    assert ended == ["deaf"]
 
 
 async def test_every_message_is_handled_and_acknowledged(hub: Hub, queue: Queue) -> None:

@@ -25,7 +25,7 @@ from .engine import Payments
 from .model import PROCESSORS, Health, Payment, Processor
 from .settings import PaymentsSettings
 
-app = Typer(no_args_is_help=True, help="Payments through two processors.")
+app = Typer(add_completion=False, no_args_is_help=True, help="Payments through two processors.")
 Answer = TypeVar("Answer")
 AsJson = Annotated[bool, Option("--json", help="for scripts")]
 

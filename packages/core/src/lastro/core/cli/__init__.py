@@ -7,7 +7,7 @@ import os
 import sys
 from importlib import import_module
 from importlib.metadata import EntryPoint, version
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 from typer import Exit, Option, Typer, echo, secho
 from typer.core import TyperGroup
@@ -24,7 +24,7 @@ COMMANDS = {
     "demo": "A fixed job through all domains, with kills on the way; then it is added up.",
     "keys": "API keys: create, list, rotate, revoke.",
     "metrics": "Every metric: name, kind, labels, meaning, what to do.",
-    "monitor": "Every domain on one screen, live; --once --json for scripts.",
+    "monitor": "Every domain on one screen, live; --json for scripts.",
     "queue": "The queues: list them, look at dead letters, replay or drop those.",
     "relay": "Pass logs on to Kafka or SQS, each entry at least once, in order.",
     "scripts": "The Lua scripts: list, show, check.",
@@ -92,6 +92,18 @@ def main(args: list[str] | None = None) -> Any:
         secho("an argument is not UTF-8", fg="red", err=True)
         sys.exit(2)
     except LastroError as error:
-        secho(f"{error}", fg="red", err=True)
-        secho(f"  {error.code}", dim=True, err=True)
-        sys.exit(os.EX_TEMPFAIL if isinstance(error, Busy) else 1)
+        _end(error)
+    except ExceptionGroup as group:  # workers of one process failed
+        ours, others = group.split(LastroError)
+        if ours is None or others is not None:
+            raise
+        first: LastroError | ExceptionGroup[LastroError] = ours
+        while isinstance(first, ExceptionGroup):
+            first = first.exceptions[0]
+        _end(first)
+
+
+def _end(error: LastroError) -> NoReturn:
+    secho(f"{error}", fg="red", err=True)
+    secho(f"  {error.code}", dim=True, err=True)
+    sys.exit(os.EX_TEMPFAIL if isinstance(error, Busy) else 1)

@@ -9,7 +9,7 @@ from typer import Argument, Exit, Option, Typer
 
 from lastro.core.errors import LastroError
 
-app = Typer(help="The benchmarks, each beside its floor in the same run.")
+app = Typer(add_completion=False, help="The benchmarks, each beside its floor in the same run.")
 
 
 class NoCheckout(LastroError):

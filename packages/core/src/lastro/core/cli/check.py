@@ -34,7 +34,7 @@ EVERY_MIN_SECONDS = 1.0
 BAR = (TextColumn("checking {task.description:<10}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
 
 log = structlog.get_logger()
-app = Typer(help="Does it add up? Records, streams, counters and books of every domain.")
+app = Typer(add_completion=False, help="Does it add up? Records, streams, counters and books of every domain.")
 
 
 @app.command()

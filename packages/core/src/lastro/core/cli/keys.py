@@ -14,7 +14,7 @@ from lastro.core.plugins import installed
 from lastro.core.redis import connect
 from lastro.core.settings import Settings
 
-app = Typer(no_args_is_help=True, help="API keys: create, list, rotate, revoke.")
+app = Typer(add_completion=False, no_args_is_help=True, help="API keys: create, list, rotate, revoke.")
 Answer = TypeVar("Answer")
 DAY_MS = 86_400_000
 Id = Annotated[str, Argument(help="as `lastro keys list` has it")]

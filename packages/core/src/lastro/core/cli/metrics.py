@@ -8,11 +8,12 @@ from rich.console import Console
 from rich.table import Table
 from typer import Option, Typer, echo
 
+from lastro.core.errors import Invalid
 from lastro.core.grafana import dashboards
 from lastro.core.measures import catalogue
 from lastro.core.plugins import plugs
 
-app = Typer(help="Every metric: name, kind, labels, meaning, what to do.")
+app = Typer(add_completion=False, help="Every metric: name, kind, labels, meaning, what to do.")
 
 
 @app.command()
@@ -23,10 +24,13 @@ def metrics(
     """Print the catalogue of everything that is installed, or draw it."""
     metrics = catalogue()
     if grafana:
-        grafana.mkdir(parents=True, exist_ok=True)
-        for name, dashboard in dashboards(metrics, list(plugs("lastro.routers"))).items():
-            (grafana / name).write_text(json.dumps(dashboard, indent=1))
-            echo(str(grafana / name))
+        try:
+            grafana.mkdir(parents=True, exist_ok=True)
+            for name, dashboard in dashboards(metrics, list(plugs("lastro.routers"))).items():
+                (grafana / name).write_text(json.dumps(dashboard, indent=1))
+                echo(str(grafana / name))
+        except OSError as error:
+            raise Invalid(field="--grafana", reason=str(error)) from None
         return
     rows = list(metrics.values())
     if as_json:

@@ -17,7 +17,11 @@ from lastro.core.redis import Hub, connect
 from lastro.core.settings import Settings
 from lastro.core.streams.letters import PAGE_MAX, DeadLetter
 
-app = Typer(no_args_is_help=True, help="The queues: list them, look at dead letters, replay or drop those.")
+app = Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    help="The queues: list them, look at dead letters, replay or drop those.",
+)
 Answer = TypeVar("Answer")
 Name = Annotated[str, Argument(help="as `lastro queue ls` has it")]
 Ids = Annotated[list[str] | None, Argument(help="dead letters, as `lastro queue dead` has them")]

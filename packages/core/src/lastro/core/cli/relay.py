@@ -9,7 +9,7 @@ from lastro.core.logging import configure
 from lastro.core.redis import connect
 from lastro.core.settings import Settings
 
-app = Typer(help="Pass logs on to Kafka or SQS.")
+app = Typer(add_completion=False, help="Pass logs on to Kafka or SQS.")
 
 
 @app.command()

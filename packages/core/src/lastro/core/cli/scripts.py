@@ -12,7 +12,7 @@ from lastro.core.redis import connect
 from lastro.core.scripts import REGISTRY, Script
 from lastro.core.settings import Settings
 
-app = Typer(no_args_is_help=True, help="The Lua scripts: list, show, check.")
+app = Typer(add_completion=False, no_args_is_help=True, help="The Lua scripts: list, show, check.")
 
 
 def registered() -> dict[str, Script[..., object]]:

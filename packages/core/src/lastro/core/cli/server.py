@@ -9,7 +9,9 @@ from lastro.core import local
 from lastro.core.cli.acl import acl
 from lastro.core.settings import Settings
 
-app = Typer(no_args_is_help=True, help="The embedded server: up, status, down; acl: rules for any server.")
+app = Typer(
+    add_completion=False, no_args_is_help=True, help="The embedded server: up, status, down; acl: rules for any server."
+)
 app.command()(acl)
 
 

@@ -12,7 +12,7 @@ from lastro.core.logging import mask_url
 from lastro.core.plugins import installed
 from lastro.core.settings import Environment, Settings, refuse_unknown, variables
 
-app = Typer(help="Every setting: variable, default, meaning, value.")
+app = Typer(add_completion=False, help="Every setting: variable, default, meaning, value.")
 
 
 def classes() -> dict[str, type[Environment]]:
@@ -28,9 +28,11 @@ def show(as_json: Annotated[bool, Option("--json", help="for scripts")] = False)
     if as_json:
         echo(json.dumps(rows, indent=2))
         return
-    table = Table(Column("variable", overflow="fold"), Column("value", overflow="fold"), "meaning", title="Settings")
+    table = Table(
+        Column("variable", overflow="fold"), Column("value", overflow="fold"), "default", "meaning", title="Settings"
+    )
     for row in rows:
-        table.add_row(" / ".join(row["variables"]), row["value"], row["meaning"])
+        table.add_row(" / ".join(row["variables"]), row["value"], row["default"], row["meaning"])
     Console().print(table)
 
 

@@ -67,11 +67,10 @@ def _at(database: Database, tables: Tables) -> str:
 
 
 def _move(database: Database, tables: Tables, way: Literal["upgrade", "downgrade"], version: str) -> str:
+    logging.getLogger("alembic").setLevel(logging.WARNING)  # each step it takes is no news to an operator
     from alembic import command
     from alembic.config import Config
     from alembic.migration import MigrationContext
-
-    logging.getLogger("alembic").setLevel(logging.WARNING)  # each step it takes is no news to an operator
 
     def moved(connection: sa.Connection) -> str:
         if connection.dialect.name == "postgresql":

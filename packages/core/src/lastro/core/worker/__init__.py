@@ -50,16 +50,19 @@ Work: TypeAlias = Callable[[Run], Awaitable[None]]
 
 
 async def run(works: Mapping[str, Work], run: Run) -> None:
-    """Run these until ``run.stopping``; one that fails ends all of them, and its error is raised."""
+    """Run these until ``run.stopping``; one that fails stops all of them, and its error is raised in a group."""
     tracing.start()
     lag = asyncio.create_task(_measure_lag(run))
+    failed: list[Exception] = []
     try:
         async with asyncio.TaskGroup() as group:
             for name, work in works.items():
-                group.create_task(_named(name, work, run), name=name)
+                group.create_task(_named(name, work, run, failed), name=name)
     finally:
         lag.cancel()
         tracing.stop()
+    if failed:
+        raise ExceptionGroup("workers failed", failed)
 
 
 async def _measure_lag(run: Run) -> None:
@@ -71,10 +74,18 @@ async def _measure_lag(run: Run) -> None:
         due = monotonic() + LAG_SECONDS
 
 
-async def _named(name: str, work: Work, run: Run) -> None:
+async def _named(name: str, work: Work, run: Run, failed: list[Exception]) -> None:
     with structlog.contextvars.bound_contextvars(worker=name):
         log.debug("worker.started")
-        await work(run)
+        try:
+            await work(run)
+        except asyncio.CancelledError:
+            run.stopping.set()  # the others must hear of it by this, too: redis-py can lose a cancellation
+            raise
+        except Exception as error:  # noqa: BLE001  # raised when the others have finished what they had in hand
+            log.error("worker.failed", reason=str(error))  # noqa: TRY400  # its traceback comes at the end
+            run.stopping.set()
+            failed.append(error)
         log.debug("worker.stopped")
 
 

@@ -4,7 +4,7 @@ from typer import Typer
 
 from . import dead, events, issuances, operate
 
-app = Typer(no_args_is_help=True, help="A limited number of coupons.")
+app = Typer(add_completion=False, no_args_is_help=True, help="A limited number of coupons.")
 
 
 @app.callback()

@@ -11,7 +11,7 @@ from .run import run, show
 
 AsJson = Annotated[bool, Option("--json", help="for scripts")]
 
-app = Typer(no_args_is_help=True, help="Double-entry accounts and transfers, exact to 128 bits.")
+app = Typer(add_completion=False, no_args_is_help=True, help="Double-entry accounts and transfers, exact to 128 bits.")
 app.add_typer(accounts.app, name="account")
 app.add_typer(transfers.app, name="transfer")
 app.add_typer(shards.app, name="shards")

@@ -1,7 +1,8 @@
-"""``lastro pix monitor``: the engine at a glance, on a terminal; ``--once --json`` for scripts."""
+"""``lastro pix monitor``: the engine at a glance, on a terminal; ``--json`` for scripts."""
 
 import asyncio
 import dataclasses
+import os
 from typing import Annotated, Any
 
 from typer import Exit, Option, Typer, echo
@@ -23,11 +24,11 @@ def add(app: Typer) -> None:
 
 
 def monitor(
-    once: Annotated[bool, Option("--once", help="one look, then end; exit code 1 when the server is away")] = False,  # noqa: FBT002
-    as_json: Annotated[bool, Option("--json", help="with --once: for scripts")] = False,  # noqa: FBT002
+    once: Annotated[bool, Option("--once", help="one look, then end; exit code 75 when the server is away")] = False,  # noqa: FBT002
+    as_json: Annotated[bool, Option("--json", help="one look, for scripts")] = False,  # noqa: FBT002
 ) -> None:
     """Streams, workers, totals, rate, latency against the SPI's limits, refusals, one payment's timeline."""
-    if once:
+    if once or as_json:
         asyncio.run(_once(as_json=as_json))
         return
     from .screen import Monitor
@@ -44,7 +45,7 @@ async def _once(*, as_json: bool) -> None:
             show({"up": False, "reason": str(busy)})
         else:
             echo(f"Redis is down: {busy}")
-        raise Exit(1) from None
+        raise Exit(os.EX_TEMPFAIL) from None
     if as_json:
         show({"up": True, **_told(found)})
         return

@@ -2,6 +2,8 @@
 
 import asyncio
 from collections import deque
+from collections.abc import Mapping
+from contextlib import suppress
 from itertools import pairwise
 from typing import ClassVar
 
@@ -9,6 +11,7 @@ from textual import work
 from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Grid, VerticalScroll
+from textual.css.query import NoMatches
 from textual.screen import ModalScreen, Screen
 from textual.widgets import Footer, Header, Input, Sparkline, Static
 
@@ -132,13 +135,10 @@ class Page(Screen[None]):
                 now = await figures(self.pix)
         except LastroError as error:
             self.sub_title = "Redis is down"
-            self.query_one("#totals", Static).update(f"[bold red]Redis is down[/]\n{error}")
+            self._draw({"totals": f"[bold red]Redis is down[/]\n{error}"})
             return
         self.past.append(now)
         self.sub_title = now.server
-        self._draw(now)
-
-    def _draw(self, now: Figures) -> None:
         panels = {
             "totals": totals(list(self.past)),
             "streams": "\n".join(stream(found) for found in now.streams),
@@ -146,9 +146,13 @@ class Page(Screen[None]):
             "outboxes": outboxes(now),
             "refusals": refusals(now),
         }
-        for name, text in panels.items():
-            self.query_one(f"#{name}", Static).update(text)
-        self.query_one("#rate", Sparkline).data = rates(list(self.past)) or [0.0]
+        self._draw(panels)
+
+    def _draw(self, panels: Mapping[str, str]) -> None:
+        with suppress(NoMatches):  # the page was left in the middle of a look, and its panels are going
+            for name, text in panels.items():
+                self.query_one(f"#{name}", Static).update(text)
+            self.query_one("#rate", Sparkline).data = rates(list(self.past)) or [0.0]
 
     def action_timeline(self) -> None:
         """Ask for an id."""

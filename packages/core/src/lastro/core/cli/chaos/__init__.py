@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 SEEDS = 1 << 31
 TRIES_MAX = 16
 
-app = Typer(help="Faults by a seed against a running engine with traffic; then everything is added up.")
+app = Typer(
+    add_completion=False, help="Faults by a seed against a running engine with traffic; then everything is added up."
+)
 
 
 @app.command()

@@ -11,7 +11,7 @@ from typer import Exit, Option, Typer, echo
 
 from lastro.core.plugins import installed
 
-app = Typer(help="A fixed job through all domains, with kills on the way; then it is added up.")
+app = Typer(add_completion=False, help="A fixed job through all domains, with kills on the way; then it is added up.")
 
 
 @app.command()

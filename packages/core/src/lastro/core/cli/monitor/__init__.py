@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 from typing import Annotated
 
 from typer import Exit, Option, Typer, echo
@@ -10,12 +11,12 @@ from lastro.core.panels import Look, Watch, line
 from lastro.core.plugins import installed
 from lastro.core.settings import Settings
 
-app = Typer(help="Every domain on one screen, live.")
+app = Typer(add_completion=False, help="Every domain on one screen, live.")
 
 
 @app.command()
 def monitor(
-    once: Annotated[bool, Option("--once", help="one look, then end; exit code 1 when the server is away")] = False,  # noqa: FBT002
+    once: Annotated[bool, Option("--once", help="one look, then end; exit code 75 when the server is away")] = False,  # noqa: FBT002
     as_json: Annotated[bool, Option("--json", help="one look, for scripts")] = False,  # noqa: FBT002
 ) -> None:
     """Rates, latency, backlog, dead letters, the server; a page per domain. It only looks."""
@@ -28,7 +29,7 @@ def monitor(
     look = asyncio.run(_once(settings))
     echo(json.dumps(look.told(), indent=2) if as_json else line(look))
     if look.store is None:
-        raise Exit(1)
+        raise Exit(os.EX_TEMPFAIL)
 
 
 async def _once(settings: Settings) -> Look:

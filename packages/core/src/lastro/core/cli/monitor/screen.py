@@ -1,5 +1,6 @@
 """The monitor's screens. They only look, and change nothing. A server that is away is something they show."""
 
+from contextlib import suppress
 from typing import Any, ClassVar
 
 from rich.markup import escape
@@ -7,6 +8,7 @@ from textual import work
 from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Grid, Vertical, VerticalScroll
+from textual.css.query import NoMatches
 from textual.screen import ModalScreen, Screen
 from textual.widgets import Footer, Header, Sparkline, Static
 
@@ -131,7 +133,8 @@ class Monitor(App[None]):
         if not self.paused:
             await self.eyes.look()
         if self.eyes.past and isinstance(self.screen, Overview | Page):
-            self.screen.draw(self.eyes.past[-1], list(self.eyes.past))
+            with suppress(NoMatches):  # a page that is coming or going in the middle of a look
+                self.screen.draw(self.eyes.past[-1], list(self.eyes.past))
 
     def action_page(self, name: str) -> None:
         """A domain's own page, or the plain one."""

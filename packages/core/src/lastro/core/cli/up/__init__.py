@@ -15,7 +15,7 @@ from lastro.core.logging import configure
 from lastro.core.plugins import installed
 from lastro.core.settings import Settings, refuse_unknown
 
-app = Typer(help="The engine: server, services, workers, simulators.")
+app = Typer(add_completion=False, help="The engine: server, services, workers, simulators.")
 
 
 @app.command()
