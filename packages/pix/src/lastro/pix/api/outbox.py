@@ -13,10 +13,12 @@ import msgspec
 from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
+from lastro.core.docs import refuses
 from lastro.core.errors import Busy, Invalid
 from lastro.pix.engine import outbox
 from lastro.pix.engine.intake import backend
 from lastro.pix.engine.pix import Pix
+from lastro.pix.errors import NoSuchReader, TooManyReaders
 
 from .request import WAIT_SECONDS_MAX, Engine, reply
 
@@ -27,7 +29,7 @@ EVENT_WAIT_SECONDS = 1.0
 EVENT_ID = re.compile(r"\d{1,15}(-\d{1,15})?", re.ASCII)
 
 
-@router.get("/{backend_id}/start")
+@router.get("/{backend_id}/start", responses=refuses(TooManyReaders))
 async def start(request: Request, backend_id: str, pix: Engine, wait: Wait = 5) -> Response:
     """Begin to read: the first messages, and in ``PI-Pull-Next`` where the next ones are."""
     backend(backend_id)
@@ -47,7 +49,7 @@ async def events(
     return StreamingResponse(_events(request, pix, backend_id, last_event_id), media_type="text/event-stream")
 
 
-@router.get("/{backend_id}/{place}")
+@router.get("/{backend_id}/{place}", responses=refuses(NoSuchReader, TooManyReaders))
 async def pull(request: Request, backend_id: str, place: str, pix: Engine, wait: Wait = 5) -> Response:
     """Acknowledge the messages that came with this address, and the next ones; 204 when none came in time."""
     backend(backend_id)

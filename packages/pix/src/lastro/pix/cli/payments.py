@@ -10,7 +10,7 @@ import msgspec
 from typer import Argument, Exit, Option, Typer, echo
 
 from lastro.core.clock import iso
-from lastro.core.errors import Invalid
+from lastro.core.errors import Invalid, field_of
 from lastro.core.money import cents, decimal
 from lastro.pix.engine import messages, orders, outbox, reconcile, refunds
 from lastro.pix.engine.intake import backend, participant
@@ -134,7 +134,7 @@ def read(
     try:
         header, message = iso20022.parse(_bytes(path))
     except iso20022.BadXml as bad:
-        raise BadMessage(reason=str(bad)) from None
+        raise BadMessage(field=bad.element, reason=str(bad)) from None
     if send:
         act(lambda pix: messages.take(pix, message))
     show({"header": header, type(message).__name__.lower(): msgspec.to_builtins(message)})
@@ -151,7 +151,8 @@ def _payment(number: int, line: bytes) -> Payment:
     try:
         return msgspec.json.decode(line, type=Payment)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise PaymentRefused(reason=f"line {number}: {error}", spi="CH16") from None
+        where = f"line {number}: "
+        raise PaymentRefused(field=f"{where}{field_of(error)}", reason=f"{where}{error}", spi="CH16") from None
 
 
 def check(

@@ -20,7 +20,11 @@ _NAMESPACE: Final = re.compile(r"https://www\.bcb\.gov\.br/pi/(pacs\.00[248])/1\
 
 
 class BadXml(ValueError):
-    """Not an envelope the SPI would read; the words say why (admi.002 in the SPI's own language)."""
+    """Not an envelope the SPI would read; the words say why (admi.002 in the SPI's own language), and of what."""
+
+    def __init__(self, reason: str, element: str = "body") -> None:
+        super().__init__(reason)
+        self.element = element
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,13 +96,13 @@ class _Reader:
         if found is not None and found.text is not None:
             return str(found.text).strip()
         if default is None:
-            raise BadXml(f"{path} is missing")
+            raise BadXml(f"{path} is missing", path)
         return default
 
     def amount(self, path: str) -> str:
         found = self.find(path)
         if found is None or found.get("Ccy") != "BRL":
-            raise BadXml(f"{path} is missing, or not in BRL")
+            raise BadXml(f"{path} is missing, or not in BRL", path)
         return str(found.text or "").strip()
 
 
@@ -137,7 +141,7 @@ def _payment(reader: _Reader) -> Payment:
 def _answer(reader: _Reader, header: Header) -> Answer:
     status = reader.text(f"{_TX2}/TxSts")
     if status not in {"ACSP", "RJCT"}:
-        raise BadXml("a participant answers ACSP or RJCT")
+        raise BadXml("a participant answers ACSP or RJCT", f"{_TX2}/TxSts")
     return Answer(
         end_to_end_id=reader.text(f"{_TX2}/OrgnlEndToEndId"),
         payee=header.sender,
