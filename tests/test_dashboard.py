@@ -12,6 +12,7 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
+from lastro.core import panels
 from lastro.core.app import create_app
 from lastro.core.dashboard import LOOK_SECONDS
 from lastro.core.local import Server
@@ -102,7 +103,10 @@ async def test_many_watchers_cost_one_look_a_second(tmp_path: Path) -> None:
     server.stop()
 
 
-async def test_a_file_that_the_dashboard_does_not_have_is_refused(tmp_path: Path) -> None:
+async def test_a_file_that_the_dashboard_does_not_have_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(panels, "LOOK_SECONDS_MAX", 60.0)  # however slow the machine
     server = start_server(tmp_path)
     async with engine(server) as client:
         assert (await client.get("/dashboard/passwd")).json()["code"] == "dashboard.no_such_file"

@@ -7,6 +7,7 @@ import pytest
 from pydantic import SecretStr
 from textual.widgets import Static
 
+from lastro.core import panels
 from lastro.core.cli import main
 from lastro.core.cli.monitor.screen import Monitor
 from lastro.core.panels import Look, Panel, Store, Watch
@@ -66,6 +67,7 @@ async def test_a_server_that_is_away_is_shown_and_so_is_its_return(folder: Path)
 def test_scripts_get_one_look_as_json(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    monkeypatch.setattr(panels, "LOOK_SECONDS_MAX", 60.0)  # however slow the machine
     server = start_server(folder)
     monkeypatch.setenv("LASTRO_REDIS_URL", server.url)
     main(["monitor", "--json"])

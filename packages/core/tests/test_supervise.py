@@ -43,7 +43,8 @@ def weary():
     time.sleep(0.2)
     crash()
 
-supervise.STEADY_SECONDS = 0.1
+supervise.STEADY_SECONDS = supervise.ORPHAN_LOOK_SECONDS = 0.1
+supervise.KILL_MARGIN_SECONDS = 0.3
 PARTS = {
     "weary": [Part(name="weary", run=weary, stage=1)],
     "crash": [Part(name="crash", run=crash, stage=1)],

@@ -155,8 +155,8 @@ async def test_what_is_not_there_is_said_so(ledger: Ledger) -> None:
 
 
 async def test_an_expired_reservation_is_released_and_a_late_post_is_refused(ledger: Ledger) -> None:
-    await ledger.create_transfer(paying(100, 10, flags=PENDING | TransferFlag.CLOSING_DEBIT, timeout=1))
-    await ledger.create_transfer(paying(101, 10, flags=PENDING, timeout=1000))
+    closing = paying(100, 10, flags=PENDING | TransferFlag.CLOSING_DEBIT, timeout=1)
+    await ledger.create_transfers([closing, paying(101, 10, flags=PENDING, timeout=1000)])
     await wait_for(ledger.expire_transfers, "the expiry")
     found = await ledger.account(1)
     assert (found.debits_pending, found.flags) == (0, AccountFlag.HISTORY)

@@ -208,7 +208,7 @@ async def test_a_summary_of_a_store_that_hangs_is_503_in_time(
             os.kill(server.pid, signal.SIGCONT)
 
 
-async def test_one_payment_is_shown_with_its_state_and_a_dead_one_can_be_retried(
+async def test_one_payment_is_shown_with_its_state_and_a_dead_one_can_be_retried_or_dropped(
     client: httpx.AsyncClient, hub: Hub
 ) -> None:
     payments = Payments(hub, PaymentsSettings())
@@ -221,3 +221,8 @@ async def test_one_payment_is_shown_with_its_state_and_a_dead_one_can_be_retried
     assert (await client.get("/payments/dead")).json()["payments"][0]["correlation_id"] == id_
     assert (await client.post(f"/payments/{id_}/retries")).json()["state"] == "queued"
     assert (await client.post(f"/payments/{id_}/retries")).status_code == 409
+    assert (await client.delete(f"/payments/dead/{id_}")).status_code == 409
+    (claim,) = await payments.claim("fallback", 1)
+    await payments.bury(claim, "400")
+    assert (await client.delete(f"/payments/dead/{id_}")).json()["state"] == "dropped"
+    assert (await client.get("/payments/dead")).json()["payments"] == []

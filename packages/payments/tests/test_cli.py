@@ -14,6 +14,8 @@ from lastro.core.cli import main
 def lastro(server: local.Server, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> "Lastro":
     """The command on an empty server."""
     monkeypatch.setenv("LASTRO_REDIS_URL", server.url)
+    for name in ("DEFAULT", "FALLBACK"):  # not somebody else's: the official load would purge it
+        monkeypatch.setenv(f"LASTRO_PAYMENTS_PROCESSOR_{name}_URL", "http://127.0.0.1:1")
     with Redis(unix_socket_path=str(server.socket)) as client:
         client.flushall()
     return Lastro(capsys)
@@ -52,6 +54,7 @@ def test_what_is_refused_is_said_in_a_sentence_and_ends_with_1(lastro: Lastro) -
     for words, says in (
         (("show", str(uuid4())), "There is no payment"),
         (("retry", str(uuid4())), "There is no payment"),
+        (("drop", str(uuid4())), "There is no payment"),
         (("accept", str(uuid4()), "0.001"), "amount"),
         (("summary", "--from", "yesterday"), "--from"),
         (("rinha", "--profile", "other"), "preview or final"),

@@ -12,6 +12,7 @@ from lastro.payments.engine.panel import panel
 from lastro.payments.errors import NotDead, UnknownPayment
 from lastro.payments.model import Claim, Health, Totals
 from lastro.payments.settings import PaymentsSettings
+from lastro.payments.worker import check
 
 pytestmark = pytest.mark.anyio
 
@@ -95,10 +96,22 @@ async def test_a_buried_payment_waits_for_an_operator_with_its_reason(payments: 
     )
     await payments.retry(claim.correlation_id)
     assert (await payments.payment(claim.correlation_id)).state == "queued"
-    with pytest.raises(NotDead):
-        await payments.retry(claim.correlation_id)
-    with pytest.raises(UnknownPayment):
-        await payments.retry(str(uuid4()))
+    for by_hand in (payments.retry, payments.drop):
+        with pytest.raises(NotDead):
+            await by_hand(claim.correlation_id)
+        with pytest.raises(UnknownPayment):
+            await by_hand(str(uuid4()))
+
+
+async def test_a_dropped_payment_is_listed_no_more_and_its_id_is_never_charged(payments: Payments) -> None:
+    claim = await claimed(payments)
+    await payments.bury(claim, "400")
+    await payments.drop(claim.correlation_id)
+    dropped = await payments.payment(claim.correlation_id)
+    assert (dropped.state, dropped.reason) == ("dropped", "400")
+    assert (await payments.dead_count(), await payments.dead()) == (0, (0, []))
+    assert await payments.accept(claim.correlation_id, claim.amount_cents) is False
+    assert (await payments.waiting(), await payments.flying(), await check(payments.hub)) == (0, 0, [])
 
 
 async def test_a_panel_shows_what_waits_flies_was_charged_and_died(payments: Payments) -> None:

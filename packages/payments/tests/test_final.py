@@ -14,6 +14,7 @@ from lastro.core.testing import wait_for
 from lastro.core.worker import Run
 from lastro.core.worker.consume import Worker
 from lastro.payments.engine import Payments
+from lastro.payments.engine.republish import republish
 from lastro.payments.model import Claim, fee_cents
 from lastro.payments.settings import PaymentsSettings
 
@@ -114,7 +115,7 @@ async def test_the_stream_is_bounded_and_what_it_dropped_is_appended_anew_from_t
     await hub.write.xtrim(payments.keys.final, maxlen=0)
     first, last = claims[0].requested_at_ms, claims[20].requested_at_ms
     inside = [claim.correlation_id for claim in claims if first <= claim.requested_at_ms <= last]
-    assert await payments.republish(first, last) == len(inside) > 20
+    assert await republish(payments, first, last) == len(inside) > 20
     assert sorted(entry["correlation_id"] for entry in await told(payments)) == sorted(inside)
 
 

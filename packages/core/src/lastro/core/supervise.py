@@ -30,6 +30,7 @@ STEADY_SECONDS = 5.0  # a part that was killed after so long did not crash at it
 SOUND_SECONDS = 60.0  # one that ended by an error of its own has to have lived so long for that
 KILL_MARGIN_SECONDS = 2.0
 ORPHAN_LOOK_SECONDS = 1.0
+TOLD_BY = (signal.SIGINT, signal.SIGTERM)
 ONE_SIGNAL_SECONDS = 0.5  # `timeout`, make and the terminal may each pass on the same Ctrl-C
 
 log = structlog.get_logger()
@@ -70,7 +71,7 @@ class Supervisor:
     def run(self) -> None:
         """Start everything, keep it running, and stop it in order. Returns when no part is left."""
         self._kept = [_Kept(part) for part in self.parts]
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in TOLD_BY:
             signal.signal(number, self._told)
         gc.freeze()  # what was imported is never collected, and so stays shared between the parts
         while not self._told_at:
@@ -97,14 +98,19 @@ class Supervisor:
     def _start(self, kept: _Kept) -> None:
         _flush()
         parent = os.getpid()
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, TOLD_BY)  # else a part could be told while it has our handler
         pid = os.fork()
         if pid == 0:
             code = 1
             try:
+                signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole terminal group: we decide
+                signal.signal(signal.SIGTERM, signal.SIG_DFL)
+                signal.pthread_sigmask(signal.SIG_SETMASK, before)
                 code = _run(kept.part, parent, self.grace_seconds + KILL_MARGIN_SECONDS)
             finally:  # whatever happens: what the supervisor cleans up on its way out is not the part's
                 os._exit(code)
         kept.pid, kept.started = pid, time.monotonic()
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
     def _reap(self) -> None:
         """Take note of every part that ended, and say when it starts again."""
@@ -154,8 +160,6 @@ def _end_with(parent: int, margin_seconds: float) -> None:
 
 def _run(part: Part, parent: int, margin_seconds: float) -> int:
     """In the new process: the part's work, and how it ended as an exit code."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole terminal group: the supervisor decides
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     if sys.platform == "linux":
         pr_set_pdeathsig, pr_set_name = 1, 15
         libc = ctypes.CDLL(None)

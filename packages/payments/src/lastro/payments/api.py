@@ -197,6 +197,13 @@ async def dead(payments: Engine, cursor: Annotated[int, Query(ge=0, le=PLACE_MAX
     return {"cursor": after, "payments": page}
 
 
+@router.delete("/dead/{correlation_id}", responses=refuses(UnknownPayment, NotDead))
+async def drop(correlation_id: UUID, payments: Engine) -> Payment:
+    """Let go of a dead payment: it is listed no more, and its id stays taken."""
+    await payments.drop(str(correlation_id))
+    return await payments.payment(str(correlation_id))
+
+
 @router.get("/{correlation_id}", responses=refuses(UnknownPayment))
 async def payment(correlation_id: UUID, payments: Engine) -> Payment:
     """One payment: its state, its processor, what was sent, how often."""

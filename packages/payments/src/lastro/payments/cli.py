@@ -22,6 +22,7 @@ from lastro.core.redis import connect
 from lastro.core.settings import Settings
 
 from .engine import Payments
+from .engine.republish import republish as append_anew
 from .model import PROCESSORS, Health, Payment, Processor
 from .settings import PaymentsSettings
 
@@ -117,13 +118,20 @@ def retry(correlation_id: Annotated[UUID, Argument()]) -> None:
 
 
 @app.command()
+def drop(correlation_id: Annotated[UUID, Argument()]) -> None:
+    """Let go of a dead payment: it is listed no more, and its id stays taken."""
+    _run(lambda payments: payments.drop(str(correlation_id)))
+    echo("dropped")
+
+
+@app.command()
 def republish(
     since: Annotated[str, Option("--from", help="ISO 8601, included")],
     until: Annotated[str, Option("--to", help="ISO 8601, included")],
 ) -> None:
     """Append what is in the books to the stream of final payments anew: for a follower that came late."""
     from_ms, to_ms = parse_iso(since, field="--from", up=True), parse_iso(until, field="--to")
-    echo(f"{_run(lambda payments: payments.republish(from_ms, to_ms))} appended")
+    echo(f"{_run(lambda payments: append_anew(payments, from_ms, to_ms))} appended")
 
 
 @app.command()

@@ -78,7 +78,7 @@ class Keys:
         (what whoever had it paid called it, or empty), ``reason`` (of a dead one, else empty).
 
         A log (``stream://payments_final?group=…&keep=yes``): an entry goes when every group has done with it, and at
-        the latest when ``final_max`` newer ones exist. Then the books still have it, and ``republish`` appends it anew.
+        the latest when ``final_max`` newer ones exist. The books still have it: `engine.republish` appends anew.
         """
         return Key(f"{self.prefix}payments_final")
 

@@ -10,7 +10,7 @@ from typing import Literal
 Processor = Literal["default", "fallback"]
 PROCESSORS: tuple[Processor, Processor] = ("default", "fallback")
 
-State = Literal["queued", "in_flight", "done", "dead"]
+State = Literal["queued", "in_flight", "done", "dead", "dropped"]
 
 AMOUNT_CENTS_MAX = 10**12  # R$ 10 bn: nine million of them fit in the 64 bits of a total
 

@@ -44,7 +44,7 @@ class PaymentsSettings(Environment):
         3,
         ge=0,
         validation_alias=_original("MAX_RETRIES"),
-        description="immediate tries of a refused payment; then it returns to the queue, it is never dropped",
+        description="immediate tries at a processor that is full (429); then it returns to the queue",
     )
     redis_timeout: float = Field(
         0.2,

@@ -127,10 +127,18 @@ class _Packing(AbstractConnection):
             raise
 
     async def disconnect(self, nowait: bool = False, *args: Any, **options: Any) -> None:  # noqa: FBT001, FBT002
-        """As redis-py's, but at once is at once: a close waits for what was not sent yet, over TLS for an answer."""
-        if nowait and self._writer is not None:
-            self._writer.transport.abort()
-        await super().disconnect(nowait, *args, **options)
+        """As redis-py's, but at once is at once: a close waits for what was not sent yet, over TLS for an answer.
+
+        And one that lasts too long is at once, too: what was answered before is not undone by how a connection ends.
+        """
+        transport = None if self._writer is None else self._writer.transport
+        if nowait and transport is not None:
+            transport.abort()
+        try:
+            await super().disconnect(nowait, *args, **options)
+        except theirs.TimeoutError:
+            if transport is not None:
+                transport.abort()
 
     async def on_connect_check_health(self, *args: Any, **kwargs: Any) -> None:
         """As redis-py's; a connection is opened once, and what comes after is a loss."""

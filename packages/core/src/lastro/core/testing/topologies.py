@@ -70,10 +70,10 @@ class Node:
         os.kill(self.server.pid, signal.SIGCONT)
 
     def end(self) -> None:
-        """Stop it for good, whatever was done to it."""
-        with suppress(ProcessLookupError):
-            self.go_on()
-        self.server.stop()
+        """Stop it for good, whatever was done to it; asked to end, a primary would wait for its replicas."""
+        if self.server.process is not None:
+            self.server.process.kill()
+            self.server.process.wait()
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ class Figures(msgspec.Struct):
     issued: int
     returned: int
     per_second: float
-    """Issued, on average from the first to the last."""
+    """Issued, on average from the first to the last; 0 while they are of one moment."""
     on_their_way: int
     """Issued and not yet in the database."""
     dead: int
@@ -46,7 +46,7 @@ async def figures(coupons: Coupons, event_id: str) -> Figures:
         stock=max(0, event.stock),
         issued=event.issued,
         returned=event.returned,
-        per_second=round(event.issued / max(1, last - first) * 1000, 1) if by_status else 0.0,
+        per_second=round(event.issued / (last - first) * 1000, 1) if last > first else 0.0,
         on_their_way=queue.lag + queue.pending + queue.delayed,
         dead=queue.dead,
         by_status=by_status,

@@ -1,7 +1,8 @@
 """What payments can do. Each method is one business act and at most one script.
 
 The life of a payment: **queued** → **in flight** (claimed by a process for one processor, with the ``requestedAt`` that
-will be sent) → **done** (in the books) or **dead** (refused for what it is). Reference: the rules of exactly once.
+will be sent) → **done** (in the books) or **dead** (refused for what it is; an operator queues it again, or drops it).
+Reference: the rules of exactly once.
 """
 
 import asyncio
@@ -25,7 +26,6 @@ from lastro.payments.settings import PaymentsSettings
 CLAIM_MAX = 100
 LEASE_MS = 3_000
 PAGE_MAX = 1_000
-REPUBLISH_MAX = 500
 WRITE_SECONDS = 1.2
 """How long an accepted payment may wait for a store that is away before its sender hears 503."""
 SETTLE_SECONDS = 60.0
@@ -187,10 +187,14 @@ class Payments:
             dead=self.keys.dead,
             correlation_id=correlation_id,
         )
-        if not was:
-            raise UnknownPayment(correlation_id=correlation_id)
-        if was != "dead":
-            raise NotDead(correlation_id=correlation_id, state=was)
+        _was_dead(correlation_id, was)
+
+    async def drop(self, correlation_id: str) -> None:
+        """Let go of a dead payment, by hand: listed no more, its id stays taken. Raises UnknownPayment, NotDead."""
+        was = await scripts.drop(
+            self.hub.write, known=self.keys.known, dead=self.keys.dead, correlation_id=correlation_id
+        )
+        _was_dead(correlation_id, was)
 
     async def renew(self) -> list[str]:
         """Say that this process lives; returns the owners who are dead."""
@@ -313,27 +317,6 @@ class Payments:
         owners: list[Any] = await self.hub.read.hkeys(self.keys.owners)
         return sum([int(await self.hub.read.scard(self.keys.in_flight(owner.decode()))) for owner in owners])
 
-    async def republish(self, from_ms: int, to_ms: int) -> int:
-        """Append what the books have of that time, both ends included, to the final stream anew; how many."""
-        read, books = self.hub.read, self.keys.by_date
-        rank, end = int(await read.zcount(books, "-inf", f"({from_ms}")), int(await read.zcount(books, "-inf", to_ms))
-        done = 0
-        while rank < end:
-            page: list[Any] = await read.zrange(books, rank, min(end, rank + REPUBLISH_MAX) - 1)
-            items: list[str | int] = []
-            for member in page:
-                processor, id_, cents = member.decode().split("|")
-                items += [id_, fee_cents(int(cents), self.fees[processor])]
-            done += await scripts.republish(
-                self.hub.write,
-                known=self.keys.known,
-                final=self.keys.final,
-                final_max=self.settings.final_max,
-                items=items,
-            )
-            rank += REPUBLISH_MAX
-        return done
-
     async def waiting(self) -> int:
         """How many are queued and not claimed."""
         return int(await self.hub.read.llen(self.keys.queue))
@@ -366,6 +349,13 @@ class Payments:
         return {each: totals[each].amount_cents + int(purged.get(each.encode(), 0)) for each in PROCESSORS}
 
 
+def _was_dead(correlation_id: str, was: str) -> None:
+    if not was:
+        raise UnknownPayment(correlation_id=correlation_id)
+    if was != "dead":
+        raise NotDead(correlation_id=correlation_id, state=was)
+
+
 def _rows(flat: Sequence[Any], width: int) -> list[tuple[Any, ...]]:
     return [tuple(flat[i : i + width]) for i in range(0, len(flat), width)]
 
@@ -391,5 +381,5 @@ def _payment(correlation_id: str, record: bytes) -> Payment:
         requested_at_ms=int(at) if at and processor else None,
         attempts=int(attempts),
         reference=reference or None,
-        reason=note if state == "dead" else None,
+        reason=note if state in {"dead", "dropped"} else None,
     )

@@ -73,6 +73,10 @@ async def republish(redis: Client, *, known: Key, final: Key, final_max: int, it
 
 
 @script
+async def drop(redis: Client, *, known: Key, dead: Key, correlation_id: str) -> str: ...
+
+
+@script
 async def revive(redis: Client, *, known: Key, queue: Key, dead: Key, correlation_id: str) -> str: ...
 
 

@@ -152,6 +152,7 @@ class Play:
                 await self._admin(client, b"POST /admin/purge-payments")
             await (client := self.backend).ask(b"POST /purge-payments")
         except (NotConnected, Cut):
+            self._close()
             raise NothingThere(url=client.url) from None
         started = time.monotonic()
         seconds = self.script.seconds / self.speed
@@ -255,9 +256,12 @@ class Play:
         bonus = max(round((11 - Decimal(str(result.p99_ms))) * Decimal("0.02"), 2), Decimal(0))
         fine = FINE if result.inconsistent else Decimal(0)
         result.score = result.liquid * (1 + bonus - fine)
+        self._close()
+        return result
+
+    def _close(self) -> None:
         for client in (self.backend, *self.processors):
             client.close()
-        return result
 
 
 async def rest(seconds: float) -> None:
