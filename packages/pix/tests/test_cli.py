@@ -120,6 +120,7 @@ async def test_envelopes_and_files_of_payments_are_sent_and_their_answers_told(
     await lastro("answer", first.end_to_end_id, PAYEE)
     await lastro("answer", others[0].end_to_end_id, PAYEE, "--refuse", "AC03")
     await desk.work()
+    assert (await lastro("responses", PAYEE, "--xml")).count("pacs.008/1.16") == 3
     told = [json.loads(line) for line in (await lastro("responses", PAYER)).splitlines()]
     assert [(message["status"], message["reason"]) for message in told] == [("ACSC", ""), ("RJCT", "AC03")]
 
