@@ -2,6 +2,8 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from email import message_from_bytes
 from typing import Any
 
 import httpx
@@ -148,6 +150,33 @@ async def test_answers_are_pulled_start_next_delete(web: httpx.AsyncClient, desk
     assert (await web.get(second.headers["PI-Pull-Next"])).status_code == 404
 
 
+async def test_answers_are_pulled_as_the_spis_envelopes(web: httpx.AsyncClient, desk: Any) -> None:
+    """What the receiver reads there is what the payer sent; an original message's answer stays as it is."""
+    payment = await desk.settled(1_000)
+    order = desk.giving_back(payment, 400)
+    await send(web, "/pix/returns", order)
+    (asked, settled, _), (told, given_back, *_) = await envelopes(web, PAYEE), await envelopes(web, PAYER)
+    assert iso20022.parse(asked[1])[1] == payment
+    assert iso20022.parse(given_back[1])[1] == order
+    for (_, xml), status in ((told, b">ACSC<"), (settled, b">ACCC<")):
+        assert status in xml
+    header = iso20022.parse(asked[1])[0]
+    assert (header.sender, header.receiver) == (iso20022.SPI_ISPB, PAYEE)
+    await desk.send(transaction_id="t1", backend_id="7", amount="1.00", timestamp=datetime.now(UTC).isoformat())
+    await desk.work()
+    ((kind, original),) = await envelopes(web, "7")
+    assert (kind, msgspec.json.decode(original)["transaction_id"]) == ("application/json", "t1")
+
+
+async def envelopes(web: httpx.AsyncClient, backend_id: str) -> list[tuple[str, bytes]]:
+    """The first page of an outbox: media type and content of each part."""
+    answer = await web.get(f"/pix/out/{backend_id}/start", headers={"accept": "multipart/mixed"})
+    head = f"content-type: {answer.headers['content-type']}\r\n\r\n".encode()
+    parts = [part for part in message_from_bytes(head + answer.content).walk() if not part.is_multipart()]
+    assert all(part["PI-ResourceId"] for part in parts)
+    return [(part.get_content_type(), str(part.get_payload()).encode()) for part in parts]
+
+
 async def test_a_seventh_reader_hears_429(web: httpx.AsyncClient) -> None:
     told = [await web.get(f"/pix/out/{PAYEE}/start", params={"wait": 0}) for _ in range(7)]
     assert [answer.status_code for answer in told] == [204] * 6 + [429]
@@ -184,8 +213,9 @@ async def test_the_spis_xml_pays_answers_and_gives_back(web: httpx.AsyncClient, 
     )
     assert (await web.post("/pix/messages", content=iso20022.render_payment(header, payment))).status_code == 201
     await desk.work()
-    answer = Answer(end_to_end_id=payment.end_to_end_id, payee=PAYEE, status="ACSP")
-    assert (await web.post("/pix/messages", content=iso20022.render_answer(receiver, answer))).status_code == 201
+    assert (
+        await web.post("/pix/messages", content=iso20022.render_status(receiver, payment.end_to_end_id, "ACSP", ""))
+    ).status_code == 201
     await desk.work()
     order = desk.giving_back(payment, 1_000)
     assert (await web.post("/pix/messages", content=iso20022.render_return(receiver, order))).status_code == 201

@@ -64,5 +64,6 @@ async def final(request: Request, payment_id: str, pix: Engine, *, payee: bool =
         msg_id=make_msg_id(iso20022.SPI_ISPB, uuid4().hex[:23]),
         created_at=iso(record.final_ms or record.received_ms),
     )
-    xml = iso20022.render_status(header, record, settled if record.state == "SETTLED" else "RJCT")
+    status = settled if record.state == "SETTLED" else "RJCT"
+    xml = iso20022.render_status(header, record.id, status, record.code)
     return Response(xml, media_type="application/xml")

@@ -83,11 +83,13 @@ def responses(
     backend_id: Annotated[str, Argument(help="a backend of the original messages, or a participant")],
     after: Annotated[str, Option(help="the last id of the page before")] = "-",
     count: Annotated[int, Option(min=1, max=RESPONSES_MAX)] = 50,
+    xml: Annotated[bool, Option("--xml", help="as the SPI's envelopes: pacs.008, pacs.002, pacs.004")] = False,  # noqa: FBT002
 ) -> None:
     """A page of a response stream, oldest first, a line of JSON each; nothing is taken away from its readers."""
     name = backend(backend_id)
     for message in act(lambda pix: outbox.page(pix, name, after, count)):
-        echo(msgspec.json.encode({"id": message.id, **message.fields}).decode())
+        envelope = iso20022.render(message.fields, to=name, entry_id=message.id) if xml else None
+        echo((envelope or msgspec.json.encode({"id": message.id, **message.fields})).decode())
 
 
 def status(
