@@ -14,7 +14,7 @@ from starlette.types import Message
 
 from lastro.core import docs, local
 from lastro.core.app import create_app
-from lastro.core.errors import Refused, TooFast
+from lastro.core.errors import Refused, TooFast, field_of
 from lastro.core.redis import Hub
 from lastro.core.settings import Settings
 from lastro.core.testing import start_server, wait_for
@@ -43,7 +43,12 @@ async def entries(given: Given) -> Given:
     return given
 
 
-@router.get("/taken")
+@router.get("/page")
+async def page(count: int = 1) -> int:
+    return count
+
+
+@router.get("/taken", responses=docs.refuses(Taken))
 async def taken() -> None:
     raise Taken(id="e1")
 
@@ -109,6 +114,41 @@ async def test_bad_input_names_the_field(client: httpx.AsyncClient) -> None:
     assert (answer.status_code, answer.json()["code"]) == (422, "lastro.invalid")
     assert answer.json()["field"] == "amount_cents"
     assert (await client.post("/sample/entries", content=b"{")).status_code == 422
+
+
+async def test_a_field_is_named_as_it_was_written_and_what_is_wrong_in_words_of_json(client: httpx.AsyncClient) -> None:
+    for request, told in (
+        ({"json": {}}, ("amount_cents", "is missing")),
+        ({"json": [1]}, ("body", "must be an object")),
+        ({}, ("body", "is missing")),
+        ({"content": b'{"amount_cents": 1}', "headers": {"content-type": "text/plain"}}, ("content-type", "must be")),
+    ):
+        refused = (await client.post("/sample/entries", **request)).json()
+        assert (refused["field"], refused["reason"][: len(told[1])]) == told
+    refused = (await client.get("/sample/page", params={"count": "many"})).json()
+    assert refused["field"] == "count"
+
+
+@pytest.mark.parametrize(
+    ("sentence", "field"),
+    [
+        ("Object missing required field `payer`", "payer"),
+        ("Object contains unknown field `payor`", "payor"),
+        ("Expected `str`, got `int` - at `$.amount`", "amount"),
+        ("Object missing required field `id` - at `$.of`", "id"),
+        ("JSON is malformed: trailing characters (byte 3)", "body"),
+    ],
+)
+def test_what_a_decoder_complains_of_has_a_name(sentence: str, field: str) -> None:
+    assert field_of(ValueError(sentence)) == field
+
+
+async def test_the_document_says_how_every_route_refuses(client: httpx.AsyncClient) -> None:
+    paths = (await client.get("/openapi.json")).json()["paths"]
+    assert {"413", "422", "503"} <= paths["/sample/entries"]["post"]["responses"].keys()
+    told = paths["/sample/taken"]["get"]["responses"]["409"]
+    assert told["description"] == "`sample.taken`: The entry {id} is taken."
+    assert told["content"]["application/problem+json"]["schema"] == {"$ref": "#/components/schemas/Problem"}
 
 
 async def test_whoever_is_too_fast_hears_when_to_come_again(client: httpx.AsyncClient) -> None:

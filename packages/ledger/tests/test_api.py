@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from dataclasses import fields
 
 import httpx
 import pytest
@@ -16,6 +17,7 @@ from lastro.core.testing.web import served
 from lastro.ledger import keys
 from lastro.ledger.engine import Ledger
 from lastro.ledger.errors import ChangesGone
+from lastro.ledger.model.records import AccountFilter, QueryFilter
 from lastro.ledger.settings import LedgerSettings
 
 pytestmark = pytest.mark.anyio
@@ -96,6 +98,7 @@ async def test_what_settles_has_no_fields_of_which_nothing_is_known(web: httpx.A
     ):
         answer = await web.post(f"/ledger/transfers/100/{path}", json=body)
         assert (answer.status_code, answer.json()["field"]) == (422, field)
+    assert (await web.post("/ledger/transfers/100/post", json={})).json()["reason"] == "is missing"
     assert (await web.get("/ledger/accounts/1")).json()["debits_pending"] == "30"
 
 
@@ -103,6 +106,43 @@ async def test_what_is_no_json_is_said_to_be_none(web: httpx.AsyncClient) -> Non
     answer = await web.post("/ledger/transfers", content=b'{"id":', headers={"content-type": "application/json"})
     assert (answer.status_code, answer.json()["field"]) == (422, "body")
     assert "not JSON" in answer.json()["detail"]
+    for path in ("accounts", "accounts/batch", "accounts/lookup"):
+        answer = await web.post(f"/ledger/{path}", content=b"{}", headers={"content-type": "text/plain"})
+        assert (answer.status_code, answer.json()["field"]) == (422, "content-type")
+
+
+async def test_a_field_of_a_path_or_a_query_is_named_as_it_is_written_there(web: httpx.AsyncClient) -> None:
+    for request, field in (
+        ("GET accounts/x", "account_id"),
+        ("GET accounts/x/transfers", "account_id"),
+        ("GET transfers/x", "transfer_id"),
+        ("POST transfers/x/post", "pending_id"),
+        ("GET accounts/1/transfers?flags=1", "flags"),
+        ("GET accounts/1/transfers?reserved=1", "reserved"),
+        ("GET transfers?limit=many", "limit"),
+        ("GET transfers?colour=1", "colour"),
+    ):
+        method, path = request.split()
+        answer = await web.request(method, f"/ledger/{path}", json={"id": 1} if method == "POST" else None)
+        assert (answer.status_code, answer.json()["field"]) == (422, field), request
+    answer = await web.post("/ledger/accounts/lookup", json={"ids": ["1", "x"]})
+    assert (answer.status_code, answer.json()["field"]) == (422, "ids.1")
+
+
+async def test_every_documented_field_of_a_query_is_understood(web: httpx.AsyncClient) -> None:
+    """And every field of a filter is documented, but for what the path and the words for the flags stand for."""
+    paths = (await web.get("/openapi.json")).json()["paths"]
+    for path, kind in (
+        ("/ledger/accounts", QueryFilter),
+        ("/ledger/transfers", QueryFilter),
+        ("/ledger/accounts/{account_id}/transfers", AccountFilter),
+        ("/ledger/accounts/{account_id}/balances", AccountFilter),
+    ):
+        told = {one["name"]: one["schema"] for one in paths[path]["get"]["parameters"] if one["in"] == "query"}
+        wanted = {each.name for each in fields(kind)} - {"account_id", "flags", "reserved"}
+        assert wanted <= told.keys()
+        query = {name: str(schema["default"]).lower() for name, schema in told.items()}
+        assert (await web.get(path.format(account_id=1), params=query)).status_code == 200
 
 
 async def test_an_account_tells_its_transfers_and_balances(web: httpx.AsyncClient) -> None:

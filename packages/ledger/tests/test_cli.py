@@ -148,3 +148,8 @@ def test_tigerbeetle_gets_the_same_load_and_both_are_told(lastro: Lastro, monkey
     assert [told.index(f"{name}:") for name in ("lastro", "tigerbeetle")] == [1, 7]
     assert told[-3] == "server CPU not told"
     assert told[-1] == "debits equal credits"
+
+
+def test_a_shard_that_is_none_is_refused_in_a_sentence(lastro: Lastro) -> None:
+    ended, said = lastro("shards", "move", "99", "x")[:2]
+    assert (ended, "there are 1 shards" in said) == ("1", True)

@@ -29,6 +29,18 @@ pytestmark = pytest.mark.anyio
 I63 = (1 << 63) - 1
 SETTLING = TF.POST_PENDING_TRANSFER | TF.VOID_PENDING_TRANSFER
 DATA = ("user_data_128", "user_data_64", "user_data_32")
+BURNING = frozenset(
+    {
+        T.DEBIT_ACCOUNT_NOT_FOUND,
+        T.CREDIT_ACCOUNT_NOT_FOUND,
+        T.PENDING_TRANSFER_NOT_FOUND,
+        T.EXCEEDS_CREDITS,
+        T.EXCEEDS_DEBITS,
+        T.DEBIT_ACCOUNT_ALREADY_CLOSED,
+        T.CREDIT_ACCOUNT_ALREADY_CLOSED,
+    }
+)
+"""After these the id can never be used again."""
 Verdict = tuple[int, int]
 
 
@@ -71,7 +83,7 @@ class Model:
                     self.undo.pop()()
                 for before in chain[:-1]:
                     answers[before] = (int(codes.LINKED_EVENT_FAILED), first_slot + before)
-            if codes is T and code and T(code).burns:
+            if codes is T and code in BURNING:
                 self.burnt.add(event.id)
             answers.append((code, stamp))
             if not event.flags & linked:

@@ -2,6 +2,8 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from email import message_from_bytes
 from typing import Any
 
 import httpx
@@ -63,25 +65,27 @@ async def test_a_payment_goes_all_the_way_over_http(web: httpx.AsyncClient, desk
 
 
 @pytest.mark.parametrize(
-    ("status", "spi", "change"),
+    ("spi", "field", "change"),
     [
-        (422, "AM12", {"amount": "nan"}),
-        (422, "AM12", {"amount": "1e3"}),
-        (422, "AM01", {"amount": "0.00"}),
-        (422, "CH16", {"amount": 12.5}),
-        (422, "FF08", {"end_to_end_id": "E1"}),
-        (422, "RC10", {"payee": "x"}),
-        (422, "AG12", {"payee": PAYER}),
-        (422, "DT02", {"accepted_at": "now"}),
-        (422, "CH16", {"surprise": True}),
+        ("AM12", "amount", {"amount": "nan"}),
+        ("AM12", "amount", {"amount": "1e3"}),
+        ("AM01", "amount", {"amount": "0.00"}),
+        ("CH16", "amount", {"amount": 12.5}),
+        ("FF08", "end_to_end_id", {"end_to_end_id": "E1"}),
+        ("RC10", "payee", {"payee": "x"}),
+        ("AG12", "payee", {"payee": PAYER}),
+        ("DT02", "accepted_at", {"accepted_at": "now"}),
+        ("CH16", "surprise", {"surprise": True}),
+        ("CH16", "key", {"local_instrument": "DICT", "key": "x"}),
+        ("CH16", "payee_document", {"payee_document": "123"}),
     ],
 )
 async def test_bad_input_is_a_problem_with_the_spis_code_and_enters_no_stream(
-    web: httpx.AsyncClient, desk: Any, status: int, spi: str, change: dict[str, Any]
+    web: httpx.AsyncClient, desk: Any, spi: str, field: str, change: dict[str, Any]
 ) -> None:
     refused = await send(web, "/pix/payments", msgspec.to_builtins(desk.order()) | change)
     assert refused.headers["content-type"] == "application/problem+json"
-    assert (refused.status_code, refused.json()["spi"]) == (status, spi)
+    assert (refused.status_code, refused.json()["spi"], refused.json()["field"]) == (422, spi, field)
     assert await desk.pix.read.exists(desk.pix.keys.payments) == 0
 
 
@@ -98,6 +102,7 @@ async def test_bulk_takes_all_lines_or_none(web: httpx.AsyncClient, desk: Any) -
     refused = await web.post("/pix/payments/bulk", content=lines + b'\n{"end_to_end_id":1}')
     assert refused.status_code == 422
     assert refused.json()["detail"].startswith("The payment breaks a rule: line 21")
+    assert refused.json()["field"] == "line 21: end_to_end_id"
     assert await desk.pix.read.exists(desk.pix.keys.payments) == 0
     taken = await web.post("/pix/payments/bulk", content=lines)
     assert (taken.status_code, len(taken.json())) == (202, 20)
@@ -145,6 +150,33 @@ async def test_answers_are_pulled_start_next_delete(web: httpx.AsyncClient, desk
     assert (await web.get(second.headers["PI-Pull-Next"])).status_code == 404
 
 
+async def test_answers_are_pulled_as_the_spis_envelopes(web: httpx.AsyncClient, desk: Any) -> None:
+    """What the receiver reads there is what the payer sent; an original message's answer stays as it is."""
+    payment = await desk.settled(1_000)
+    order = desk.giving_back(payment, 400)
+    await send(web, "/pix/returns", order)
+    (asked, settled, _), (told, given_back, *_) = await envelopes(web, PAYEE), await envelopes(web, PAYER)
+    assert iso20022.parse(asked[1])[1] == payment
+    assert iso20022.parse(given_back[1])[1] == order
+    for (_, xml), status in ((told, b">ACSC<"), (settled, b">ACCC<")):
+        assert status in xml
+    header = iso20022.parse(asked[1])[0]
+    assert (header.sender, header.receiver) == (iso20022.SPI_ISPB, PAYEE)
+    await desk.send(transaction_id="t1", backend_id="7", amount="1.00", timestamp=datetime.now(UTC).isoformat())
+    await desk.work()
+    ((kind, original),) = await envelopes(web, "7")
+    assert (kind, msgspec.json.decode(original)["transaction_id"]) == ("application/json", "t1")
+
+
+async def envelopes(web: httpx.AsyncClient, backend_id: str) -> list[tuple[str, bytes]]:
+    """The first page of an outbox: media type and content of each part."""
+    answer = await web.get(f"/pix/out/{backend_id}/start", headers={"accept": "multipart/mixed"})
+    head = f"content-type: {answer.headers['content-type']}\r\n\r\n".encode()
+    parts = [part for part in message_from_bytes(head + answer.content).walk() if not part.is_multipart()]
+    assert all(part["PI-ResourceId"] for part in parts)
+    return [(part.get_content_type(), str(part.get_payload()).encode()) for part in parts]
+
+
 async def test_a_seventh_reader_hears_429(web: httpx.AsyncClient) -> None:
     told = [await web.get(f"/pix/out/{PAYEE}/start", params={"wait": 0}) for _ in range(7)]
     assert [answer.status_code for answer in told] == [204] * 6 + [429]
@@ -181,15 +213,18 @@ async def test_the_spis_xml_pays_answers_and_gives_back(web: httpx.AsyncClient, 
     )
     assert (await web.post("/pix/messages", content=iso20022.render_payment(header, payment))).status_code == 201
     await desk.work()
-    answer = Answer(end_to_end_id=payment.end_to_end_id, payee=PAYEE, status="ACSP")
-    assert (await web.post("/pix/messages", content=iso20022.render_answer(receiver, answer))).status_code == 201
+    assert (
+        await web.post("/pix/messages", content=iso20022.render_status(receiver, payment.end_to_end_id, "ACSP", ""))
+    ).status_code == 201
     await desk.work()
     order = desk.giving_back(payment, 1_000)
     assert (await web.post("/pix/messages", content=iso20022.render_return(receiver, order))).status_code == 201
     assert await desk.balances() == (100_000, 0, 0)
     bomb = b'<!DOCTYPE a [<!ENTITY x SYSTEM "file:///etc/passwd">]><a>&x;</a>'
     refused = await web.post("/pix/messages", content=bomb)
-    assert (refused.status_code, refused.json()["code"]) == (422, "pix.bad_message")
+    assert (refused.status_code, refused.json()["code"], refused.json()["field"]) == (422, "pix.bad_message", "body")
+    nameless = iso20022.render_payment(header, payment).replace(b"MmbId", b"MmbIx")
+    assert (await web.post("/pix/messages", content=nameless)).json()["field"].endswith("ClrSysMmbId/MmbId")
 
 
 async def test_participants_are_funded_once_an_act(web: httpx.AsyncClient) -> None:
@@ -214,7 +249,8 @@ async def test_a_br_code_is_made_read_and_drawn_and_a_wrong_one_refused(web: htt
     assert (await web.get("/pix/brcodes/read", params={"text": CODE})).json()["city"] == "SAO PAULO"
     assert b"<svg" in (await web.get("/pix/brcodes/picture", params={"text": CODE})).content
     for path in ("read", "picture"):
-        assert (await web.get(f"/pix/brcodes/{path}", params={"text": CODE[:-1] + "5"})).status_code == 422
+        wrong = await web.get(f"/pix/brcodes/{path}", params={"text": CODE[:-1] + "5"})
+        assert (wrong.status_code, wrong.json()["field"]) == (422, "text")
 
 
 @pytest.mark.parametrize("server", ["cluster"], indirect=True)
@@ -228,6 +264,11 @@ async def test_a_body_with_an_unknown_field_or_an_amount_too_large_is_refused_by
         ("participants/x/funding", fund, "ispb"),
         ("brcodes", code | {"amount": "1.005"}, "amount"),
         ("brcodes", code | {"amount_cents": 10**12}, "amount_cents"),
+        ("brcodes", code | {"key": "x"}, "key"),
+        ("brcodes", code | {"city": ""}, "city"),
+        ("answers", {"end_to_end_id": "E1", "payee": PAYEE, "status": "ACSP"}, "end_to_end_id"),
+        ("answers", {"payee": PAYEE, "status": "ACSP"}, "end_to_end_id"),
+        ("answers", {"end_to_end_id": "E1", "payee": PAYEE, "status": "ACSC"}, "status"),
     ):
         refused = await web.post(f"/pix/{path}", json=body)
         assert (refused.status_code, refused.json().get("field")) == (422, field)

@@ -52,6 +52,8 @@ async def test_accounts_are_funded_listed_suspended_and_told(lastro: Any, desk: 
     assert "suspended" in await lastro("suspend", "99990007")
     assert "suspended" not in await lastro("resume", "99990007")
     assert len((await lastro("accounts")).splitlines()) == 3
+    told = json.loads(await lastro("accounts", "--json"))
+    assert [(one["ispb"], one["free_cents"]) for one in told if one["ispb"] == "99990007"] == [("99990007", 100_000)]
     await desk.settled(1_000)
     assert "R$ -10,00  paid" in await lastro("statement", PAYER)
     assert json.loads(await lastro("statement", PAYEE, "--json"))["movements"][0]["cents"] == 1_000
@@ -71,6 +73,7 @@ async def test_dead_letters_are_listed_shown_replayed_and_dropped(lastro: Any, d
     await desk.work()
     first = (await letters(desk.pix))[0].id
     assert len((await lastro("dead", "list")).splitlines()) == 3
+    assert json.loads(await lastro("dead", "list", "--json"))[0]["id"] == first
     assert json.loads(await lastro("dead", "show", first))["fields"] == {"nonsense": "0"}
     assert await lastro("dead", "replay", first) == "1 replayed\n"
     assert await lastro("dead", "replay", "all") == "2 replayed\n"
@@ -117,6 +120,7 @@ async def test_envelopes_and_files_of_payments_are_sent_and_their_answers_told(
     await lastro("answer", first.end_to_end_id, PAYEE)
     await lastro("answer", others[0].end_to_end_id, PAYEE, "--refuse", "AC03")
     await desk.work()
+    assert (await lastro("responses", PAYEE, "--xml")).count("pacs.008/1.16") == 3
     told = [json.loads(line) for line in (await lastro("responses", PAYER)).splitlines()]
     assert [(message["status"], message["reason"]) for message in told] == [("ACSC", ""), ("RJCT", "AC03")]
 

@@ -9,7 +9,6 @@ from lastro.pix.model import brcode, iso20022
 from lastro.pix.model.brcode import BadBrCode, BrCode
 from lastro.pix.model.iso20022 import BadXml, Header
 from lastro.pix.model.payment import Answer, Payment, Return
-from lastro.pix.model.record import Record
 
 STATIC = (
     "00020126580014br.gov.bcb.pix01367d9f3c1a-52b8-4e06-9a41-c0ffee1234565204000053039865802BR"
@@ -109,7 +108,7 @@ def test_a_payment_order_reads_and_writes_as_it_was() -> None:
 
 def test_an_answer_and_a_return_read_and_write_as_they_were() -> None:
     answer = Answer(end_to_end_id=PAYMENT.end_to_end_id, payee="99990001", status="RJCT", reason="AC03")
-    assert iso20022.parse(iso20022.render_answer(HEADER, answer)) == (HEADER, answer)
+    assert iso20022.parse(iso20022.render_status(HEADER, PAYMENT.end_to_end_id, "RJCT", "AC03")) == (HEADER, answer)
     order = Return(
         rtr_id="D99990002202611210342abcDEF12345", end_to_end_id=PAYMENT.end_to_end_id, amount="4.00", reason="MD06"
     )
@@ -117,8 +116,10 @@ def test_an_answer_and_a_return_read_and_write_as_they_were() -> None:
 
 
 def test_the_spis_final_status_names_the_payment_and_the_reason() -> None:
-    record = Record.parse(PAYMENT.end_to_end_id, "R 1000 99990001 99990002 1795232520000 2 40002 3 AM04 spi")
-    xml = iso20022.render_status(HEADER, record, "RJCT")
+    told = {"message": "pacs.002", "id": PAYMENT.end_to_end_id, "status": "RJCT", "reason": "AM04"}
+    xml = iso20022.render(told, to="99990001", entry_id="1795232520000-3")
+    assert xml is not None
+    assert xml == iso20022.render(told, to="99990001", entry_id="1795232520000-3")
     for part in (b"pacs.002/1.17", b"RJCT", b"AM04", PAYMENT.end_to_end_id.encode()):
         assert part in xml
 

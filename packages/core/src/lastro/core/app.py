@@ -19,12 +19,13 @@ import uvicorn
 from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.telemetry import TelemetryConfig
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from lastro.core import dashboard, docs
-from lastro.core.access.described import described
+from lastro.core.access.described import current, described
 from lastro.core.access.gate import Gate
 from lastro.core.edge import PROBLEM, Edge, crash, refusal
 from lastro.core.errors import Invalid, LastroError
@@ -35,6 +36,14 @@ from lastro.core.settings import Settings
 
 YOUNG_MAX = 10_000  # requests in flight are no garbage: by 700 the collector took 7 % of an attempt at a coupon
 CLIENT_LEFT = 499  # as nginx counts it
+MISTAKEN = {
+    "missing": "is missing",
+    "dict_type": "must be an object",
+    "model_attributes_type": "must be an object",
+    "list_type": "must be an array",
+    "extra_forbidden": "is not a known field",
+}
+"""What pydantic says in the words of Python, for callers who may know none."""
 UNASKED: TelemetryConfig = {"tracing": False, "metrics": False}  # we have our own, and asking costs 3 µs a request
 
 
@@ -54,10 +63,10 @@ class App(FastAPI):
         self.outermost = edge(self.outermost or super().__call__)
 
     def openapi(self) -> dict[str, Any]:
-        """FastAPI's document, with what our gate asks of each route."""
+        """FastAPI's document, with what our gate asks of each route and examples that may be sent now."""
         if self.openapi_schema is None:
             self.openapi_schema = described(super().openapi(), self.gate)
-        return self.openapi_schema
+        return current(self.openapi_schema)
 
 
 def create_app(routers: Mapping[str, APIRouter], settings: Settings) -> FastAPI:
@@ -141,7 +150,7 @@ async def livez() -> dict[str, str]:
     return {"status": "ok"}
 
 
-@_health.get("/readyz")
+@_health.get("/readyz", responses={503: {"description": "What is missing, by name."}})
 async def readyz(request: Request, response: Response) -> dict[str, Any]:
     """This process can work: every dependency by name, 503 when one is missing."""
     hub: Hub = request.state.hub
@@ -172,10 +181,20 @@ async def _refuse(request: Request, error: Exception) -> Response:
 async def _refuse_input(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     first = error.errors()[0]
+    place, *names = first["loc"]  # query, path, header or body; then the name that the caller wrote
     if first["type"] == "json_invalid":
         return await _refuse(request, Invalid(field="body", reason=f"not JSON: {first['ctx']['error']}"))
-    where = ".".join(str(part) for part in first["loc"] if part != "body") or "body"
-    return await _refuse(request, Invalid(field=where, reason=first["msg"]))
+    if place == "body" and not _is_json(request.headers):
+        return await _refuse(request, Invalid(field="content-type", reason="must be application/json"))
+    reason = MISTAKEN.get(first["type"], first["msg"])
+    return await _refuse(request, Invalid(field=".".join(map(str, names)) or "body", reason=reason))
+
+
+def _is_json(headers: Headers) -> bool:
+    """Whether the body is, or there is none at all."""
+    kind = headers.get("content-type", "").partition(";")[0].strip().lower()
+    empty = headers.get("content-length", "0") == "0" and "transfer-encoding" not in headers
+    return empty or kind.endswith(("/json", "+json"))
 
 
 async def _refuse_http(request: Request, error: Exception) -> Response:

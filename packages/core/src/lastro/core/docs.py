@@ -1,13 +1,18 @@
-"""The routes' own page, ``/docs``: FastAPI's, with Swagger UI from here, since nothing is loaded from elsewhere."""
+"""The routes' own page, ``/docs``: FastAPI's, with Swagger UI from here, since nothing is loaded from elsewhere.
+
+And what a route says of itself where FastAPI cannot see it: how it refuses, and a body that msgspec reads.
+"""
 
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
+import msgspec
 from fastapi import APIRouter, Request
 from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.responses import FileResponse, HTMLResponse
 
-from lastro.core.errors import NotFound
+from lastro.core.errors import LastroError, NotFound
 
 FILES = Path(str(files("fastapi_offline"))) / "static"
 KINDS = {"swagger-ui-bundle.js": "text/javascript", "swagger-ui.css": "text/css", "favicon.png": "image/png"}
@@ -17,6 +22,10 @@ HEADERS = {
     "base-uri 'none'; frame-ancestors 'none'"
 }
 """Its page begins with a script of its own."""
+
+Described = dict[str, Any]
+MINUTE = "%MINUTE%"
+"""In an example: the UTC minute in which somebody reads it, as yyyyMMddHHmm."""
 
 router = APIRouter(include_in_schema=False)
 
@@ -47,3 +56,30 @@ async def part(name: str) -> FileResponse:
     if name not in KINDS:
         raise NoSuchFile(name=name)
     return FileResponse(FILES / name, media_type=KINDS[name], headers={"cache-control": "public, max-age=86400"})
+
+
+def refuses(*errors: type[LastroError]) -> dict[int | str, Described]:
+    """``responses`` of a route that says no like this, besides the ways that all have."""
+    said: dict[int, list[str]] = {}
+    for error in errors:
+        said.setdefault(error.status, []).append(f"`{error.code}`: {error.sentence()}")
+    return {status: refusal("\n\n".join(each)) for status, each in said.items()}
+
+
+def refusal(why: str) -> Described:
+    """One response that says no."""
+    schema = {"$ref": "#/components/schemas/Problem"}
+    return {"description": why, "content": {"application/problem+json": {"schema": schema}}}
+
+
+def schema_of(kind: type[msgspec.Struct]) -> Described:
+    """The JSON schema of a struct that has no other inside."""
+    _, found = msgspec.json.schema_components([kind])
+    schema: Described = found[kind.__name__]
+    return schema
+
+
+def body(schema: Described, example: object = None, media: str = "application/json") -> Described:
+    """``openapi_extra`` of a route that reads its body by itself."""
+    content = {"schema": schema} if example is None else {"schema": schema, "example": example}
+    return {"requestBody": {"required": True, "content": {media: content}}}

@@ -16,6 +16,7 @@ keywords it is raised with, which travel to the client as members of the problem
 """
 
 import inspect
+import re
 from typing import ClassVar
 
 
@@ -27,8 +28,12 @@ class LastroError(Exception):
 
     def __init__(self, **about: object) -> None:
         self.about = about
-        template = inspect.cleandoc(type(self).__doc__ or self.code).split("\n\n", 1)[0]
-        super().__init__(" ".join(template.split()).format_map(about))
+        super().__init__(self.sentence().format_map(about))
+
+    @classmethod
+    def sentence(cls) -> str:
+        """What it says, before anything is filled in."""
+        return " ".join(inspect.cleandoc(cls.__doc__ or cls.code).split("\n\n", 1)[0].split())
 
 
 class Invalid(LastroError):
@@ -106,6 +111,15 @@ class Fault(LastroError):
     """The store refused a command that should be right: {reason}."""
 
     code = "lastro.fault"
+
+
+def field_of(error: Exception) -> str:
+    """The field that a decoder of JSON complains of, as the caller wrote it; ``body`` when it is about the whole."""
+    found = _NAMED.search(str(error))
+    return (found[1] or found[2]) if found else "body"
+
+
+_NAMED = re.compile(r" field `([^`]+)`| at `\$\.?([^`]+)`")
 
 
 class Misconfigured(LastroError):

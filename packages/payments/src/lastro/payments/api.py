@@ -18,12 +18,13 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from lastro.core.access.routes import Access
 from lastro.core.clock import parse_iso
+from lastro.core.docs import body, refuses
 from lastro.core.edge import refusal
-from lastro.core.errors import LastroError
+from lastro.core.errors import LastroError, field_of
 from lastro.core.money import decimal
 
 from .engine import Payments
-from .errors import BadPayment
+from .errors import BadPayment, NotDead, UnknownPayment
 from .model import AMOUNT_CENTS_MAX, PROCESSORS, Payment
 
 JSON = "application/json"
@@ -66,18 +67,18 @@ _read = msgspec.json.Decoder(Asked).decode
 _uuid = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}").fullmatch
 
 
-def asked(content_type: str, body: bytes) -> tuple[str, int]:
+def asked(content_type: str, given: bytes) -> tuple[str, int]:
     """``(correlation_id, amount_cents)``; raises BadPayment naming the field."""
     if content_type.partition(";")[0].strip().lower() != JSON:
         raise BadPayment(field="content-type", reason="must be application/json")
     try:
-        given = _read(body)
+        order = _read(given)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:  # ValidationError is one
-        raise BadPayment(field="body", reason=str(error)) from None
-    correlation_id = given.correlation_id.lower()
+        raise BadPayment(field=field_of(error), reason=str(error)) from None
+    correlation_id = order.correlation_id.lower()
     if not _uuid(correlation_id):
         raise BadPayment(field="correlationId", reason="not a UUID")
-    cents = _cents(bytes(given.amount))
+    cents = _cents(bytes(order.amount))
     if not 0 < cents <= AMOUNT_CENTS_MAX:
         raise BadPayment(field="amount", reason="not a positive number with at most two decimals, up to ten billion")
     return correlation_id, cents
@@ -98,23 +99,17 @@ def _cents(number: bytes) -> int:
     "",
     status_code=201,
     response_class=Response,
-    openapi_extra={
-        "requestBody": {
-            "required": True,
-            "content": {
-                JSON: {
-                    "schema": {
-                        "type": "object",
-                        "required": ["correlationId", "amount"],
-                        "properties": {
-                            "correlationId": {"type": "string", "format": "uuid"},
-                            "amount": {"type": "number", "exclusiveMinimum": 0, "multipleOf": 0.01},
-                        },
-                    }
-                }
+    openapi_extra=body(
+        {
+            "type": "object",
+            "required": ["correlationId", "amount"],
+            "properties": {
+                "correlationId": {"type": "string", "format": "uuid"},
+                "amount": {"type": "number", "exclusiveMinimum": 0, "multipleOf": 0.01},
             },
-        }
-    },
+        },
+        {"correlationId": "4a7901b8-7d26-4d9d-aa19-4dc1c7cf60b3", "amount": 19.90},
+    ),
 )
 async def accept(request: Request, payments: Engine) -> Response:
     """Take a payment, once: durable when this answers; a known id is answered the same and causes nothing."""
@@ -130,10 +125,10 @@ def front(app: ASGIApp) -> ASGIApp:
             await app(scope, receive, send)
             return
         message = await receive()
-        body = message.get("body", b"")
+        given = message.get("body", b"")
         while message.get("more_body"):
             message = await receive()
-            body += message.get("body", b"")
+            given += message.get("body", b"")
         if message["type"] == "http.disconnect":
             raise ClientDisconnect
         content_type = b""
@@ -142,7 +137,7 @@ def front(app: ASGIApp) -> ASGIApp:
                 content_type = value
                 break
         try:
-            await scope["app"].state.payments.accept(*asked(content_type.decode("latin-1"), body))
+            await scope["app"].state.payments.accept(*asked(content_type.decode("latin-1"), given))
         except LastroError as error:
             await refusal(error, "/payments")(scope, receive, send)
             return
@@ -202,20 +197,20 @@ async def dead(payments: Engine, cursor: Annotated[int, Query(ge=0, le=PLACE_MAX
     return {"cursor": after, "payments": page}
 
 
-@router.delete("/dead/{correlation_id}")
+@router.delete("/dead/{correlation_id}", responses=refuses(UnknownPayment, NotDead))
 async def drop(correlation_id: UUID, payments: Engine) -> Payment:
     """Let go of a dead payment: it is listed no more, and its id stays taken."""
     await payments.drop(str(correlation_id))
     return await payments.payment(str(correlation_id))
 
 
-@router.get("/{correlation_id}")
+@router.get("/{correlation_id}", responses=refuses(UnknownPayment))
 async def payment(correlation_id: UUID, payments: Engine) -> Payment:
     """One payment: its state, its processor, what was sent, how often."""
     return await payments.payment(str(correlation_id))
 
 
-@router.post("/{correlation_id}/retries", status_code=202)
+@router.post("/{correlation_id}/retries", status_code=202, responses=refuses(UnknownPayment, NotDead))
 async def retry(correlation_id: UUID, payments: Engine) -> Payment:
     """Queue a dead payment again."""
     await payments.retry(str(correlation_id))

@@ -6,6 +6,7 @@ from fastapi import APIRouter, Path, Query
 from pydantic import Field
 
 from lastro.core.clock import iso
+from lastro.core.docs import refuses
 from lastro.core.errors import NotFound
 from lastro.core.streams.letters import PAGE_MAX
 from lastro.coupons.engine import letters
@@ -13,7 +14,7 @@ from lastro.coupons.engine.reconcile import reconcile
 from lastro.coupons.engine.recover import recover
 
 from .engine import Body, Engine
-from .events import EventId, EventPath, shown
+from .events import UNKNOWN, EventId, EventPath, shown
 
 router = APIRouter(prefix="/admin")
 LETTER_ID = letters.LETTER_ID.pattern
@@ -33,7 +34,7 @@ class Which(Body):
     event_id: EventId
 
 
-@router.post("/reconciliations")
+@router.post("/reconciliations", responses=UNKNOWN)
 async def reconciliation(body: Wanted, coupons: Engine) -> dict[str, Any]:
     """Compare Redis and the database, both ways; with ``apply`` repair."""
     report = await reconcile(coupons, body.event_id, apply=body.apply)
@@ -46,13 +47,13 @@ async def reconciliation(body: Wanted, coupons: Engine) -> dict[str, Any]:
     }
 
 
-@router.post("/recoveries")
+@router.post("/recoveries", responses=UNKNOWN)
 async def recovery(body: Which, coupons: Engine) -> dict[str, Any]:
     """After a failover or a loss: Redis learns every winner that the database knows, in a new epoch."""
     return shown(await recover(coupons, body.event_id))
 
 
-@router.get("/dead-letters/{event_id}")
+@router.get("/dead-letters/{event_id}", responses=UNKNOWN)
 async def dead(
     event_id: EventPath,
     coupons: Engine,
@@ -73,13 +74,13 @@ async def dead(
     ]
 
 
-@router.post("/dead-letters/{event_id}/{letter_id}:replay")
+@router.post("/dead-letters/{event_id}/{letter_id}:replay", responses=refuses(NotFound))
 async def replay(event_id: EventPath, letter_id: LetterPath, coupons: Engine) -> dict[str, int]:
     """Try it again."""
     return {"replayed": _some(await letters.replay(coupons, event_id, [letter_id]))}
 
 
-@router.post("/dead-letters/{event_id}/{letter_id}:discard")
+@router.post("/dead-letters/{event_id}/{letter_id}:discard", responses=refuses(NotFound))
 async def discard(event_id: EventPath, letter_id: LetterPath, coupons: Engine) -> dict[str, int]:
     """Throw it away; the database keeps a note."""
     return {"discarded": _some(await letters.discard(coupons, event_id, [letter_id]))}

@@ -8,7 +8,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from lastro.core.clock import iso
 from lastro.core.edge import PROBLEM, problem
-from lastro.core.errors import Invalid, LastroError, TooFast
+from lastro.core.errors import Invalid, LastroError, TooFast, field_of
 from lastro.core.limits import admit
 from lastro.coupons import keys
 from lastro.coupons.engine import Coupons, Given
@@ -179,7 +179,7 @@ def _ticket(content_type: bytes, body: bytes) -> str:
     try:
         return _read(body).ticket
     except msgspec.ValidationError as error:
-        raise Invalid(field="body", reason=str(error)) from None
+        raise Invalid(field=field_of(error), reason=str(error)) from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise BadRequest(field="body", reason=str(error)) from None
 

@@ -10,10 +10,23 @@ from fastapi import APIRouter, Depends, Header, Path, Response
 from pydantic import Field
 
 from lastro.core.clock import iso
+from lastro.core.docs import refuses
 from lastro.core.errors import Invalid
 from lastro.coupons.engine import Coupons, events
 from lastro.coupons.engine.figures import figures
-from lastro.coupons.errors import UnknownEvent
+from lastro.coupons.errors import (
+    EventExists,
+    EventOver,
+    KeyReused,
+    NotOffered,
+    Recovering,
+    RoomFull,
+    SoldOut,
+    TooManyEvents,
+    TooSmall,
+    UnknownEvent,
+    WrongState,
+)
 from lastro.coupons.model.event import (
     AMOUNT_CENTS_MAX,
     EVENT_ID,
@@ -29,6 +42,8 @@ from lastro.coupons.model.event import (
 from .engine import Body, Engine
 
 router = APIRouter()
+UNKNOWN = refuses(UnknownEvent)
+MOVES = refuses(UnknownEvent, WrongState, NotOffered, Recovering)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 EventId = Annotated[str, Field(pattern=f"^{EVENT_ID.pattern}$")]
 UserId = Annotated[str, Header(alias="X-User-Id", pattern=f"^{USER_ID.pattern}$")]
@@ -110,7 +125,7 @@ def shown(event: Event) -> dict[str, Any]:
     }
 
 
-@router.post("/events", status_code=201)
+@router.post("/events", status_code=201, responses=refuses(EventExists, TooManyEvents, NotOffered))
 async def create(body: NewEvent, coupons: Engine) -> dict[str, Any]:
     """Create an event, once; the same again is answered the same."""
     plan = Plan(
@@ -136,19 +151,19 @@ async def list_events(coupons: Engine) -> list[dict[str, Any]]:
     return [shown(await coupons.event(event_id)) for event_id in await coupons.live()]
 
 
-@router.get("/events/{event_id}")
+@router.get("/events/{event_id}", responses=UNKNOWN)
 async def event(event_id: Named, coupons: Engine) -> dict[str, Any]:
     """An event as it stands."""
     return shown(await coupons.event(event_id))
 
 
-@router.get("/events/{event_id}/stats")
+@router.get("/events/{event_id}/stats", responses=UNKNOWN)
 async def stats(event_id: Named, coupons: Engine) -> dict[str, Any]:
     """How it goes: stock, winners, what is on its way into the database, what became of those in it."""
     return msgspec.to_builtins(await figures(coupons, event_id))  # type: ignore[no-any-return]  # a struct is a dict
 
 
-@router.post("/events/{event_id}:schedule")
+@router.post("/events/{event_id}:schedule", responses=MOVES)
 async def schedule(event_id: Named, body: Window, coupons: Engine) -> dict[str, Any]:
     """Give coupons in this window."""
     return shown(
@@ -161,7 +176,7 @@ def _simple(name: str, act: Callable[[Coupons, str], Awaitable[Event]]) -> None:
         return shown(await act(coupons, event_id))
 
     endpoint.__doc__ = act.__doc__
-    router.post(f"/events/{{event_id}}:{name}", name=name)(endpoint)
+    router.post(f"/events/{{event_id}}:{name}", name=name, responses=MOVES)(endpoint)
 
 
 _simple("open", events.open_event)
@@ -170,7 +185,7 @@ _simple("close", events.close)
 _simple("settle", events.settle)
 
 
-@router.post("/events/{event_id}:resize")
+@router.post("/events/{event_id}:resize", responses=refuses(UnknownEvent, EventOver, TooSmall, KeyReused, Recovering))
 async def resize(
     event_id: Named,
     body: Change,
@@ -181,13 +196,13 @@ async def resize(
     return shown(await events.resize(coupons, event_id, body.delta, key or uuid4().hex))
 
 
-@router.post("/events/{event_id}/eligible")
+@router.post("/events/{event_id}/eligible", responses=refuses(UnknownEvent, EventOver))
 async def allow(event_id: Named, body: Users, coupons: Engine) -> dict[str, int]:
     """Name users that may have a coupon."""
     return {"added": await events.allow(coupons, event_id, body.users)}
 
 
-@router.post("/events/{event_id}/room")
+@router.post("/events/{event_id}/room", responses=refuses(UnknownEvent, EventOver, SoldOut, RoomFull, Recovering))
 async def join(event_id: Named, user_id: UserId, coupons: Engine, response: Response) -> dict[str, Any]:
     """A place in the waiting room; at its turn with the ticket to show with the attempt."""
     place = await events.join(coupons, event_id, user_id)

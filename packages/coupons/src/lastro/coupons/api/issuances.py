@@ -8,9 +8,18 @@ from fastapi import APIRouter, Path
 from pydantic import Field
 
 from lastro.core.clock import iso
-from lastro.core.errors import Busy
+from lastro.core.docs import refuses
+from lastro.core.errors import Busy, NotFound
 from lastro.coupons.engine import redemption, spending
-from lastro.coupons.errors import UnknownIssuance
+from lastro.coupons.errors import (
+    NotYours,
+    OrderExists,
+    OrderReleased,
+    Pending,
+    Taken,
+    UnknownEvent,
+    UnknownIssuance,
+)
 from lastro.coupons.model.event import AMOUNT_CENTS_MAX, USER_ID
 from lastro.coupons.model.issuance import Stored
 
@@ -19,6 +28,9 @@ from .engine import Body, Engine
 from .events import EventPath, UserId
 
 router = APIRouter()
+FOUND = refuses(UnknownIssuance, Pending)
+SPENDS = refuses(UnknownIssuance, NotYours, Taken, OrderReleased, OrderExists)
+USES = refuses(UnknownIssuance, Pending, Taken, OrderReleased)
 IssuanceId = Annotated[str, Path(pattern=r"^[0-9A-Za-z-]{1,64}$")]
 UserPath = Annotated[str, Path(pattern=f"^{USER_ID.pattern}$")]
 
@@ -56,7 +68,7 @@ def told(stored: Stored) -> dict[str, Any]:
     }
 
 
-@router.get("/events/{event_id}/issuances/{user_id}")
+@router.get("/events/{event_id}/issuances/{user_id}", responses=refuses(UnknownEvent, UnknownIssuance))
 async def of_user(event_id: EventPath, user_id: UserPath, coupons: Engine) -> list[dict[str, Any]]:
     """What a user has of an event: Redis is asked first, so that a coupon issued just now is there."""
     issued = await coupons.issuances(event_id, user_id)
@@ -76,56 +88,60 @@ async def of_user(event_id: EventPath, user_id: UserPath, coupons: Engine) -> li
     return list((found | stored).values())
 
 
-@router.get("/issuances/{issuance_id}")
+@router.get("/issuances/{issuance_id}", responses=FOUND)
 async def find(issuance_id: IssuanceId, coupons: Engine) -> dict[str, Any]:
     """One coupon."""
     return told(await redemption.find(coupons, issuance_id))
 
 
-@router.get("/issuances/{issuance_id}/history")
+@router.get("/issuances/{issuance_id}/history", responses=FOUND)
 async def history(issuance_id: IssuanceId, coupons: Engine) -> list[dict[str, Any]]:
     """All that became of it."""
     acts = await redemption.history(coupons, issuance_id)
     return [{"act": act, "order_ref": reference or None, "at": iso(at_ms)} for act, reference, at_ms in acts]
 
 
-@router.get("/codes/{code}")
+@router.get("/codes/{code}", responses=FOUND)
 async def find_code(code: str, coupons: Engine) -> dict[str, Any]:
     """The coupon of a code, however it was typed; 422 for one that was mistyped."""
     return told(await redemption.find_code(coupons, code))
 
 
-@router.post("/issuances/{issuance_id}:reserve")
+@router.post("/issuances/{issuance_id}:reserve", responses=USES)
 async def reserve(issuance_id: IssuanceId, body: Reservation, coupons: Engine) -> dict[str, Any]:
     """Keep it for an order for a while."""
     return told(await redemption.reserve(coupons, issuance_id, body.order_ref, body.seconds))
 
 
-@router.post("/issuances/{issuance_id}:redeem")
+@router.post("/issuances/{issuance_id}:redeem", responses=USES)
 async def redeem(issuance_id: IssuanceId, body: Order, coupons: Engine) -> dict[str, Any]:
     """Use it for an order; again for the same order is the same."""
     return told(await redemption.redeem(coupons, issuance_id, body.order_ref))
 
 
-@router.post("/issuances/{issuance_id}:release")
+@router.post("/issuances/{issuance_id}:release", responses=USES)
 async def release(issuance_id: IssuanceId, body: Order, coupons: Engine) -> dict[str, Any]:
     """Give back what this order reserved or redeemed; a late redeem of that order is refused."""
     return told(await redemption.release(coupons, issuance_id, body.order_ref))
 
 
-@router.post("/issuances/{issuance_id}:spend", status_code=202)
+@router.post(
+    "/issuances/{issuance_id}:spend",
+    status_code=202,
+    responses=refuses(UnknownIssuance, NotYours, Taken, OrderReleased, OrderExists),
+)
 async def spend(issuance_id: IssuanceId, body: Payment, user_id: UserId, coupons: Engine) -> spending.Charge:
     """Use it in a payment: the rest of the amount is charged, then it is redeemed; once per correlation_id."""
     return await spending.spend(coupons, issuance_id, user_id, str(body.correlation_id), body.amount_cents)
 
 
-@router.get("/charges/{correlation_id}")
+@router.get("/charges/{correlation_id}", responses=refuses(NotFound))
 async def charge(correlation_id: UUID, coupons: Engine) -> spending.Charge:
     """What an order still costs, and what became of it."""
     return await spending.charge(coupons, str(correlation_id))
 
 
-@router.post("/issuances/{issuance_id}:cancel")
+@router.post("/issuances/{issuance_id}:cancel", responses=refuses(UnknownIssuance, Pending, Taken))
 async def cancel(issuance_id: IssuanceId, coupons: Engine) -> dict[str, Any]:
     """Take it out of use; its unit goes back into stock, once, while the event is open."""
     return told(await redemption.cancel(coupons, issuance_id))

@@ -2,24 +2,35 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Body, Query, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 
+from lastro.core.docs import refuses
 from lastro.core.errors import Invalid
 from lastro.ledger.engine import Ledger
-from lastro.ledger.errors import AccountRefused, TransferRefused, UnknownTransfer
+from lastro.ledger.errors import AccountRefused, CannotCross, TransferRefused, UnknownTransfer
 from lastro.ledger.model.json import from_json, outcome_json, whole
 from lastro.ledger.model.records import LIMIT_MAX, Account, Outcome, Transfer
 
 from .access import require, seen, within
 from .engine import Engine
+from .schemas import (
+    AccountBody,
+    AccountsBody,
+    OutcomeShown,
+    OutcomesShown,
+    PostBody,
+    TransferBody,
+    TransfersBody,
+    VoidBody,
+)
 
 router = APIRouter()
-Object = Annotated[dict[str, Any], Body()]
-Objects = Annotated[list[dict[str, Any]], Body()]
+Balances = Annotated[bool, Query(description="answer both accounts' balances, too")]
+SETTLES = refuses(TransferRefused, UnknownTransfer, CannotCross)
 
 
-@router.post("/accounts", status_code=201)
-async def create_account(request: Request, given: Object, response: Response, ledger: Engine) -> dict[str, Any]:
+@router.post("/accounts", status_code=201, responses=refuses(AccountRefused))
+async def create_account(request: Request, given: AccountBody, response: Response, ledger: Engine) -> OutcomeShown:
     """Create an account, once; 201 if it was created now, 200 if it existed with the same content."""
     account = from_json(Account, given)
     require(request, [account])
@@ -30,21 +41,21 @@ async def create_account(request: Request, given: Object, response: Response, le
 
 
 @router.post("/accounts/batch")
-async def create_accounts(request: Request, given: Objects, ledger: Engine) -> list[dict[str, Any]]:
+async def create_accounts(request: Request, given: AccountsBody, ledger: Engine) -> OutcomesShown:
     """Create accounts, one outcome each; those linked by flag 1 all or nothing."""
     accounts = _events(Account, given)
     require(request, accounts)
     return [outcome_json(each) for each in await ledger.create_accounts(accounts)]
 
 
-@router.post("/transfers", status_code=201)
+@router.post("/transfers", status_code=201, responses=refuses(TransferRefused, CannotCross))
 async def create_transfer(
     request: Request,
-    given: Object,
+    given: TransferBody,
     response: Response,
     ledger: Engine,
-    balances: Annotated[bool, Query()] = False,  # noqa: FBT002
-) -> dict[str, Any]:
+    balances: Balances = False,  # noqa: FBT002
+) -> OutcomeShown:
     """Create a transfer, once; ``metadata`` is kept beside it, ``?balances=true`` answers both accounts' balances."""
     metadata = given.pop("metadata", None)
     transfer = from_json(Transfer, given)
@@ -53,13 +64,13 @@ async def create_transfer(
     return _transfer(transfer, outcome, response)
 
 
-@router.post("/transfers/batch")
+@router.post("/transfers/batch", responses=refuses(CannotCross))
 async def create_transfers(
     request: Request,
-    given: Objects,
+    given: TransfersBody,
     ledger: Engine,
-    balances: Annotated[bool, Query()] = False,  # noqa: FBT002
-) -> list[dict[str, Any]]:
+    balances: Balances = False,  # noqa: FBT002
+) -> OutcomesShown:
     """Create transfers, one outcome each; those linked by flag 1 all or nothing."""
     notes = {number: each.pop("metadata") for number, each in enumerate(given) if "metadata" in each}
     transfers = _events(Transfer, given)
@@ -68,20 +79,20 @@ async def create_transfers(
     return [outcome_json(each) for each in outcomes]
 
 
-@router.post("/transfers/{pending_id}/post", status_code=201)
+@router.post("/transfers/{pending_id}/post", status_code=201, responses=SETTLES)
 async def post_transfer(
-    request: Request, pending_id: str, given: Object, response: Response, ledger: Engine
-) -> dict[str, Any]:
+    request: Request, pending_id: str, given: PostBody, response: Response, ledger: Engine
+) -> OutcomeShown:
     """Post a pending transfer: all of it, or the ``amount`` given. ``id`` is the posting transfer's."""
     asked = _fields(given, "id", "amount")
     transfer = ledger.posting(await _pending(request, ledger, pending_id), asked["id"], asked.get("amount"))
     return _transfer(transfer, await ledger.create_transfer(transfer), response)
 
 
-@router.post("/transfers/{pending_id}/void", status_code=201)
+@router.post("/transfers/{pending_id}/void", status_code=201, responses=SETTLES)
 async def void_transfer(
-    request: Request, pending_id: str, given: Object, response: Response, ledger: Engine
-) -> dict[str, Any]:
+    request: Request, pending_id: str, given: VoidBody, response: Response, ledger: Engine
+) -> OutcomeShown:
     """Void a pending transfer. ``id`` is the voiding transfer's."""
     transfer = ledger.voiding(await _pending(request, ledger, pending_id), _fields(given, "id")["id"])
     return _transfer(transfer, await ledger.create_transfer(transfer), response)
@@ -91,7 +102,9 @@ def _fields(given: dict[str, Any], *names: str) -> dict[str, int]:
     """The numbers of a body that may have these and no others; the first it must have."""
     if unknown := sorted(set(given) - set(names)):
         raise Invalid(field=unknown[0], reason="is not a known field")
-    return {name: whole(name, given.get(name)) for name in names if name in given or name == names[0]}
+    if names[0] not in given:
+        raise Invalid(field=names[0], reason="is missing")
+    return {name: whole(name, given[name]) for name in names if name in given}
 
 
 async def _pending(request: Request, ledger: Ledger, pending_id: str) -> int:

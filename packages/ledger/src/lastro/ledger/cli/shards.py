@@ -4,7 +4,7 @@ from typing import Annotated
 
 from typer import Argument, Typer, echo
 
-from lastro.core.errors import Refused
+from lastro.core.errors import Invalid, Refused
 from lastro.core.keys import slot
 from lastro.core.redis import Hub
 from lastro.core.redis.clients import ClusterClient
@@ -47,7 +47,10 @@ def move(
     to: Annotated[str, Argument(help="host:port of a primary")],
 ) -> None:
     """Move a shard to another server of the cluster, under traffic; callers of that shard wait, of the others not."""
-    name = _names(LedgerSettings.read())[number]
+    names = _names(LedgerSettings.read())
+    if number >= len(names):
+        raise Invalid(field="number", reason=f"there are {len(names)} shards, the first is 0 (LASTRO_LEDGER_SHARDS)")
+    name = names[number]
 
     async def act(hub: Hub) -> str | None:
         if not isinstance(hub.write, ClusterClient):

@@ -149,21 +149,3 @@ class TransferCode(IntEnum):
     OVERFLOWS_TIMEOUT = 53
     EXCEEDS_CREDITS = 54
     EXCEEDS_DEBITS = 55
-
-    @property
-    def burns(self) -> bool:
-        """Whether the id can never be used again."""
-        return self in _BURNING
-
-
-_BURNING = frozenset(
-    {
-        TransferCode.DEBIT_ACCOUNT_NOT_FOUND,
-        TransferCode.CREDIT_ACCOUNT_NOT_FOUND,
-        TransferCode.PENDING_TRANSFER_NOT_FOUND,
-        TransferCode.EXCEEDS_CREDITS,
-        TransferCode.EXCEEDS_DEBITS,
-        TransferCode.DEBIT_ACCOUNT_ALREADY_CLOSED,
-        TransferCode.CREDIT_ACCOUNT_ALREADY_CLOSED,
-    }
-)

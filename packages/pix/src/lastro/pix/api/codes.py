@@ -20,7 +20,7 @@ TEXT_MAX = 512
 class Static(Body):
     """What a static BR Code says."""
 
-    key: str
+    key: str = Field(examples=["+5511999999999"])
     name: str = Field(max_length=brcode.NAME_MAX)
     city: str = Field(max_length=brcode.CITY_MAX)
     amount_cents: int = Field(0, ge=0, le=CENTS_MAX, strict=True)
@@ -33,7 +33,7 @@ async def make(static: Static) -> Response:
     try:
         return reply({"text": brcode.encode(brcode.BrCode(**static.model_dump()))}, 201)
     except brcode.BadBrCode as bad:
-        raise Invalid(field="brcode", reason=str(bad)) from None
+        raise Invalid(field=bad.field, reason=str(bad)) from None
 
 
 @router.get("/read")
@@ -55,4 +55,4 @@ def _read(text: str) -> brcode.BrCode:
     try:
         return brcode.decode(text)
     except brcode.BadBrCode as bad:
-        raise Invalid(field="brcode", reason=str(bad)) from None
+        raise Invalid(field="text", reason=str(bad)) from None

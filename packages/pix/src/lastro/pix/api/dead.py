@@ -4,7 +4,9 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
 
+from lastro.core.docs import refuses
 from lastro.pix.engine import letters
+from lastro.pix.errors import LetterCutOff, NoSuchLetter
 
 from .request import Engine, reply
 
@@ -21,19 +23,19 @@ async def list_letters(
     return reply(await letters.letters(pix, after=after, count=count))
 
 
-@router.get("/{letter_id}")
+@router.get("/{letter_id}", responses=refuses(NoSuchLetter))
 async def show(letter_id: str, pix: Engine) -> Response:
     """One dead letter with the fields it came with."""
     return reply(await letters.letter(pix, letter_id))
 
 
-@router.post("/{letter_id}/replay")
+@router.post("/{letter_id}/replay", responses=refuses(NoSuchLetter, LetterCutOff))
 async def replay(letter_id: str, pix: Engine) -> Response:
     """Put it back into its stream."""
     return reply({"replayed": await letters.replay(pix, letter_id)})
 
 
-@router.delete("/{letter_id}", status_code=204)
+@router.delete("/{letter_id}", status_code=204, responses=refuses(NoSuchLetter))
 async def drop(letter_id: str, pix: Engine) -> None:
     """Throw it away."""
     await letters.drop(pix, letter_id)

@@ -1,7 +1,8 @@
 """Answers for one backend: pulled as the SPI's interface has it (start, next, delete), or as server-sent events.
 
 The address in ``PI-Pull-Next`` ends in the reader and the page it came with: who asks there has that page. Asked twice,
-because the reply was lost, it gives the same messages again.
+because the reply was lost, it gives the same messages again. Who accepts ``multipart/mixed`` has each message as the
+SPI's own envelope.
 """
 
 import re
@@ -13,10 +14,13 @@ import msgspec
 from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
+from lastro.core.docs import Described, refuses
 from lastro.core.errors import Busy, Invalid
 from lastro.pix.engine import outbox
 from lastro.pix.engine.intake import backend
 from lastro.pix.engine.pix import Pix
+from lastro.pix.errors import NoSuchReader, TooManyReaders
+from lastro.pix.model import iso20022
 
 from .request import WAIT_SECONDS_MAX, Engine, reply
 
@@ -24,10 +28,21 @@ router = APIRouter(prefix="/out")
 
 Wait = Annotated[float, Query(ge=0, le=WAIT_SECONDS_MAX, description="seconds to wait for the first message")]
 EVENT_WAIT_SECONDS = 1.0
+PARTS = "multipart/mixed"
+ADDRESS = {"PI-Pull-Next": {"description": "acknowledges these, and has the next", "schema": {"type": "string"}}}
+PULLED: dict[int | str, Described] = {
+    200: {
+        "description": "At most ten messages; as the SPI's envelopes, pacs.008, pacs.002 and pacs.004, where "
+        f"`Accept` names `{PARTS}`.",
+        "headers": ADDRESS,
+        "content": {PARTS: {"schema": {"type": "string"}}},
+    },
+    204: {"description": "None came in time.", "headers": ADDRESS},
+}
 EVENT_ID = re.compile(r"\d{1,15}(-\d{1,15})?", re.ASCII)
 
 
-@router.get("/{backend_id}/start")
+@router.get("/{backend_id}/start", responses=PULLED | refuses(TooManyReaders))
 async def start(request: Request, backend_id: str, pix: Engine, wait: Wait = 5) -> Response:
     """Begin to read: the first messages, and in ``PI-Pull-Next`` where the next ones are."""
     backend(backend_id)
@@ -47,7 +62,7 @@ async def events(
     return StreamingResponse(_events(request, pix, backend_id, last_event_id), media_type="text/event-stream")
 
 
-@router.get("/{backend_id}/{place}")
+@router.get("/{backend_id}/{place}", responses=PULLED | refuses(NoSuchReader, TooManyReaders))
 async def pull(request: Request, backend_id: str, place: str, pix: Engine, wait: Wait = 5) -> Response:
     """Acknowledge the messages that came with this address, and the next ones; 204 when none came in time."""
     backend(backend_id)
@@ -74,7 +89,21 @@ async def _pulled(request: Request, pix: Pix, backend_id: str, place: tuple[str,
     headers = {"PI-Pull-Next": f"{path}/{reader}.{page.name}"}
     if not page.messages:
         return Response(status_code=204, headers=headers)
+    if PARTS in request.headers.get("accept", ""):
+        mark = f"lastro-{page.name}"
+        return Response(_parts(page, backend_id, mark), headers=headers, media_type=f'{PARTS}; boundary="{mark}"')
     return reply([{"resource_id": message.id, **message.fields} for message in page.messages], headers=headers)
+
+
+def _parts(page: outbox.Page, backend_id: str, mark: str) -> bytes:
+    """Each message as an envelope; as JSON if it is of the original system, which had none."""
+    parts = []
+    for message in page.messages:
+        xml = iso20022.render(message.fields, to=backend_id, entry_id=message.id)
+        kind, body = ("xml", xml) if xml else ("json", msgspec.json.encode(message.fields))
+        head = f"--{mark}\r\nContent-Type: application/{kind}\r\nPI-ResourceId: {message.id}\r\n\r\n"
+        parts.append(head.encode() + body)
+    return b"\r\n".join([*parts, f"--{mark}--\r\n".encode()])
 
 
 async def _events(request: Request, pix: Pix, backend_id: str, after: str) -> AsyncIterator[bytes]:

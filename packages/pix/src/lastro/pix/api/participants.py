@@ -5,7 +5,9 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Response
 from pydantic import Field
 
+from lastro.core.docs import refuses
 from lastro.pix.engine import accounts, statements
+from lastro.pix.errors import AccountFull, NoSuchParticipant, NotEnoughFunds, SameActOtherAmount
 
 from .request import Body, Engine, reply
 
@@ -25,19 +27,19 @@ async def list_accounts(pix: Engine) -> Response:
     return reply(await accounts.accounts(pix))
 
 
-@router.get("/{ispb}")
+@router.get("/{ispb}", responses=refuses(NoSuchParticipant))
 async def account(ispb: str, pix: Engine) -> Response:
     """One participant's Conta PI."""
     return reply(await accounts.account(pix, ispb))
 
 
-@router.post("/{ispb}/funding", status_code=201)
+@router.post("/{ispb}/funding", status_code=201, responses=refuses(NotEnoughFunds, AccountFull, SameActOtherAmount))
 async def fund(ispb: str, funding: Funding, pix: Engine) -> Response:
     """Put money in, or take it out; a new participant begins here. Safe to repeat."""
     return reply(await accounts.fund(pix, ispb, funding.amount_cents, funding.id), 201)
 
 
-@router.get("/{ispb}/statement")
+@router.get("/{ispb}/statement", responses=refuses(NoSuchParticipant))
 async def statement(
     ispb: str,
     pix: Engine,

@@ -1,39 +1,54 @@
 """Payments, answers and returns."""
 
+import msgspec
 from fastapi import APIRouter, Request, Response
 
+from lastro.core.docs import MINUTE, body, refuses, schema_of
 from lastro.core.errors import Invalid, TooLarge
 from lastro.pix.engine import orders, refunds
+from lastro.pix.errors import (
+    Behind,
+    NoSuchPayment,
+    PaymentRefused,
+    ReturnRefused,
+    SameIdOtherPayment,
+    TooManyPayments,
+)
 from lastro.pix.model.payment import Answer, Payment, Return
 
-from .request import Engine, body_of, decode, record_of, reply, told, within
+from .request import Engine, decode, record_of, reply, told, within
 
 router = APIRouter()
 
-_PAYMENT = {
-    "end_to_end_id": "E9999000120261121030000000000001",
+ID = f"E99990001{MINUTE}00000000001"
+PAYMENT = {
+    "end_to_end_id": ID,
     "payer": "99990001",
     "payee": "99990002",
     "amount": "123.45",
     "local_instrument": "DICT",
     "key": "+5511999999999",
 }
-_ANSWER = {"end_to_end_id": "E9999000120261121030000000000001", "payee": "99990002", "status": "ACSP"}
-_RETURN = {
-    "rtr_id": "D9999000220261121030100000000001",
-    "end_to_end_id": "E9999000120261121030000000000001",
+ANSWER = {"end_to_end_id": ID, "payee": "99990002", "status": "ACSP"}
+RETURN = {
+    "rtr_id": f"D99990002{MINUTE}00000000001",
+    "end_to_end_id": ID,
     "amount": "23.45",
     "reason": "MD06",
 }
 
 
-@router.post("/payments", status_code=202, openapi_extra=body_of(_PAYMENT))
+SUBMITS = refuses(PaymentRefused, SameIdOtherPayment, TooManyPayments, Behind)
+LINES = {"type": "string", "description": "a payment a line, as of `POST /pix/payments`"}
+
+
+@router.post("/payments", status_code=202, responses=SUBMITS, openapi_extra=body(schema_of(Payment), PAYMENT))
 async def submit(request: Request, pix: Engine) -> Response:
     """Send one payment: 202 when it is new, 200 with its state when it was here before. Safe to repeat."""
-    body = await request.body()
-    if len(body) > pix.settings.body_bytes_max:
+    given = await request.body()
+    if len(given) > pix.settings.body_bytes_max:
         raise TooLarge(limit_bytes=pix.settings.body_bytes_max)
-    payment = decode(body, Payment)
+    payment = decode(given, Payment)
     within(request).require(payment.payer)
     before = (await orders.submit(pix, [payment]))[0]
     if before:
@@ -42,7 +57,12 @@ async def submit(request: Request, pix: Engine) -> Response:
     return reply({"id": payment.end_to_end_id, "state": "RECEIVED"}, 202)
 
 
-@router.post("/payments/bulk", status_code=202, openapi_extra=body_of(_PAYMENT, "application/x-ndjson"))
+@router.post(
+    "/payments/bulk",
+    status_code=202,
+    responses=SUBMITS,
+    openapi_extra=body(LINES, msgspec.json.encode(PAYMENT).decode(), "application/x-ndjson"),
+)
 async def submit_bulk(request: Request, pix: Engine) -> Response:
     """Send payments of one payer, a line each. All are taken or none; the first wrong line is named."""
     lines = [line for line in (await request.body()).splitlines() if line.strip()]
@@ -62,14 +82,14 @@ async def submit_bulk(request: Request, pix: Engine) -> Response:
     return reply(states, 202)
 
 
-@router.get("/payments/{payment_id}")
+@router.get("/payments/{payment_id}", responses=refuses(NoSuchPayment))
 async def status(request: Request, payment_id: str, pix: Engine) -> Response:
     """What became of a payment or return, and its timeline."""
     record = await record_of(request, pix, payment_id)
     return reply({**told(record), "timeline": await orders.timeline(pix, payment_id)})
 
 
-@router.get("/payments/{payment_id}/returns")
+@router.get("/payments/{payment_id}/returns", responses=refuses(NoSuchPayment))
 async def returns(request: Request, payment_id: str, pix: Engine) -> Response:
     """What was given back of a payment, and what still can be."""
     await record_of(request, pix, payment_id)
@@ -81,7 +101,12 @@ async def returns(request: Request, payment_id: str, pix: Engine) -> Response:
     return reply({"returns": given, "left_cents": left})
 
 
-@router.post("/answers", status_code=202, openapi_extra=body_of(_ANSWER))
+@router.post(
+    "/answers",
+    status_code=202,
+    responses=refuses(PaymentRefused, TooManyPayments, Behind),
+    openapi_extra=body(schema_of(Answer), ANSWER),
+)
 async def answer(request: Request, pix: Engine) -> Response:
     """A receiver's answer: ACSP, or RJCT with a code. A late or repeated one changes nothing."""
     given = decode(await request.body(), Answer)
@@ -90,13 +115,18 @@ async def answer(request: Request, pix: Engine) -> Response:
     return reply({"id": given.end_to_end_id}, 202)
 
 
-@router.post("/returns", status_code=201, openapi_extra=body_of(_RETURN))
+@router.post(
+    "/returns",
+    status_code=201,
+    responses=refuses(PaymentRefused, NoSuchPayment, ReturnRefused, SameIdOtherPayment),
+    openapi_extra=body(schema_of(Return), RETURN),
+)
 async def refund(request: Request, pix: Engine) -> Response:
     """Give a settled payment back, whole or in part, at once. Safe to repeat with the same RtrId."""
-    body = await request.body()
-    if len(body) > pix.settings.body_bytes_max:
+    given = await request.body()
+    if len(given) > pix.settings.body_bytes_max:
         raise TooLarge(limit_bytes=pix.settings.body_bytes_max)
-    order = decode(body, Return)
+    order = decode(given, Return)
     within(request).require(order.sender)
     record = await refunds.refund(pix, order)
     return reply(told(record), 201)

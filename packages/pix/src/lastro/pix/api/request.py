@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict
 
 from lastro.core.access import bounds
 from lastro.core.access.model import Bounds
+from lastro.core.errors import field_of
 from lastro.pix.engine import orders
 from lastro.pix.engine.pix import Pix
 from lastro.pix.errors import NoSuchPayment, PaymentRefused
@@ -49,7 +50,7 @@ def decode(body: bytes, kind: type[T], *, where: str = "") -> T:
     try:
         return msgspec.json.decode(body, type=kind)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise PaymentRefused(reason=f"{where}{error}", spi="CH16") from None
+        raise PaymentRefused(field=f"{where}{field_of(error)}", reason=f"{where}{error}", spi="CH16") from None
 
 
 def reply(value: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
@@ -72,9 +73,3 @@ def told(record: Record) -> dict[str, Any]:
         "by": record.by or None,
         "archived": record.archived,
     }
-
-
-def body_of(example: dict[str, Any], media: str = "application/json") -> dict[str, Any]:
-    """How OpenAPI describes a body that msgspec reads."""
-    schema = {"type": "object"} if media == "application/json" else {"type": "string"}
-    return {"requestBody": {"required": True, "content": {media: {"schema": schema, "example": example}}}}

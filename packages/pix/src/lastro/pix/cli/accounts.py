@@ -43,9 +43,15 @@ def resume(ispb: str) -> None:
     echo(_line(act(lambda pix: accounts.suspend(pix, ispb, active=True))))
 
 
-def list_accounts() -> None:
+def list_accounts(
+    as_json: Annotated[bool, Option("--json", help="for scripts")] = False,  # noqa: FBT002
+) -> None:
     """Every participant's Conta PI."""
-    for account in act(accounts.accounts):
+    found = act(accounts.accounts)
+    if as_json:
+        show(found)
+        return
+    for account in found:
         echo(_line(account))
 
 

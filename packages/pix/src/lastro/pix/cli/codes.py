@@ -34,7 +34,7 @@ def make(
     try:
         text = brcode.encode(code)
     except brcode.BadBrCode as bad:
-        raise Invalid(field="brcode", reason=str(bad)) from None
+        raise Invalid(field=bad.field, reason=str(bad)) from None
     echo(text)
     qr = segno.make(text, error="m", micro=False)
     if picture:
@@ -48,4 +48,4 @@ def read(text: Annotated[str, Argument(help="the text of the picture")]) -> None
     try:
         show(brcode.decode(text))
     except brcode.BadBrCode as bad:
-        raise Invalid(field="brcode", reason=str(bad)) from None
+        raise Invalid(field="text", reason=str(bad)) from None

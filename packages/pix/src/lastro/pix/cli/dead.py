@@ -17,9 +17,14 @@ app = Typer(no_args_is_help=True, help="What nobody could process: list, show, r
 def list_letters(
     after: Annotated[str, Option(help="the last id of the page before")] = "-",
     count: Annotated[int, Option(min=1, max=PAGE_MAX)] = 50,
+    as_json: Annotated[bool, Option("--json", help="for scripts")] = False,  # noqa: FBT002
 ) -> None:
     """Dead letters, oldest first."""
-    for letter in act(lambda pix: letters.letters(pix, after=after, count=count)):
+    found = act(lambda pix: letters.letters(pix, after=after, count=count))
+    if as_json:
+        show(found)
+        return
+    for letter in found:
         echo(_line(letter))
 
 

@@ -10,7 +10,7 @@ import msgspec
 from typer import Argument, Exit, Option, Typer, echo
 
 from lastro.core.clock import iso
-from lastro.core.errors import Invalid
+from lastro.core.errors import Invalid, field_of
 from lastro.core.money import cents, decimal
 from lastro.pix.engine import messages, orders, outbox, reconcile, refunds
 from lastro.pix.engine.intake import backend, participant
@@ -83,11 +83,13 @@ def responses(
     backend_id: Annotated[str, Argument(help="a backend of the original messages, or a participant")],
     after: Annotated[str, Option(help="the last id of the page before")] = "-",
     count: Annotated[int, Option(min=1, max=RESPONSES_MAX)] = 50,
+    xml: Annotated[bool, Option("--xml", help="as the SPI's envelopes: pacs.008, pacs.002, pacs.004")] = False,  # noqa: FBT002
 ) -> None:
     """A page of a response stream, oldest first, a line of JSON each; nothing is taken away from its readers."""
     name = backend(backend_id)
     for message in act(lambda pix: outbox.page(pix, name, after, count)):
-        echo(msgspec.json.encode({"id": message.id, **message.fields}).decode())
+        envelope = iso20022.render(message.fields, to=name, entry_id=message.id) if xml else None
+        echo((envelope or msgspec.json.encode({"id": message.id, **message.fields})).decode())
 
 
 def status(
@@ -134,7 +136,7 @@ def read(
     try:
         header, message = iso20022.parse(_bytes(path))
     except iso20022.BadXml as bad:
-        raise BadMessage(reason=str(bad)) from None
+        raise BadMessage(field=bad.element, reason=str(bad)) from None
     if send:
         act(lambda pix: messages.take(pix, message))
     show({"header": header, type(message).__name__.lower(): msgspec.to_builtins(message)})
@@ -151,7 +153,8 @@ def _payment(number: int, line: bytes) -> Payment:
     try:
         return msgspec.json.decode(line, type=Payment)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise PaymentRefused(reason=f"line {number}: {error}", spi="CH16") from None
+        where = f"line {number}: "
+        raise PaymentRefused(field=f"{where}{field_of(error)}", reason=f"{where}{error}", spi="CH16") from None
 
 
 def check(

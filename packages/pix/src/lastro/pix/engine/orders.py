@@ -45,7 +45,9 @@ async def submit(pix: Pix, payments: Sequence[Payment]) -> list[Record | None]:
     for payment in fresh:  # of a repeat nothing is asked again: its minute may be long ago
         no = refusal(payment, now)
         if no.code:
-            raise PaymentRefused(reason=no.reason, spi=no.code, end_to_end_id=payment.end_to_end_id[:40])
+            raise PaymentRefused(
+                field=no.field, reason=no.reason, spi=no.code, end_to_end_id=payment.end_to_end_id[:40]
+            )
         if payment.end_to_end_id in known:
             raise SameIdOtherPayment(end_to_end_id=payment.end_to_end_id, spi="FF08")
     if fresh:
@@ -89,7 +91,7 @@ async def answer(pix: Pix, answers: Sequence[Answer]) -> None:
     for given in answers:
         no = answer_refusal(given)
         if no.code:
-            raise PaymentRefused(reason=no.reason, spi=no.code, end_to_end_id=given.end_to_end_id[:40])
+            raise PaymentRefused(field=no.field, reason=no.reason, spi=no.code, end_to_end_id=given.end_to_end_id[:40])
     if len({given.payee for given in answers}) != 1:
         raise Invalid(field="payee", reason="one receiver in one call: one token bucket")
     bodies = [msgspec.json.encode(given) for given in answers]

@@ -14,11 +14,11 @@ from .pix import HOUR_MS, Pix
 RETURN_DAYS = 90
 DAY_MS = 24 * HOUR_MS
 REFUSALS = {
-    "unknown": Refusal("AGNT", "no settled payment that this participant received"),
-    "late": Refusal("DT05", "more than 90 days after the settlement"),
-    "above": Refusal("AM09", "more than is left of the original"),
-    "short": Refusal("AM04", "the Conta PI does not cover it"),
-    "closed": Refusal("FF08", "the minute in the RtrId is over"),
+    "unknown": Refusal("AGNT", "no settled payment that this participant received", "end_to_end_id"),
+    "late": Refusal("DT05", "more than 90 days after the settlement", "end_to_end_id"),
+    "above": Refusal("AM09", "more than is left of the original", "amount"),
+    "short": Refusal("AM04", "the Conta PI does not cover it", "amount"),
+    "closed": Refusal("FF08", "the minute in the RtrId is over", "rtr_id"),
 }
 
 
@@ -31,10 +31,10 @@ async def refund(pix: Pix, order: Return) -> Record:
     if no.code == "FF08" and (before := await _made(pix, order)):
         return before  # a repeat, long after the minute in its id
     if no.code:
-        raise ReturnRefused(reason=no.reason, spi=no.code)
+        raise ReturnRefused(field=no.field, reason=no.reason, spi=no.code)
     original = await status(pix, order.end_to_end_id)
     if original.state != "SETTLED" or original.payee != order.sender or original.is_original:
-        raise ReturnRefused(reason=REFUSALS["unknown"].reason, spi="AGNT")
+        raise _refused("unknown")
     cents = amount_cents(order.amount)
     assert isinstance(cents, int)  # return_refusal has looked
     minute = minute_of(order.rtr_id)
@@ -46,8 +46,13 @@ async def refund(pix: Pix, order: Return) -> Record:
     if word == "conflict":
         raise SameIdOtherPayment(end_to_end_id=order.rtr_id, spi="FF08")
     if word in REFUSALS:
-        raise ReturnRefused(reason=REFUSALS[word].reason, spi=REFUSALS[word].code)
+        raise _refused(word)
     return await status(pix, order.rtr_id)
+
+
+def _refused(word: str) -> ReturnRefused:
+    no = REFUSALS[word]
+    return ReturnRefused(field=no.field, reason=no.reason, spi=no.code)
 
 
 async def _made(pix: Pix, order: Return) -> Record | None:

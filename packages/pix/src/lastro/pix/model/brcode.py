@@ -19,7 +19,11 @@ _TX_ID: Final = re.compile(r"[a-zA-Z0-9]{1,25}", re.ASCII)
 
 
 class BadBrCode(ValueError):
-    """Not a BR Code of Pix; the words say where it breaks."""
+    """Not a BR Code of Pix; the words say where it breaks, and ``field`` of what is to become one."""
+
+    def __init__(self, reason: str, field: str = "text") -> None:
+        super().__init__(reason)
+        self.field = field
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,18 +101,23 @@ def _constants(top: dict[str, str]) -> None:
 
 def _check(code: BrCode) -> None:
     if bool(code.key) == bool(code.url):
-        raise BadBrCode("a code has a key or a URL, one of them")
+        raise BadBrCode("a code has a key or a URL, one of them", "key")
     if code.key and not key_type(code.key):
-        raise BadBrCode("that is no Pix key")
-    bounds = ((code.name, 1, NAME_MAX), (code.city, 1, CITY_MAX), (code.text, 0, TEXT_MAX), (code.url, 0, URL_MAX))
-    if any(not least <= len(value) <= most for value, least, most in bounds):
-        raise BadBrCode("name, city, text or URL is too long, or missing")
+        raise BadBrCode("that is no Pix key", "key")
+    for field, least, most in (
+        ("name", 1, NAME_MAX),
+        ("city", 1, CITY_MAX),
+        ("text", 0, TEXT_MAX),
+        ("url", 0, URL_MAX),
+    ):
+        if not least <= len(getattr(code, field)) <= most:
+            raise BadBrCode(f"the {field} is too long, or missing", field)
     if not 0 <= code.amount_cents <= CENTS_MAX:
-        raise BadBrCode("the amount is longer than ten digits and two")
+        raise BadBrCode("the amount is longer than ten digits and two", "amount_cents")
     if code.tx_id and not _TX_ID.fullmatch(code.tx_id):
-        raise BadBrCode("a txid is one to twenty-five letters and digits")
+        raise BadBrCode("a txid is one to twenty-five letters and digits", "tx_id")
     if code.url and "://" in code.url:
-        raise BadBrCode("the URL goes without its scheme")
+        raise BadBrCode("the URL goes without its scheme", "url")
 
 
 def _amount(text: str) -> int:

@@ -4,14 +4,17 @@ The parser is deaf to everything XML can do beyond elements and text: no DTD, no
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+import msgspec
 from lxml import etree  # type: ignore[import-untyped]  # it ships no types
 
+from lastro.core.clock import iso
+
+from .ids import make_msg_id
 from .payment import Answer, Payment, Return
-from .record import Record
 
 BYTES_MAX: Final = 65_536
 SPI_ISPB: Final = "00038166"
@@ -20,7 +23,11 @@ _NAMESPACE: Final = re.compile(r"https://www\.bcb\.gov\.br/pi/(pacs\.00[248])/1\
 
 
 class BadXml(ValueError):
-    """Not an envelope the SPI would read; the words say why (admi.002 in the SPI's own language)."""
+    """Not an envelope the SPI would read; the words say why (admi.002 in the SPI's own language), and of what."""
+
+    def __init__(self, reason: str, element: str = "body") -> None:
+        super().__init__(reason)
+        self.element = element
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,13 +99,13 @@ class _Reader:
         if found is not None and found.text is not None:
             return str(found.text).strip()
         if default is None:
-            raise BadXml(f"{path} is missing")
+            raise BadXml(f"{path} is missing", path)
         return default
 
     def amount(self, path: str) -> str:
         found = self.find(path)
         if found is None or found.get("Ccy") != "BRL":
-            raise BadXml(f"{path} is missing, or not in BRL")
+            raise BadXml(f"{path} is missing, or not in BRL", path)
         return str(found.text or "").strip()
 
 
@@ -137,7 +144,7 @@ def _payment(reader: _Reader) -> Payment:
 def _answer(reader: _Reader, header: Header) -> Answer:
     status = reader.text(f"{_TX2}/TxSts")
     if status not in {"ACSP", "RJCT"}:
-        raise BadXml("a participant answers ACSP or RJCT")
+        raise BadXml("a participant answers ACSP or RJCT", f"{_TX2}/TxSts")
     return Answer(
         end_to_end_id=reader.text(f"{_TX2}/OrgnlEndToEndId"),
         payee=header.sender,
@@ -189,16 +196,6 @@ def render_payment(header: Header, order: Payment) -> bytes:
     return write.bytes()
 
 
-def render_answer(header: Header, answer: Answer) -> bytes:
-    """A receiver's pacs.002 envelope."""
-    return _status(header, answer.end_to_end_id, answer.status, answer.reason)
-
-
-def render_status(header: Header, record: Record, status: str) -> bytes:
-    """The SPI's final pacs.002 envelope to one side: ACSC, ACCC or RJCT."""
-    return _status(header, record.id, status, record.code)
-
-
 def render_return(header: Header, order: Return) -> bytes:
     """A pacs.004 envelope."""
     write = _Writer("pacs.004", header)
@@ -214,7 +211,8 @@ def render_return(header: Header, order: Return) -> bytes:
     return write.bytes()
 
 
-def _status(header: Header, payment_id: str, status: str, code: str) -> bytes:
+def render_status(header: Header, payment_id: str, status: str, code: str) -> bytes:
+    """A pacs.002 envelope: a receiver's answer, ACSP or RJCT, or the SPI's last word, ACSC, ACCC or RJCT."""
     write = _Writer("pacs.002", header)
     write.text("Document/FIToFIPmtStsRpt/GrpHdr/MsgId", header.msg_id)
     write.text("Document/FIToFIPmtStsRpt/GrpHdr/CreDtTm", header.created_at)
@@ -223,6 +221,28 @@ def _status(header: Header, payment_id: str, status: str, code: str) -> bytes:
     write.text(f"{_TX2}/TxSts", status)
     write.text(f"{_TX2}/StsRsnInf/Rsn/Cd", code)
     return write.bytes()
+
+
+def render(message: Mapping[str, str], *, to: str, entry_id: str) -> bytes | None:
+    """What a participant is told, as the SPI sends it; the same whenever it is asked for.
+
+    None for what has no such form: the answer to an original message.
+    """
+    ms, _, number = entry_id.partition("-")
+    header = Header(
+        sender=SPI_ISPB,
+        receiver=to,
+        msg_id=make_msg_id(SPI_ISPB, f"{ms:0>15}{number:0>8}"),
+        created_at=iso(int(ms)),
+    )
+    match message.get("message"):
+        case "pacs.008":
+            return render_payment(header, msgspec.json.decode(message["body"], type=Payment))
+        case "pacs.004":
+            return render_return(header, msgspec.json.decode(message["body"], type=Return))
+        case "pacs.002":
+            return render_status(header, message["id"], message["status"], message["reason"])
+    return None
 
 
 class _Writer:

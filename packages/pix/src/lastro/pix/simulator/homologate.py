@@ -3,14 +3,13 @@
 import asyncio
 import time
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final
 
 from lastro.core.errors import Invalid
 from lastro.pix.engine.pix import Pix
 
 from .world import Manners, World, banks, percentile, within
 
-Tier = Literal["small", "medium", "large"]
 PAYMENTS: Final[dict[str, int]] = {"small": 10_000, "medium": 20_000, "large": 40_000}
 SECONDS: Final = 600
 CONSUMED_S, CONSUMED_SHARE = 0.2, 0.99
