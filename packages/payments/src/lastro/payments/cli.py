@@ -168,18 +168,13 @@ def rinha(
     as_json: AsJson = False,  # noqa: FBT002
 ) -> None:
     """Play the official load against a running system, audit it against the processors, print the score."""
-    from .simulator import k6
     from .simulator.rinha import SCRIPTS, Play
 
     if profile not in SCRIPTS:
         raise Invalid(field="--profile", reason="preview or final")
     if url.startswith("https:"):
         raise Invalid(field="--url", reason="the load speaks plain HTTP: name what listens behind TLS")
-    if generator not in ("k6", "built-in", None):
-        raise Invalid(field="--with", reason="k6 or built-in")
-    program = None if generator == "built-in" else k6.binary()
-    if generator == "k6" and program is None:
-        raise Invalid(field="--with", reason="there is no k6 beside the interpreter or in the PATH")
+    program = _k6(generator)
     settings = PaymentsSettings.read()
     processors = (settings.processor_default_url, settings.processor_fallback_url)
     key = own_key(Settings.read())
@@ -209,6 +204,18 @@ def rinha(
         Console().print(table)
     if not result.clean:
         raise Exit(1)
+
+
+def _k6(generator: str | None) -> str | None:
+    """Where the k6 is that plays; nowhere when the load is our own."""
+    from .simulator import k6
+
+    if generator not in ("k6", "built-in", None):
+        raise Invalid(field="--with", reason="k6 or built-in")
+    program = None if generator == "built-in" else k6.binary()
+    if generator == "k6" and program is None:
+        raise Invalid(field="--with", reason="there is no k6 beside the interpreter or in the PATH")
+    return program
 
 
 def _list(payments: list[Payment], *, as_json: bool) -> None:
