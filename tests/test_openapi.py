@@ -77,6 +77,17 @@ def test_a_route_says_how_it_refuses_and_what_it_takes(route: str) -> None:
         )
 
 
+@pytest.mark.parametrize("route", [route for route in OPERATIONS if route.split("/")[1] in {"pix", "ledger"}])
+def test_a_route_says_what_it_answers(route: str) -> None:
+    for status, told in OPERATIONS[route]["responses"].items():
+        if status in {"200", "201"} and not route.startswith("DELETE"):
+            assert told["content"]
+        for content in told.get("content", {}).values():
+            schema = whole(content["schema"])
+            found = whole(schema.get("items", schema))
+            assert found.get("properties") or found["type"] == "string", f"{status} says nothing of itself"
+
+
 def test_a_body_of_fields_that_nobody_can_guess_has_an_example() -> None:
     shown = {route for route, _, _ in EXAMPLES}
     asked = {route for route, operation in OPERATIONS.items() if "requestBody" in operation}

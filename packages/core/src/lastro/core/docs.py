@@ -24,6 +24,7 @@ HEADERS = {
 """Its page begins with a script of its own."""
 
 Described = dict[str, Any]
+Responses = dict[int | str, Described]
 MINUTE = "%MINUTE%"
 """In an example: the UTC minute in which somebody reads it, as yyyyMMddHHmm."""
 
@@ -58,7 +59,7 @@ async def part(name: str) -> FileResponse:
     return FileResponse(FILES / name, media_type=KINDS[name], headers={"cache-control": "public, max-age=86400"})
 
 
-def refuses(*errors: type[LastroError]) -> dict[int | str, Described]:
+def refuses(*errors: type[LastroError]) -> Responses:
     """``responses`` of a route that says no like this, besides the ways that all have."""
     said: dict[int, list[str]] = {}
     for error in errors:
@@ -72,6 +73,11 @@ def refusal(why: str) -> Described:
     return {"description": why, "content": {"application/problem+json": {"schema": schema}}}
 
 
+def media(kind: str) -> Responses:
+    """``responses`` of a route that answers something else than JSON."""
+    return {200: {"description": "As it is.", "content": {kind: {"schema": {"type": "string"}}}}}
+
+
 def schema_of(kind: type[msgspec.Struct]) -> Described:
     """The JSON schema of a struct that has no other inside."""
     _, found = msgspec.json.schema_components([kind])
@@ -79,7 +85,7 @@ def schema_of(kind: type[msgspec.Struct]) -> Described:
     return schema
 
 
-def body(schema: Described, example: object = None, media: str = "application/json") -> Described:
+def body(schema: Described, example: object = None, kind: str = "application/json") -> Described:
     """``openapi_extra`` of a route that reads its body by itself."""
     content = {"schema": schema} if example is None else {"schema": schema, "example": example}
-    return {"requestBody": {"required": True, "content": {media: content}}}
+    return {"requestBody": {"required": True, "content": {kind: content}}}

@@ -6,7 +6,6 @@ from typing import Any, cast
 from uuid import uuid4
 
 from lastro.core.errors import Invalid, LastroError
-from lastro.core.keys import Key
 from lastro.coupons import errors, keys, scripts
 from lastro.coupons.model import tickets
 from lastro.coupons.model.event import (
@@ -124,7 +123,7 @@ async def settle(coupons: Coupons, event_id: str) -> Event:
     word = await scripts.settle(
         coupons.hub.write,
         meta=keys.meta(event_id),
-        others=[make(event_id) for make in _OTHERS],
+        others=[make(event_id) for make in BESIDES],
         version=event.version,
         life_ms=coupons.settings.retention_seconds * 1000,
     )
@@ -180,12 +179,8 @@ async def join(coupons: Coupons, event_id: str, user_id: str) -> tickets.Place:
     return tickets.Place(position=0, stock=left, poll_after_ms=0, ticket=ticket)
 
 
-_OTHERS = (keys.stock, keys.participants, keys.events, keys.returned, keys.eligible, keys.room)
-
-
-def every_key(event_id: str) -> list[Key]:
-    """All keys of an event."""
-    return [keys.meta(event_id), *(make(event_id) for make in _OTHERS)]
+BESIDES = (keys.stock, keys.participants, keys.events, keys.returned, keys.eligible, keys.room)
+"""The keys of an event, but for its own."""
 
 
 async def _become(coupons: Coupons, event_id: str, state: Stored, starts_ms: str = "", ends_ms: str = "") -> Event:

@@ -8,7 +8,7 @@ from typing import Annotated
 from fastapi import APIRouter, Header, Request
 from fastapi.responses import StreamingResponse
 
-from lastro.core.docs import refuses
+from lastro.core.docs import media, refuses
 from lastro.ledger.engine import Ledger
 from lastro.ledger.errors import ChangesGone
 from lastro.ledger.model.json import change_json
@@ -18,7 +18,11 @@ from .engine import Engine
 router = APIRouter()
 
 
-@router.get("/changes", responses=refuses(ChangesGone))
+@router.get(
+    "/changes",
+    response_class=StreamingResponse,
+    responses=media("text/event-stream") | refuses(ChangesGone),
+)
 async def changes(
     request: Request, ledger: Engine, after: str = "$", last_event_id: Annotated[str | None, Header()] = None
 ) -> StreamingResponse:

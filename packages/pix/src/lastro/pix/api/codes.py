@@ -7,10 +7,12 @@ import segno
 from fastapi import APIRouter, Query, Response
 from pydantic import Field
 
+from lastro.core.docs import media
 from lastro.core.errors import Invalid
 from lastro.core.money import CENTS_MAX
 from lastro.pix.model import brcode
 
+from .answers import Text
 from .request import Body, reply
 
 router = APIRouter(prefix="/brcodes")
@@ -27,7 +29,7 @@ class Static(Body):
     tx_id: str = Field("", max_length=brcode.TX_ID_MAX)
 
 
-@router.post("", status_code=201)
+@router.post("", status_code=201, response_model=Text)
 async def make(static: Static) -> Response:
     """The text of a static code."""
     try:
@@ -36,13 +38,13 @@ async def make(static: Static) -> Response:
         raise Invalid(field=bad.field, reason=str(bad)) from None
 
 
-@router.get("/read")
+@router.get("/read", response_model=brcode.BrCode)
 async def read(text: Annotated[str, Query(max_length=TEXT_MAX)]) -> Response:
     """What a code says; a wrong length or CRC is refused."""
     return reply(_read(text))
 
 
-@router.get("/picture")
+@router.get("/picture", response_class=Response, responses=media("image/svg+xml"))
 async def picture(text: Annotated[str, Query(max_length=TEXT_MAX)]) -> Response:
     """A code as a QR picture; only of a code that is right."""
     _read(text)

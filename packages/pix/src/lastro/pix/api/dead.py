@@ -8,12 +8,13 @@ from lastro.core.docs import refuses
 from lastro.pix.engine import letters
 from lastro.pix.errors import LetterCutOff, NoSuchLetter
 
+from .answers import Replayed
 from .request import Engine, reply
 
 router = APIRouter(prefix="/dead")
 
 
-@router.get("")
+@router.get("", response_model=list[letters.Letter])
 async def list_letters(
     pix: Engine,
     after: Annotated[str, Query(pattern="^(-|[0-9]{1,15}-[0-9]{1,15})$")] = "-",
@@ -23,13 +24,13 @@ async def list_letters(
     return reply(await letters.letters(pix, after=after, count=count))
 
 
-@router.get("/{letter_id}", responses=refuses(NoSuchLetter))
+@router.get("/{letter_id}", response_model=letters.Letter, responses=refuses(NoSuchLetter))
 async def show(letter_id: str, pix: Engine) -> Response:
     """One dead letter with the fields it came with."""
     return reply(await letters.letter(pix, letter_id))
 
 
-@router.post("/{letter_id}/replay", responses=refuses(NoSuchLetter, LetterCutOff))
+@router.post("/{letter_id}/replay", response_model=Replayed, responses=refuses(NoSuchLetter, LetterCutOff))
 async def replay(letter_id: str, pix: Engine) -> Response:
     """Put it back into its stream."""
     return reply({"replayed": await letters.replay(pix, letter_id)})

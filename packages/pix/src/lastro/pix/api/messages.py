@@ -6,7 +6,7 @@ import msgspec
 from fastapi import APIRouter, Request, Response
 
 from lastro.core.clock import iso
-from lastro.core.docs import body, refuses
+from lastro.core.docs import Responses, body, media, refuses
 from lastro.pix.engine import messages
 from lastro.pix.errors import (
     BadMessage,
@@ -21,6 +21,7 @@ from lastro.pix.model import iso20022
 from lastro.pix.model.ids import make_msg_id
 from lastro.pix.model.payment import Payment
 
+from .answers import Named
 from .payments import PAYMENT
 from .request import Engine, record_of, reply, within
 
@@ -36,11 +37,18 @@ ENVELOPE = iso20022.render_payment(
     ),
     msgspec.convert(PAYMENT, Payment),
 ).decode()
+NONE: Responses = {202: {"description": "There is none yet."}}
 XML = {"type": "string", "description": "an envelope: pacs.008, pacs.002 or pacs.004"}
 TAKES = refuses(BadMessage, PaymentRefused, SameIdOtherPayment, ReturnRefused, NoSuchPayment, TooManyPayments, Behind)
 
 
-@router.post("/messages", status_code=201, responses=TAKES, openapi_extra=body(XML, ENVELOPE, "application/xml"))
+@router.post(
+    "/messages",
+    status_code=201,
+    response_model=Named,
+    responses=TAKES,
+    openapi_extra=body(XML, ENVELOPE, "application/xml"),
+)
 async def take(request: Request, pix: Engine) -> Response:
     """One envelope: pacs.008 pays, pacs.002 answers, pacs.004 gives back."""
     try:
@@ -51,7 +59,11 @@ async def take(request: Request, pix: Engine) -> Response:
     return reply({"id": await messages.take(pix, message)}, 201)
 
 
-@router.get("/payments/{payment_id}/pacs.002", responses=refuses(NoSuchPayment))
+@router.get(
+    "/payments/{payment_id}/pacs.002",
+    response_class=Response,
+    responses=media("application/xml") | NONE | refuses(NoSuchPayment),
+)
 async def final(request: Request, payment_id: str, pix: Engine, *, payee: bool = False) -> Response:
     """The final pacs.002 as the payer's (or the receiver's) institution gets it; 202 while there is none."""
     record = await record_of(request, pix, payment_id)

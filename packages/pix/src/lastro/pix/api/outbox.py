@@ -14,7 +14,7 @@ import msgspec
 from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
-from lastro.core.docs import Described, refuses
+from lastro.core.docs import Described, Responses, media, refuses
 from lastro.core.errors import Busy, Invalid
 from lastro.pix.engine import outbox
 from lastro.pix.engine.intake import backend
@@ -30,19 +30,28 @@ Wait = Annotated[float, Query(ge=0, le=WAIT_SECONDS_MAX, description="seconds to
 EVENT_WAIT_SECONDS = 1.0
 PARTS = "multipart/mixed"
 ADDRESS = {"PI-Pull-Next": {"description": "acknowledges these, and has the next", "schema": {"type": "string"}}}
-PULLED: dict[int | str, Described] = {
+MESSAGES: Described = {
+    "type": "array",
+    "items": {
+        "type": "object",
+        "properties": {"resource_id": {"type": "string", "description": "stable: a repeat is known by it"}},
+        "required": ["resource_id"],
+        "additionalProperties": {"type": "string"},
+    },
+}
+PULLED: Responses = {
     200: {
         "description": "At most ten messages; as the SPI's envelopes, pacs.008, pacs.002 and pacs.004, where "
         f"`Accept` names `{PARTS}`.",
         "headers": ADDRESS,
-        "content": {PARTS: {"schema": {"type": "string"}}},
+        "content": {"application/json": {"schema": MESSAGES}, PARTS: {"schema": {"type": "string"}}},
     },
     204: {"description": "None came in time.", "headers": ADDRESS},
 }
 EVENT_ID = re.compile(r"\d{1,15}(-\d{1,15})?", re.ASCII)
 
 
-@router.get("/{backend_id}/start", responses=PULLED | refuses(TooManyReaders))
+@router.get("/{backend_id}/start", response_class=Response, responses=PULLED | refuses(TooManyReaders))
 async def start(request: Request, backend_id: str, pix: Engine, wait: Wait = 5) -> Response:
     """Begin to read: the first messages, and in ``PI-Pull-Next`` where the next ones are."""
     backend(backend_id)
@@ -51,7 +60,7 @@ async def start(request: Request, backend_id: str, pix: Engine, wait: Wait = 5) 
     return await _pulled(request, pix, backend_id, (reader, ""), wait)
 
 
-@router.get("/{backend_id}/events")
+@router.get("/{backend_id}/events", response_class=StreamingResponse, responses=media("text/event-stream"))
 async def events(
     request: Request, backend_id: str, pix: Engine, last_event_id: Annotated[str, Header()] = "$"
 ) -> StreamingResponse:
@@ -62,7 +71,7 @@ async def events(
     return StreamingResponse(_events(request, pix, backend_id, last_event_id), media_type="text/event-stream")
 
 
-@router.get("/{backend_id}/{place}", responses=PULLED | refuses(NoSuchReader, TooManyReaders))
+@router.get("/{backend_id}/{place}", response_class=Response, responses=PULLED | refuses(NoSuchReader, TooManyReaders))
 async def pull(request: Request, backend_id: str, place: str, pix: Engine, wait: Wait = 5) -> Response:
     """Acknowledge the messages that came with this address, and the next ones; 204 when none came in time."""
     backend(backend_id)

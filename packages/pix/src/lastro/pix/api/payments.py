@@ -3,7 +3,7 @@
 import msgspec
 from fastapi import APIRouter, Request, Response
 
-from lastro.core.docs import MINUTE, body, refuses, schema_of
+from lastro.core.docs import MINUTE, Responses, body, refuses, schema_of
 from lastro.core.errors import Invalid, TooLarge
 from lastro.pix.engine import orders, refunds
 from lastro.pix.errors import (
@@ -16,7 +16,8 @@ from lastro.pix.errors import (
 )
 from lastro.pix.model.payment import Answer, Payment, Return
 
-from .request import Engine, decode, record_of, reply, told, within
+from .answers import Given, Named, Returns, Status, Taken, Told, told
+from .request import Engine, decode, record_of, reply, within
 
 router = APIRouter()
 
@@ -39,10 +40,17 @@ RETURN = {
 
 
 SUBMITS = refuses(PaymentRefused, SameIdOtherPayment, TooManyPayments, Behind)
+KNOWN: Responses = {200: {"model": Told, "description": "It was here before."}}
 LINES = {"type": "string", "description": "a payment a line, as of `POST /pix/payments`"}
 
 
-@router.post("/payments", status_code=202, responses=SUBMITS, openapi_extra=body(schema_of(Payment), PAYMENT))
+@router.post(
+    "/payments",
+    status_code=202,
+    response_model=Taken,
+    responses=KNOWN | SUBMITS,
+    openapi_extra=body(schema_of(Payment), PAYMENT),
+)
 async def submit(request: Request, pix: Engine) -> Response:
     """Send one payment: 202 when it is new, 200 with its state when it was here before. Safe to repeat."""
     given = await request.body()
@@ -60,6 +68,7 @@ async def submit(request: Request, pix: Engine) -> Response:
 @router.post(
     "/payments/bulk",
     status_code=202,
+    response_model=list[Taken],
     responses=SUBMITS,
     openapi_extra=body(LINES, msgspec.json.encode(PAYMENT).decode(), "application/x-ndjson"),
 )
@@ -82,28 +91,27 @@ async def submit_bulk(request: Request, pix: Engine) -> Response:
     return reply(states, 202)
 
 
-@router.get("/payments/{payment_id}", responses=refuses(NoSuchPayment))
+@router.get("/payments/{payment_id}", response_model=Status, responses=refuses(NoSuchPayment))
 async def status(request: Request, payment_id: str, pix: Engine) -> Response:
     """What became of a payment or return, and its timeline."""
     record = await record_of(request, pix, payment_id)
-    return reply({**told(record), "timeline": await orders.timeline(pix, payment_id)})
+    return reply(Status(**told(record), timeline=await orders.timeline(pix, payment_id)))
 
 
-@router.get("/payments/{payment_id}/returns", responses=refuses(NoSuchPayment))
+@router.get("/payments/{payment_id}/returns", response_model=Returns, responses=refuses(NoSuchPayment))
 async def returns(request: Request, payment_id: str, pix: Engine) -> Response:
     """What was given back of a payment, and what still can be."""
     await record_of(request, pix, payment_id)
     made = await orders.returns_of(pix, payment_id)
     left = await refunds.left_cents(pix, payment_id)
-    given = [
-        {"id": part.id, "amount_cents": part.cents, "reason": part.code, "at_ms": part.received_ms} for part in made
-    ]
-    return reply({"returns": given, "left_cents": left})
+    given = [Given(id=part.id, amount_cents=part.cents, reason=part.code, at_ms=part.received_ms) for part in made]
+    return reply(Returns(returns=given, left_cents=left))
 
 
 @router.post(
     "/answers",
     status_code=202,
+    response_model=Named,
     responses=refuses(PaymentRefused, TooManyPayments, Behind),
     openapi_extra=body(schema_of(Answer), ANSWER),
 )
@@ -118,6 +126,7 @@ async def answer(request: Request, pix: Engine) -> Response:
 @router.post(
     "/returns",
     status_code=201,
+    response_model=Told,
     responses=refuses(PaymentRefused, NoSuchPayment, ReturnRefused, SameIdOtherPayment),
     openapi_extra=body(schema_of(Return), RETURN),
 )

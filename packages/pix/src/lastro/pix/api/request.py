@@ -56,20 +56,3 @@ def decode(body: bytes, kind: type[T], *, where: str = "") -> T:
 def reply(value: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
     """JSON, by msgspec."""
     return Response(msgspec.json.encode(value), status, headers, media_type="application/json")
-
-
-def told(record: Record) -> dict[str, Any]:
-    """A record as its callers see it."""
-    return {
-        "id": record.id,
-        "state": record.state,
-        "amount_cents": record.cents,
-        "payer": record.payer,
-        "payee": record.payee,
-        "received_ms": record.received_ms,
-        "accepted_ms": record.accepted_ms or None,
-        "final_ms": record.final_ms or None,
-        "spi": record.code or None,
-        "by": record.by or None,
-        "archived": record.archived,
-    }
