@@ -225,6 +225,8 @@ async def test_the_spis_xml_pays_answers_and_gives_back(web: httpx.AsyncClient, 
     assert (refused.status_code, refused.json()["code"], refused.json()["field"]) == (422, "pix.bad_message", "body")
     nameless = iso20022.render_payment(header, payment).replace(b"MmbId", b"MmbIx")
     assert (await web.post("/pix/messages", content=nameless)).json()["field"].endswith("ClrSysMmbId/MmbId")
+    worthless = iso20022.render_payment(header, desk.order(1_000, amount="0.00"))
+    assert (await web.post("/pix/messages", content=worthless)).json()["field"].endswith("CdtTrfTxInf/IntrBkSttlmAmt")
 
 
 async def test_participants_are_funded_once_an_act(web: httpx.AsyncClient) -> None:

@@ -56,7 +56,11 @@ async def take(request: Request, pix: Engine) -> Response:
     except iso20022.BadXml as bad:
         raise BadMessage(field=bad.element, reason=str(bad)) from None
     within(request).require(message.sender)
-    return reply({"id": await messages.take(pix, message)}, 201)
+    try:
+        return reply({"id": await messages.take(pix, message)}, 201)
+    except (PaymentRefused, ReturnRefused) as no:
+        no.about["field"] = iso20022.element_of(message, str(no.about["field"]))
+        raise
 
 
 @router.get(

@@ -6,7 +6,7 @@ The parser is deaf to everything XML can do beyond elements and text: no DTD, no
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeVar
 
 import msgspec
 from lxml import etree  # type: ignore[import-untyped]  # it ships no types
@@ -45,18 +45,18 @@ def parse(xml: bytes) -> tuple[Header, Payment | Answer | Return]:
     root, kind = _envelope(xml)
     reader = _Reader(root)
     header = Header(
-        sender=reader.text("AppHdr/Fr/FIId/FinInstnId/Othr/Id"),
+        sender=reader.text(_FROM),
         receiver=reader.text("AppHdr/To/FIId/FinInstnId/Othr/Id"),
         msg_id=reader.text("AppHdr/BizMsgIdr"),
         created_at=reader.text("AppHdr/CreDt"),
     )
     match kind:
         case "pacs.008":
-            return header, _payment(reader)
+            return header, _read(reader, Payment, _PAYMENT)
         case "pacs.002":
-            return header, _answer(reader, header)
+            return header, _answer(reader)
         case _:
-            return header, _return(reader)
+            return header, _read(reader, Return, _RETURN)
 
 
 def _envelope(xml: bytes) -> tuple[etree._Element, str]:
@@ -109,90 +109,103 @@ class _Reader:
         return str(found.text or "").strip()
 
 
+Message = TypeVar("Message", Payment, Answer, Return)
+_FROM: Final = "AppHdr/Fr/FIId/FinInstnId/Othr/Id"
 _TX8: Final = "Document/FIToFICstmrCdtTrf/CdtTrfTxInf"
 _TX2: Final = "Document/FIToFIPmtStsRpt/TxInfAndSts"
 _TX4: Final = "Document/PmtRtr/TxInf"
 
 
-def _payment(reader: _Reader) -> Payment:
-    tx = _TX8
-    return Payment(
-        end_to_end_id=reader.text(f"{tx}/PmtId/EndToEndId"),
-        tx_id=reader.text(f"{tx}/PmtId/TxId", ""),
-        amount=reader.amount(f"{tx}/IntrBkSttlmAmt"),
-        accepted_at=reader.text(f"{tx}/AccptncDtTm", ""),
-        priority=reader.text("Document/FIToFICstmrCdtTrf/GrpHdr/PmtTpInf/InstrPrty", "HIGH"),
-        service_level=reader.text("Document/FIToFICstmrCdtTrf/GrpHdr/PmtTpInf/SvcLvl/Prtry", "PAGPRI"),
-        local_instrument=reader.text(f"{tx}/MndtRltdInf/Tp/LclInstrm/Prtry", "MANU"),
-        purpose=reader.text(f"{tx}/Purp/Cd", "IPAY"),
-        payer=reader.text(f"{tx}/DbtrAgt/FinInstnId/ClrSysMmbId/MmbId"),
-        payer_name=reader.text(f"{tx}/Dbtr/Nm", ""),
-        payer_document=reader.text(f"{tx}/Dbtr/Id/PrvtId/Othr/Id", ""),
-        payer_account=reader.text(f"{tx}/DbtrAcct/Id/Othr/Id", ""),
-        payer_branch=reader.text(f"{tx}/DbtrAcct/Id/Othr/Issr", ""),
-        payer_account_type=reader.text(f"{tx}/DbtrAcct/Tp/Cd", "CACC"),
-        payee=reader.text(f"{tx}/CdtrAgt/FinInstnId/ClrSysMmbId/MmbId"),
-        payee_document=reader.text(f"{tx}/Cdtr/Id/PrvtId/Othr/Id", ""),
-        payee_account=reader.text(f"{tx}/CdtrAcct/Id/Othr/Id", ""),
-        payee_branch=reader.text(f"{tx}/CdtrAcct/Id/Othr/Issr", ""),
-        payee_account_type=reader.text(f"{tx}/CdtrAcct/Tp/Cd", "CACC"),
-        key=reader.text(f"{tx}/CdtrAcct/Prxy/Id", ""),
-        text=reader.text(f"{tx}/RmtInf/Ustrd", ""),
-    )
+_HEAD8: Final = "Document/FIToFICstmrCdtTrf/GrpHdr"
+_PAYMENT: Final = {
+    "end_to_end_id": f"{_TX8}/PmtId/EndToEndId",
+    "tx_id": f"{_TX8}/PmtId/TxId",
+    "amount": f"{_TX8}/IntrBkSttlmAmt",
+    "accepted_at": f"{_TX8}/AccptncDtTm",
+    "priority": f"{_HEAD8}/PmtTpInf/InstrPrty",
+    "service_level": f"{_HEAD8}/PmtTpInf/SvcLvl/Prtry",
+    "local_instrument": f"{_TX8}/MndtRltdInf/Tp/LclInstrm/Prtry",
+    "purpose": f"{_TX8}/Purp/Cd",
+    "payer": f"{_TX8}/DbtrAgt/FinInstnId/ClrSysMmbId/MmbId",
+    "payer_name": f"{_TX8}/Dbtr/Nm",
+    "payer_document": f"{_TX8}/Dbtr/Id/PrvtId/Othr/Id",
+    "payer_account": f"{_TX8}/DbtrAcct/Id/Othr/Id",
+    "payer_branch": f"{_TX8}/DbtrAcct/Id/Othr/Issr",
+    "payer_account_type": f"{_TX8}/DbtrAcct/Tp/Cd",
+    "payee": f"{_TX8}/CdtrAgt/FinInstnId/ClrSysMmbId/MmbId",
+    "payee_document": f"{_TX8}/Cdtr/Id/PrvtId/Othr/Id",
+    "payee_account": f"{_TX8}/CdtrAcct/Id/Othr/Id",
+    "payee_branch": f"{_TX8}/CdtrAcct/Id/Othr/Issr",
+    "payee_account_type": f"{_TX8}/CdtrAcct/Tp/Cd",
+    "key": f"{_TX8}/CdtrAcct/Prxy/Id",
+    "text": f"{_TX8}/RmtInf/Ustrd",
+}
+_ANSWER: Final = {
+    "end_to_end_id": f"{_TX2}/OrgnlEndToEndId",
+    "payee": _FROM,
+    "status": f"{_TX2}/TxSts",
+    "reason": f"{_TX2}/StsRsnInf/Rsn/Cd",
+}
+_RETURN: Final = {
+    "rtr_id": f"{_TX4}/RtrId",
+    "end_to_end_id": f"{_TX4}/OrgnlEndToEndId",
+    "amount": f"{_TX4}/RtrdIntrBkSttlmAmt",
+    "reason": f"{_TX4}/RtrRsnInf/Rsn/Cd",
+    "text": f"{_TX4}/RtrRsnInf/AddtlInf",
+}
 
 
-def _answer(reader: _Reader, header: Header) -> Answer:
-    status = reader.text(f"{_TX2}/TxSts")
-    if status not in {"ACSP", "RJCT"}:
-        raise BadXml("a participant answers ACSP or RJCT", f"{_TX2}/TxSts")
-    return Answer(
-        end_to_end_id=reader.text(f"{_TX2}/OrgnlEndToEndId"),
-        payee=header.sender,
-        status="ACSP" if status == "ACSP" else "RJCT",
-        reason=reader.text(f"{_TX2}/StsRsnInf/Rsn/Cd", ""),
-    )
+def element_of(message: Payment | Answer | Return, field: str) -> str:
+    """Where an envelope has this field of its message."""
+    paths = _PAYMENT if isinstance(message, Payment) else _ANSWER if isinstance(message, Answer) else _RETURN
+    return paths.get(field, field)
 
 
-def _return(reader: _Reader) -> Return:
-    return Return(
-        rtr_id=reader.text(f"{_TX4}/RtrId"),
-        end_to_end_id=reader.text(f"{_TX4}/OrgnlEndToEndId"),
-        amount=reader.amount(f"{_TX4}/RtrdIntrBkSttlmAmt"),
-        reason=reader.text(f"{_TX4}/RtrRsnInf/Rsn/Cd"),
-        text=reader.text(f"{_TX4}/RtrRsnInf/AddtlInf", ""),
-    )
+def _read(reader: _Reader, kind: type[Message], paths: Mapping[str, str]) -> Message:
+    """What is not there has the message's own default, or is missing."""
+    given = {}
+    for each in msgspec.structs.fields(kind):
+        path = paths[each.name]
+        default = each.default if isinstance(each.default, str) else None
+        given[each.name] = reader.amount(path) if each.name == "amount" else reader.text(path, default)
+    return msgspec.convert(given, kind)
+
+
+def _answer(reader: _Reader) -> Answer:
+    if reader.text(_ANSWER["status"]) not in {"ACSP", "RJCT"}:
+        raise BadXml("a participant answers ACSP or RJCT", _ANSWER["status"])
+    return _read(reader, Answer, _ANSWER)
 
 
 def render_payment(header: Header, order: Payment) -> bytes:
     """A pacs.008 envelope."""
     write = _Writer("pacs.008", header)
-    head, tx = "Document/FIToFICstmrCdtTrf/GrpHdr", _TX8
-    write.text(f"{head}/MsgId", header.msg_id)
-    write.text(f"{head}/CreDtTm", header.created_at)
-    write.text(f"{head}/NbOfTxs", "1")
-    write.text(f"{head}/SttlmInf/SttlmMtd", "CLRG")
-    write.text(f"{head}/PmtTpInf/InstrPrty", order.priority)
-    write.text(f"{head}/PmtTpInf/SvcLvl/Prtry", order.service_level)
-    write.text(f"{tx}/PmtId/EndToEndId", order.end_to_end_id)
-    write.text(f"{tx}/PmtId/TxId", order.tx_id)
-    write.amount(f"{tx}/IntrBkSttlmAmt", order.amount)
-    write.text(f"{tx}/AccptncDtTm", order.accepted_at)
-    write.text(f"{tx}/ChrgBr", "SLEV")
-    write.text(f"{tx}/MndtRltdInf/Tp/LclInstrm/Prtry", order.local_instrument)
-    write.text(f"{tx}/Dbtr/Nm", order.payer_name)
-    write.text(f"{tx}/Dbtr/Id/PrvtId/Othr/Id", order.payer_document)
-    write.text(f"{tx}/DbtrAcct/Id/Othr/Id", order.payer_account)
-    write.text(f"{tx}/DbtrAcct/Id/Othr/Issr", order.payer_branch)
-    write.text(f"{tx}/DbtrAcct/Tp/Cd", order.payer_account_type)
-    write.text(f"{tx}/DbtrAgt/FinInstnId/ClrSysMmbId/MmbId", order.payer)
-    write.text(f"{tx}/CdtrAgt/FinInstnId/ClrSysMmbId/MmbId", order.payee)
-    write.text(f"{tx}/Cdtr/Id/PrvtId/Othr/Id", order.payee_document)
-    write.text(f"{tx}/CdtrAcct/Id/Othr/Id", order.payee_account)
-    write.text(f"{tx}/CdtrAcct/Id/Othr/Issr", order.payee_branch)
-    write.text(f"{tx}/CdtrAcct/Tp/Cd", order.payee_account_type)
-    write.text(f"{tx}/CdtrAcct/Prxy/Id", order.key)
-    write.text(f"{tx}/Purp/Cd", order.purpose)
-    write.text(f"{tx}/RmtInf/Ustrd", order.text)
+    write.text(f"{_HEAD8}/MsgId", header.msg_id)
+    write.text(f"{_HEAD8}/CreDtTm", header.created_at)
+    write.text(f"{_HEAD8}/NbOfTxs", "1")
+    write.text(f"{_HEAD8}/SttlmInf/SttlmMtd", "CLRG")
+    write.text(_PAYMENT["priority"], order.priority)
+    write.text(_PAYMENT["service_level"], order.service_level)
+    write.text(_PAYMENT["end_to_end_id"], order.end_to_end_id)
+    write.text(_PAYMENT["tx_id"], order.tx_id)
+    write.amount(_PAYMENT["amount"], order.amount)
+    write.text(_PAYMENT["accepted_at"], order.accepted_at)
+    write.text(f"{_TX8}/ChrgBr", "SLEV")
+    write.text(_PAYMENT["local_instrument"], order.local_instrument)
+    write.text(_PAYMENT["payer_name"], order.payer_name)
+    write.text(_PAYMENT["payer_document"], order.payer_document)
+    write.text(_PAYMENT["payer_account"], order.payer_account)
+    write.text(_PAYMENT["payer_branch"], order.payer_branch)
+    write.text(_PAYMENT["payer_account_type"], order.payer_account_type)
+    write.text(_PAYMENT["payer"], order.payer)
+    write.text(_PAYMENT["payee"], order.payee)
+    write.text(_PAYMENT["payee_document"], order.payee_document)
+    write.text(_PAYMENT["payee_account"], order.payee_account)
+    write.text(_PAYMENT["payee_branch"], order.payee_branch)
+    write.text(_PAYMENT["payee_account_type"], order.payee_account_type)
+    write.text(_PAYMENT["key"], order.key)
+    write.text(_PAYMENT["purpose"], order.purpose)
+    write.text(_PAYMENT["text"], order.text)
     return write.bytes()
 
 
@@ -203,11 +216,11 @@ def render_return(header: Header, order: Return) -> bytes:
     write.text("Document/PmtRtr/GrpHdr/CreDtTm", header.created_at)
     write.text("Document/PmtRtr/GrpHdr/NbOfTxs", "1")
     write.text("Document/PmtRtr/GrpHdr/SttlmInf/SttlmMtd", "CLRG")
-    write.text(f"{_TX4}/RtrId", order.rtr_id)
-    write.text(f"{_TX4}/OrgnlEndToEndId", order.end_to_end_id)
-    write.amount(f"{_TX4}/RtrdIntrBkSttlmAmt", order.amount)
-    write.text(f"{_TX4}/RtrRsnInf/Rsn/Cd", order.reason)
-    write.text(f"{_TX4}/RtrRsnInf/AddtlInf", order.text)
+    write.text(_RETURN["rtr_id"], order.rtr_id)
+    write.text(_RETURN["end_to_end_id"], order.end_to_end_id)
+    write.amount(_RETURN["amount"], order.amount)
+    write.text(_RETURN["reason"], order.reason)
+    write.text(_RETURN["text"], order.text)
     return write.bytes()
 
 
