@@ -5,10 +5,8 @@ Runs where HAProxy is installed; CI installs Debian's.
 
 import asyncio
 import json
-import os
 import random
 import shutil
-import signal
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -169,33 +167,6 @@ if HAPROXY:
         result = await played_through(stack, speed=60, program=k6.binary())
         assert (result.accepted > 50, result.failed, result.lag) == (True, 0, 0), result
         assert 0 < result.p50_ms <= result.p99_ms < ANSWER_SECONDS * 1000
-
-    async def k6_paying(stack: Stack, folder: Path) -> tuple["asyncio.Task[Result]", int]:
-        """A load whose first payment is taken, and k6's pid."""
-        program = folder / "k6"
-        program.write_text(f'#!/bin/sh\necho $$ > {folder}/pid\nexec {k6.binary()} "$@"\n')
-        program.chmod(0o755)
-        crowd = play(stack, speed=1, program=str(program))
-        playing = asyncio.create_task(crowd.run(lambda share: None))
-        await wait_for(lambda: crowd.result.accepted or playing.done(), "the first payment")
-        return playing, int((folder / "pid").read_text())
-
-    @pytest.mark.needs("k6")
-    async def test_a_k6_that_is_killed_played_no_load(stack: Stack, tmp_path: Path) -> None:
-        """The figures of half a load are nobody's: it is an error, and says so."""
-        playing, pid = await k6_paying(stack, tmp_path)
-        os.kill(pid, signal.SIGKILL)
-        with pytest.RaisesGroup(pytest.RaisesExc(k6.LoadFailed, match="it ended with -9")):
-            await playing
-
-    @pytest.mark.needs("k6")
-    async def test_k6_ends_with_the_load_that_is_interrupted(stack: Stack, tmp_path: Path) -> None:
-        playing, pid = await k6_paying(stack, tmp_path)
-        playing.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await playing
-        with pytest.raises(ProcessLookupError):
-            os.kill(pid, 0)
 
     async def test_a_process_killed_under_load_loses_and_doubles_nothing(stack: Stack) -> None:
         """The poller is one of the two: its successor still asks each processor at most once in 5 s."""
