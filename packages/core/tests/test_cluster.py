@@ -201,7 +201,6 @@ async def test_a_line_finds_the_server_that_took_over_although_no_command_was_re
     async with await connect_url(topology.url, timeout_seconds=1.0) as hub:
         await fresh(hub)
         dead = topology.owner(slot(KEY))
-        dead.kill()
 
         async def counted() -> bool:
             try:
@@ -210,5 +209,7 @@ async def test_a_line_finds_the_server_that_took_over_although_no_command_was_re
                 return False
             return isinstance(replies[0], int)
 
-        await wait_for(counted, "the other server", BACK_SECONDS)
+        with topology.impatient():
+            dead.kill()
+            await wait_for(counted, "the other server", BACK_SECONDS)
         dead.start()

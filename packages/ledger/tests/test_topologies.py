@@ -116,7 +116,9 @@ async def test_a_primary_behind_sentinels_may_die_under_load(behind: Sentinels, 
         ledgers = await opened(hub)
 
         async def fault() -> None:
-            behind.primary.kill()
+            with behind.impatient():
+                (old := behind.primary).kill()
+                await wait_for(lambda: behind.primary is not old, "another primary", LOADED_SECONDS)
 
         async with standstill() as lost:
             load = await loaded(ledgers, size, fault)
@@ -149,8 +151,9 @@ async def woken(behind: Sentinels, size: tuple[int, float]) -> Load:
         old = behind.primary
 
         async def fault() -> None:
-            old.stop()
-            await wait_for(lambda: behind.primary is not old, "another primary", LOADED_SECONDS)
+            with behind.impatient():
+                old.stop()
+                await wait_for(lambda: behind.primary is not old, "another primary", LOADED_SECONDS)
             old.go_on()
 
         load = await loaded(ledgers, size, fault)
@@ -168,8 +171,9 @@ async def test_a_primary_of_a_cluster_may_die_under_load(three: Cluster, size: t
 
         async def fault() -> None:
             dead = three.owner(owned)
-            dead.kill()
-            await wait_for(lambda: three.owner(owned) is not dead, "another primary", LOADED_SECONDS)
+            with three.impatient():
+                dead.kill()
+                await wait_for(lambda: three.owner(owned) is not dead, "another primary", LOADED_SECONDS)
             await asyncio.to_thread(dead.start)
 
         async with standstill() as lost:

@@ -12,6 +12,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from redis import Redis
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 
 from lastro.core import local
@@ -19,8 +20,12 @@ from lastro.core.testing import free_port
 
 HOST = "127.0.0.1"
 UP_SECONDS = 30.0
+WAIT_MS = 100
+"""A replica counts once its primary has heard from it, up to a second after it has everything."""
+CALM_MS = 60_000
+"""Nobody is given up: machines that run tests stand still for seconds, and what took over then was no test's doing."""
 DOWN_AFTER_MS = 1_000
-"""Silent for so long, a server is taken for dead."""
+"""Silent for so long, a server is taken for dead inside `impatient`."""
 HASTY = ("info-period", 1_000, "publish-period", 500)
 """Sentinels look at each server every second instead of every ten, and make a former primary that comes back a replica
 after 2 s instead of 8 (four publish periods). From Redis 7.0 and Valkey on; it lasts until the sentinel ends."""
@@ -97,6 +102,18 @@ class Sentinels:
             address = sentinel.execute_command("SENTINEL", "GET-MASTER-ADDR-BY-NAME", "lastro")
         return next(node for node in self.nodes if node.port == int(address[1]))
 
+    @contextmanager
+    def impatient(self) -> Iterator[None]:
+        """Inside, a primary that is silent for DOWN_AFTER_MS is given up, and a replica takes over."""
+        self._give_up_after(DOWN_AFTER_MS)
+        yield
+        self._give_up_after(CALM_MS)
+
+    def _give_up_after(self, ms: int) -> None:
+        for port in self.ports:
+            with _open(port, self.tls) as sentinel:
+                sentinel.execute_command("SENTINEL", "SET", "lastro", "down-after-milliseconds", ms)
+
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
@@ -117,6 +134,18 @@ class Cluster:
                     if first <= slot <= last:
                         return next(each for each in self.nodes if each.port == int(primary[1]))
         raise AssertionError(f"nobody has slot {slot}")
+
+    @contextmanager
+    def impatient(self) -> Iterator[None]:
+        """Inside, a server that is silent for DOWN_AFTER_MS is given up, and its replica takes over."""
+        self._give_up_after(DOWN_AFTER_MS)
+        yield
+        self._give_up_after(CALM_MS)
+
+    def _give_up_after(self, ms: int) -> None:
+        for node in self.nodes:
+            with suppress(RedisConnectionError):  # of one that was killed
+                node.ask("CONFIG", "SET", "cluster-node-timeout", ms)
 
 
 def until(holds: Callable[[], object], what: str) -> None:
@@ -143,7 +172,7 @@ def sentinels(
             primary = nodes[0]
             follow = ("--replicaof", f"{HOST} {primary.port}")
             nodes += [Node(folder / str(number + 1), free_port(), follow, binary, tls) for number in range(replicas)]
-            until(lambda: primary.ask("INFO", "replication")["connected_slaves"] == replicas, "the replicas")
+            until(lambda: primary.ask("WAIT", replicas, WAIT_MS) == replicas, "the replicas")
             ports = [free_port() for _ in range(watching)]
             quorum = watching // 2 + 1
             watchers += [_sentinel(folder / f"s{port}", port, primary.port, quorum, binary, tls) for port in ports]
@@ -170,7 +199,7 @@ def _sentinel(
     lines += [f"{name.removeprefix('--')} {value}" for name, value in zip(tls[::2], tls[1::2], strict=True)]
     lines += [
         f"sentinel monitor lastro {HOST} {primary} {quorum}",
-        f"sentinel down-after-milliseconds lastro {DOWN_AFTER_MS}",
+        f"sentinel down-after-milliseconds lastro {CALM_MS}",
         "sentinel failover-timeout lastro 2000",  # a vote without a winner is taken again after twice that
     ]
     config.write_text("\n".join(lines) + "\n")
@@ -207,7 +236,7 @@ def cluster(
                 options = {
                     "cluster-enabled": "yes",
                     "cluster-config-file": str(folder / f"{number}.conf"),
-                    "cluster-node-timeout": str(DOWN_AFTER_MS),
+                    "cluster-node-timeout": str(CALM_MS),
                     "cluster-replica-validity-factor": "0",
                 }
                 given = [part for name, value in options.items() for part in (f"--{name}", value)]
@@ -235,8 +264,9 @@ def _join(nodes: Sequence[Node], primaries: int) -> None:
         until(lambda node=node, primary=primary: node.ask("CLUSTER", "REPLICATE", primary), "the primary")  # type: ignore[misc]
     for node in nodes:
         until(lambda node=node: node.ask("CLUSTER INFO")["cluster_state"] == "ok", "the cluster")  # type: ignore[misc]
-    for node in nodes[primaries:]:
-        until(lambda node=node: node.ask("INFO", "replication")["master_link_status"] == "up", "the copy")  # type: ignore[misc]
+    replicas = len(nodes) // primaries - 1
+    for node in nodes[:primaries]:
+        until(lambda node=node: node.ask("WAIT", replicas, WAIT_MS) == replicas, "the copy")  # type: ignore[misc]
 
 
 @dataclass(frozen=True, slots=True)
