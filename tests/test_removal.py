@@ -76,7 +76,17 @@ def test_all_tests_of_the_rest_pass_without(house: Path, without: str) -> None:
 
 def passes(folder: Path, *tests: str) -> None:
     """These tests pass, in the environment that lacks a domain; on one server, since that makes no difference here."""
-    command = [str(folder / ".venv/bin/pytest"), "-q", "-p", "no:cacheprovider", *tests]
+    command = [
+        str(folder / ".venv/bin/pytest"),
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "-n",
+        "2",
+        "--dist",
+        "loadfile",
+        *tests,
+    ]
     environment = {**os.environ, "LEGS": "embedded"}
     told = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     assert told.returncode == 0, told.stdout[-3000:]
