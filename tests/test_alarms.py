@@ -22,7 +22,7 @@ import redis
 
 from lastro.core import local
 from lastro.core.testing import free_port
-from lastro.core.testing.engine import Engine, running, until
+from lastro.core.testing.engine import READY_SECONDS, Engine, running, until
 from lastro.core.testing.postgres import Database
 from lastro.core.testing.prometheus import Prometheus, watching
 
@@ -118,7 +118,7 @@ def scene(postgres: Database) -> Iterator[Scene]:
 
 
 def test_every_alert_fires_when_it_should_and_none_before(scene: Scene) -> None:
-    until(lambda: scene.prometheus.query("lastro_domain_acts_total > 0"), 30, "nothing moves")
+    until(lambda: scene.prometheus.query("lastro_domain_acts_total > 0"), READY_SECONDS, "nothing moves")
     time.sleep(10)
     assert scene.heard - BUSY == set()
     books(scene)

@@ -16,9 +16,12 @@ import pytest
 import yaml  # type: ignore[import-untyped]  # likewise
 from compose_spec import PyCompose
 from pydantic import SecretStr
+from redis import Redis
+from redis.exceptions import AuthenticationError
 
 from lastro.core.plugins import installed
 from lastro.core.settings import Settings, refuse_unknown
+from lastro.core.testing.engine import READY_SECONDS, until
 
 ROOT = Path(__file__).parent.parent
 OPS = ROOT / "ops"
@@ -101,12 +104,7 @@ def test_the_stores_configuration_starts_a_server_that_asks_for_the_password(tmp
     (tmp_path / "redis.conf").write_text(f"{config}\nport 0\nunixsocket {tmp_path}/s\n")
     server = subprocess.Popen(["redis-server", str(tmp_path / "redis.conf")], stdout=subprocess.DEVNULL)
     try:
-        from redis import Redis
-        from redis.exceptions import AuthenticationError
-
-        from lastro.core.testing.engine import until
-
-        until((tmp_path / "s").exists, 5, "it does not start")
+        until((tmp_path / "s").exists, READY_SECONDS, "it does not start")
         with pytest.raises(AuthenticationError), Redis(unix_socket_path=f"{tmp_path}/s") as nobody:
             nobody.ping()
         password = (tmp_path / "redis_password").read_text()

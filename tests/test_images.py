@@ -19,7 +19,7 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from lastro.core.testing import free_port, start_server
-from lastro.core.testing.engine import until
+from lastro.core.testing.engine import READY_SECONDS, until
 
 ROOT = Path(__file__).parent.parent
 DOCKERFILE = ROOT / "ops/docker/Dockerfile"
@@ -223,7 +223,7 @@ def test_an_image_is_built_by_its_own_steps_and_runs_healthy_as_nobody(build: Bu
                     assert process.poll() is None, (folder / "log").read_text()
                     return subprocess.run(health, env=looked, check=False).returncode == 0
 
-                until(healthy, 30, "it does not get healthy")
+                until(healthy, READY_SECONDS, "it does not get healthy")
                 time.sleep(0.5)
                 assert process.poll() is None
         command, environment = build.exec(service, "ENTRYPOINT", **told)

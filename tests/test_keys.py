@@ -27,7 +27,7 @@ from lastro.core.local import adopt
 from lastro.core.plugins import installed
 from lastro.core.redis import connect_url
 from lastro.core.settings import Settings
-from lastro.core.testing.engine import Engine, running, until
+from lastro.core.testing.engine import READY_SECONDS, Engine, running, until
 from lastro.core.testing.web import served
 from lastro.payments.simulator import Book, processor_app
 from lastro.payments.simulator.rinha import Play
@@ -114,9 +114,9 @@ class Books:
         payment = self.payment(payer)
         identity: str = payment["end_to_end_id"]
         self._done("/pix/payments", payment)
-        until(lambda: self.state(identity) == "ACCEPTED", 10, "it is not asked about")
+        until(lambda: self.state(identity) == "ACCEPTED", READY_SECONDS, "it is not asked about")
         self._done("/pix/answers", {"end_to_end_id": identity, "payee": THIRD, "status": "ACSP"})
-        until(lambda: self.state(identity) == "SETTLED", 10, "it does not settle")
+        until(lambda: self.state(identity) == "SETTLED", READY_SECONDS, "it does not settle")
         return identity
 
     def state(self, identity: str) -> str:

