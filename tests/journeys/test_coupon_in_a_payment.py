@@ -17,7 +17,7 @@ PRICE_CENTS, DISCOUNT_CENTS = 5_000, 1_200
 
 
 class Processor(BaseHTTPRequestHandler):
-    """A processor that says the same to every payment, and is healthy."""
+    """A processor that says the same to every payment, is healthy, and asked for a payment has none."""
 
     protocol_version = "HTTP/1.1"
     status = 200
@@ -27,8 +27,9 @@ class Processor(BaseHTTPRequestHandler):
     charged: ClassVar[list[float]] = []
 
     def do_GET(self) -> None:
-        """Its health."""
-        self._answer(200, {"failing": False, "minResponseTime": 0})
+        """Its health, or a payment."""
+        healthy = self.path.endswith("/service-health")
+        self._answer(200 if healthy else 404, {"failing": False, "minResponseTime": 0} if healthy else {})
 
     def do_POST(self) -> None:
         """A payment."""

@@ -150,6 +150,29 @@ async def test_what_a_dead_owner_had_in_flight_is_taken_over_as_unknown_at_its_p
     assert (await heir.summary())["default"].requests == 1
 
 
+async def test_who_has_no_lease_takes_nothing_over(payments: Payments) -> None:
+    """Nobody would look for it there: a check finds one in flight whose owner nobody knows."""
+    claim = await claimed(payments)
+    heir = Payments(payments.hub, payments.settings)
+    await payments.hub.write.hdel(payments.keys.owners, payments.owner)
+    assert await heir.recover(payments.owner) == []
+    assert (await payments.payment(claim.correlation_id)).state == "in_flight"
+    assert await check(payments.hub) == [f"{claim.correlation_id}: in flight, but with no owner"]
+    await heir.renew()
+    assert await heir.recover(payments.owner) == [replace(claim, unknown=True)]
+    assert await check(payments.hub) == []
+
+
+async def test_a_late_word_on_a_claim_says_nothing_of_the_next_one(payments: Payments) -> None:
+    old = await claimed(payments)
+    await payments.release(old)
+    (new,) = await wait_for(lambda: payments.claim("fallback", 1), "it in the queue")
+    await payments.release(old)
+    await payments.bury(old, "400")
+    assert (await payments.payment(new.correlation_id)).state == "in_flight"
+    assert await payments.recall() == [replace(new, unknown=True)]
+
+
 async def test_one_process_of_all_may_ask_for_health_in_an_interval(payments: Payments) -> None:
     payments.settings = payments.settings.model_copy(update={"poll_seconds": 600})
     other = Payments(payments.hub, payments.settings)

@@ -1,6 +1,7 @@
 """Other domains follow payments to their end through one stream."""
 
 import asyncio
+from decimal import Decimal
 from typing import Any
 from uuid import uuid4
 
@@ -113,10 +114,13 @@ async def test_the_stream_is_bounded_and_what_it_dropped_is_appended_anew_from_t
         await payments.commit(claim)
     assert 100 <= len(await told(payments)) < 350
     await hub.write.xtrim(payments.keys.final, maxlen=0)
+    payments.fees = {"default": Decimal(1), "fallback": Decimal(1)}
     first, last = claims[0].requested_at_ms, claims[20].requested_at_ms
     inside = [claim.correlation_id for claim in claims if first <= claim.requested_at_ms <= last]
     assert await republish(payments, first, last) == len(inside) > 20
-    assert sorted(entry["correlation_id"] for entry in await told(payments)) == sorted(inside)
+    anew = await told(payments)
+    assert sorted(entry["correlation_id"] for entry in anew) == sorted(inside)
+    assert all(int(entry["fee_cents"]) < int(entry["amount_cents"]) for entry in anew), "the fee of that time"
 
 
 async def test_a_purge_takes_nothing_from_who_follows(payments: Payments) -> None:

@@ -17,6 +17,7 @@ from lastro.core.redis import Hub
 from lastro.core.settings import Settings
 from lastro.core.testing import standstill, wait_for
 from lastro.core.worker import Run
+from lastro.payments import scripts
 from lastro.payments.engine import Payments
 from lastro.payments.engine.http import Answer, HttpClient
 from lastro.payments.engine.place import PROBE_SECONDS
@@ -225,6 +226,99 @@ async def test_a_charge_whose_answer_was_lost_is_not_dead_because_its_repeat_is_
         world.default.hostile = "refuse_after_record"
         await wait_for(lambda: world.all_done([id_]), "its books")
         world.default.hostile = ""
+    await world.agrees([id_])
+
+
+async def test_what_was_refused_and_taken_all_the_same_is_not_dead(world: World) -> None:
+    world.default.hostile = "refuse_after_record"
+    ids = await world.pay(5)
+    async with sending(world):
+        await wait_for(lambda: world.all_done(ids), "their books")
+    await world.agrees(ids)
+
+
+@one_server
+async def test_not_here_proves_nothing_while_any_answer_may_be_under_way(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The delay was raised and lowered again, unseen by the process that resolves what a dead one had sent."""
+    monkeypatch.setattr("lastro.payments.engine.sender.UNPIN_MARGIN_SECONDS", 0.3)
+    dead = Payments(world.payments.hub, world.payments.settings)
+    (id_,) = await world.pay()
+    await dead.renew()
+    (claim,) = await dead.claim("default", 1)
+    await world.payments.hub.write.hset(world.payments.keys.owners, dead.owner, "0")
+    world.default.failing = True
+    async with sending(world):
+        await wait_for(lambda: len(world.default.journal) > 6, "tries to find it")
+        world.default.failing = False
+        await world.default.pay(id_, claim.amount_cents, claim.requested_at_ms)
+        await wait_for(lambda: world.all_done([id_]), "its books")
+    await world.agrees([id_])
+
+
+@one_server
+async def test_what_was_given_back_meanwhile_is_not_sent_again(world: World) -> None:
+    """While a process looks for what it lost all the time, its payments are refused, queued, and charged elsewhere."""
+    world.default.delay_ms = 300
+    sender, other = Sender(world.payments), Sender(Payments(world.payments.hub, world.payments.settings))
+    await world.payments.renew()
+    work = [asyncio.create_task(sender.run(world.run))]
+    ids = await world.pay(100)
+    await wait_for(lambda: len(sender.in_hand) == 100, "all sent")
+    work.append(asyncio.create_task(other.run(world.run)))
+    world.default.failing = True
+
+    async def over() -> bool:
+        sender.astray = True
+        sender.more.set()
+        world.default.failing = world.default.failing and not world.fallback.payments
+        return await world.all_done(ids)
+
+    await wait_for(over, "the charges")
+    world.run.stopping.set()
+    await asyncio.gather(*work)
+    await world.agrees(ids)
+
+
+@one_server
+async def test_what_was_claimed_before_the_lease_was_lost_is_not_sent_after_it(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another process took it over meanwhile, and had it charged elsewhere; here the lease is simply renewed."""
+    sender, hub = Sender(world.payments), world.payments.hub
+    heir, keys, id_ = Payments(hub, world.payments.settings), world.payments.keys, str(uuid4())
+    work = asyncio.create_task(sender.run(world.run))
+    choice = await wait_for(sender.choose, "the lease")
+    at = await scripts.accept(
+        hub.write,
+        known=keys.known,
+        queue=keys.queue,
+        in_flight=keys.in_flight(world.payments.owner),
+        owners=keys.owners,
+        correlation_id=id_,
+        amount_cents=1990,
+        reference="",
+        owner=world.payments.owner,
+        processor="default",
+    )
+    claim = Claim(correlation_id=id_, amount_cents=1990, processor="default", requested_at_ms=int(at))
+    world.default.failing = True  # so that it is not settled by what the process itself does meanwhile
+    await scripts.renew(hub.write, owners=keys.owners, owner=heir.owner, lease_ms=600_000)
+    with monkeypatch.context() as short:
+        for module in ("engine", "engine.sender"):
+            short.setattr(f"lastro.payments.{module}.LEASE_MS", 1)
+        await wait_for(lambda: time.monotonic() > sender.leased_until, "the end of the lease")
+        (inherited,) = await wait_for(lambda: heir.recover(world.payments.owner), "what it had")
+        await world.fallback.pay(id_, claim.amount_cents, claim.requested_at_ms)
+        await heir.commit(replace(inherited, processor="fallback"))
+        await wait_for(lambda: not sender.in_hand, "its own tries")
+    world.default.failing = False
+    await wait_for(lambda: sender.lease > choice.lease, "the next lease")
+    sender.took(choice, claim, lost=False)
+    await wait_for(lambda: not sender.in_hand, "what comes of it")
+    world.run.stopping.set()
+    await work
     await world.agrees([id_])
 
 

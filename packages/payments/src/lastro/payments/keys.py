@@ -47,10 +47,11 @@ class Keys:
 
     @property
     def known(self) -> Key:
-        """Hash id → ``state|cents|processor|requested_at_ms|attempts|reference|owner or reason``, of every payment.
+        """Hash id → ``state|cents|processor|requested_at_ms|attempts|reference|note``, of every payment.
 
-        Of one that is queued the fourth is since when it waits (ms), and the third empty; one that was claimed from the
-        queue has ``owner@since``.
+        The note is the owner of one in flight, the reason of a dead one, the fee in cents of one done, as it was told
+        to whoever follows. Of one that is queued the fourth is since when it waits (ms), and the third empty; one that
+        was claimed from the queue has ``owner@since``.
         """
         return Key(f"{self.prefix}payments_known")
 

@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 from uuid import uuid4
 
 from lastro.core import tracing
@@ -30,16 +30,22 @@ WRITE_SECONDS = 1.2
 """How long an accepted payment may wait for a store that is away before its sender hears 503."""
 SETTLE_SECONDS = 60.0
 """How long the result of a charge is kept and written again; the next owner finds it out after that."""
-EVER = -1
+
+
+class Choice(NamedTuple):
+    """Where a payment would go now, and in which unbroken lease of this process that was chosen."""
+
+    processor: Processor
+    lease: int
 
 
 class Sending(Protocol):
     """The sending half of the same process: what is accepted here may be claimed in the same step, and sent at once."""
 
-    def choose(self) -> Processor | None:
+    def choose(self) -> Choice | None:
         """Where a payment would go now; it holds that place until ``took``."""
 
-    def took(self, chosen: Processor | None, claim: Claim | None, *, lost: bool) -> None:
+    def took(self, choice: Choice | None, claim: Claim | None, *, lost: bool) -> None:
         """What came of it: a claim to send; or none: it waits, or was known, or the store's answer was ``lost``."""
 
 
@@ -68,7 +74,8 @@ class Payments:
     async def accept(self, correlation_id: str, amount_cents: int, reference: str = "") -> bool:
         """Record it, once, queued or already claimed; True when it is new. Durable when this returns. Raises Busy."""
         began, sending = tracing.now(), self.sending
-        processor = sending.choose() if sending else None
+        choice = sending.choose() if sending else None
+        processor = choice.processor if choice else None
 
         def act() -> "asyncio.Future[str]":
             return self.batch.submit(
@@ -93,7 +100,7 @@ class Payments:
                 answer = await insist(act, within_seconds=WRITE_SECONDS)
         finally:
             if sending:
-                sending.took(processor, _claim(correlation_id, amount_cents, processor, answer), lost=lost)
+                sending.took(choice, _claim(correlation_id, amount_cents, processor, answer), lost=lost)
         if answer != "again":
             tracing.record("payments.accept", correlation_id, began, root=True, amount_cents=amount_cents)
         return answer != "again"
@@ -148,7 +155,7 @@ class Payments:
             tracing.record("payments.commit", claim.correlation_id, began, together=len(claims))
 
     async def release(self, claim: Claim) -> None:
-        """Give it back to the queue: it is known that nobody charged it."""
+        """Give back to the queue what is still claimed so: it is known that nobody charged it."""
         await insist(
             lambda: self.batch.submit(
                 scripts.release,
@@ -157,12 +164,14 @@ class Payments:
                 queue=self.keys.queue,
                 correlation_id=claim.correlation_id,
                 owner=self.owner,
+                processor=claim.processor,
+                requested_at_ms=claim.requested_at_ms,
             ),
             within_seconds=SETTLE_SECONDS,
         )
 
     async def bury(self, claim: Claim, reason: str) -> None:
-        """Set it aside with its reason: the processor refuses it for what it is."""
+        """Set what is still claimed so aside, with its reason: the processor refuses it for what it is."""
         await insist(
             lambda: self.batch.submit(
                 scripts.bury,
@@ -172,6 +181,8 @@ class Payments:
                 dead=self.keys.dead,
                 correlation_id=claim.correlation_id,
                 owner=self.owner,
+                processor=claim.processor,
+                requested_at_ms=claim.requested_at_ms,
                 reason=reason,
                 final_max=self.settings.final_max,
             ),
@@ -213,34 +224,15 @@ class Payments:
             owner=self.owner,
             count=CLAIM_MAX,
         )
-        return [
-            Claim(
-                correlation_id=id_.decode(),
-                amount_cents=int(amount),
-                processor="default" if processor == b"default" else "fallback",
-                requested_at_ms=int(at),
-                attempts=int(attempts),
-                unknown=True,
-            )
-            for id_, amount, processor, at, attempts in _rows(flat, 5)
-        ]
+        return _unknown(flat)
 
     async def recall(self) -> list[Claim]:
-        """What this owner has in flight, as of unknown outcome: for when the answer to a claim was lost."""
-        ids: set[Any] = await self.hub.read.smembers(self.keys.in_flight(self.owner))
-        found = [await self.payment(id_.decode()) for id_ in ids]
-        return [
-            Claim(
-                correlation_id=payment.correlation_id,
-                amount_cents=payment.amount_cents,
-                processor=payment.processor,
-                requested_at_ms=payment.requested_at_ms,
-                attempts=payment.attempts,
-                unknown=True,
+        """What this owner has in flight, as of unknown outcome, at one moment: some of it may be in hand."""
+        return _unknown(
+            await scripts.recall(
+                self.hub.write, known=self.keys.known, in_flight=self.keys.in_flight(self.owner), owner=self.owner
             )
-            for payment in found
-            if payment.state == "in_flight" and payment.processor is not None and payment.requested_at_ms is not None
-        ]
+        )
 
     async def take_poll(self, processor: Processor) -> int:
         """0 for one process of all, once per ``poll_seconds``: it may ask the processor. Else how many ms to wait."""
@@ -270,8 +262,8 @@ class Payments:
                         scripts.summarize,
                         by_date=self.keys.by_date,
                         totals=[self.keys.totals(processor) for processor in PROCESSORS],
-                        from_ms=EVER if from_ms is None else from_ms,
-                        to_ms=EVER if to_ms is None else to_ms,
+                        from_ms="" if from_ms is None else from_ms,
+                        to_ms="" if to_ms is None else to_ms,
                     )
             except TimeoutError:
                 raise Busy from None
@@ -358,6 +350,20 @@ def _was_dead(correlation_id: str, was: str) -> None:
 
 def _rows(flat: Sequence[Any], width: int) -> list[tuple[Any, ...]]:
     return [tuple(flat[i : i + width]) for i in range(0, len(flat), width)]
+
+
+def _unknown(flat: Sequence[Any]) -> list[Claim]:
+    return [
+        Claim(
+            correlation_id=id_.decode(),
+            amount_cents=int(amount),
+            processor="default" if processor == b"default" else "fallback",
+            requested_at_ms=int(at),
+            attempts=int(attempts),
+            unknown=True,
+        )
+        for id_, amount, processor, at, attempts in _rows(flat, 5)
+    ]
 
 
 def _claim(correlation_id: str, amount_cents: int, processor: Processor | None, answer: str) -> Claim | None:

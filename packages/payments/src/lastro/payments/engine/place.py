@@ -33,8 +33,6 @@ class Place:
     """Chosen for payments that are just being accepted."""
     answered_at: float = 0.0
     probing_until: float = 0.0
-    delay_ms_max: int = 0
-    """The largest delay seen: an answer of "not here" proves nothing before it has passed."""
 
     def __post_init__(self) -> None:
         self.room_max = self.room
@@ -44,7 +42,6 @@ class Place:
     def told(self, health: Health) -> None:
         """Its own word, at most every 5 s; a failure that an answer showed since stands until a probe succeeds."""
         self.health = health
-        self.delay_ms_max = max(self.delay_ms_max, health.delay_ms)
         FAILING.of(processor=self.processor).set(health.failing)
 
     def answered(self, outcome: Outcome, why: str, seconds: float) -> None:
@@ -62,7 +59,6 @@ class Place:
         measured = int(seconds * 1000)
         self.seconds(seconds)
         self.answered_at = time.monotonic()
-        self.delay_ms_max = max(self.delay_ms_max, measured)
         self.room = min(self.room_max, self.room + 1)
         delay_ms = (self.health.delay_ms * 3 + measured) // 4
         if self.health.failing or self.health.delay_ms != delay_ms:

@@ -105,7 +105,7 @@ def _held(cents: Decimal, requested_at_ms: int) -> Held:
     """Raises ValueError for what no payment can be: our books would refuse it, or never find it again."""
     if not 0 < cents <= AMOUNT_CENTS_MAX or cents != int(cents):
         raise ValueError(f"an amount of {cents} cents")
-    if requested_at_ms > now_ms() + AHEAD_MS_MAX:
+    if not 0 <= requested_at_ms <= now_ms() + AHEAD_MS_MAX:  # the year 1 is how a processor says that none was sent
         raise ValueError(f"requested at {requested_at_ms} ms")
     return Held(int(cents), requested_at_ms)
 

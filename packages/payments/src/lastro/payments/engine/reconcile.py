@@ -108,22 +108,23 @@ async def _at_once(payments: Payments, id_: str, entry: str) -> list[str]:
     record: Any = await payments.hub.read.hget(keys.known, id_)
     for _ in range(LOOKS):
         state, cents, processor, at, _, _, note = (record or b"||||||").decode().split("|", 6)
-        own = f"{processor}|{id_}|{cents}"
+        own, holder = f"{processor}|{id_}|{cents}", note.partition("@")[0] if state == "in_flight" else ""
         async with payments.hub.read.pipeline(transaction=True) as pipe:
             pipe.hget(keys.known, id_)
             pipe.zscore(keys.by_date, own)
             pipe.zscore(keys.by_date, entry)
             pipe.lpos(keys.queue, id_)
             pipe.zscore(keys.dead, id_)
-            pipe.sismember(keys.in_flight(note.partition("@")[0] if state == "in_flight" else ""), id_)
+            pipe.sismember(keys.in_flight(holder), id_)
+            pipe.hexists(keys.owners, holder)  # else nobody would take it over
             told: Sequence[Any] = await pipe.execute()
-        now, entered_at, other_at, place, buried_at, flying = told
+        now, entered_at, other_at, place, buried_at, flying, held = told
         if now == record:
             other = other_at is not None and entry != own
             entered = entered_at is not None and (state != "done" or int(entered_at) == int(at))
             where = {
                 "queued": place is not None,
-                "in_flight": bool(flying),
+                "in_flight": bool(flying and held),
                 "dead": buried_at is not None,
                 "dropped": buried_at is None,
             }

@@ -19,7 +19,7 @@ from lastro.core.worker import Run
 from lastro.payments.metrics import IN_FLIGHT, WAITING
 from lastro.payments.model import PROCESSORS, Claim, Health, Processor, patience, route
 
-from . import CLAIM_MAX, LEASE_MS, Payments
+from . import CLAIM_MAX, LEASE_MS, Choice, Payments
 from .http import HttpClient
 from .place import Place
 from .processor import Client, Held, Outcome
@@ -59,12 +59,16 @@ class Sender:
         self.astray = True
         """There may be payments in flight that this process does not know it has."""
         self.leased_until = 0.0
+        self.lease = 0
+        """Counts the leases that were over before they were renewed: what was claimed in one may be another's now."""
         self.more = asyncio.Event()
         """Something may be waiting."""
         self.hosted = False
         """Payments are accepted in this process: it hears of what is queued."""
         self.last_told: dict[Processor, Health] = {}
         self.in_hand: set[str] = set()
+        self.handled: set[str] | None = None
+        """While a recall is under way: all that was in hand at any time since it began."""
         self.sending: set[asyncio.Task[None]] = set()
         self.taken: list[Claim] = []
         """Charged, and not entered yet."""
@@ -100,7 +104,7 @@ class Sender:
         for place in self.places.values():
             place.client.http.close()
 
-    def choose(self) -> Processor | None:
+    def choose(self) -> Choice | None:
         """Where the next payment goes, by expected profit; None when it is better to wait, or there is no room."""
         self.hosted = True
         if self.taken and time.monotonic() - self.taken_since > RIPE_SECONDS:
@@ -110,17 +114,17 @@ class Sender:
             return None
         self.places[chosen].chosen()
         self.places[chosen].coming += 1
-        return chosen
+        return Choice(chosen, self.lease)
 
-    def took(self, chosen: Processor | None, claim: Claim | None, *, lost: bool) -> None:
+    def took(self, choice: Choice | None, claim: Claim | None, *, lost: bool) -> None:
         """Send what was claimed as it was accepted; look for what may have been, when the answer was lost."""
-        if chosen is not None:
-            self.places[chosen].coming -= 1
-        if claim is not None and self.payments.sending is self:  # else it was stopped: it is the next owner's
-            self._start(claim)
-        elif claim is None:
+        if choice is not None:
+            self.places[choice.processor].coming -= 1
+        if claim is None or choice is None:
             self.astray = self.astray or lost
             self.more.set()
+        elif self.payments.sending is self:  # else it was stopped: it is the next owner's
+            self._start(claim, choice.lease)
 
     def _route(self) -> Processor | None:
         """The model's choice; the time that payments are held counts while the other processor would take them."""
@@ -143,31 +147,41 @@ class Sender:
             async with asyncio.timeout(None if self.hosted else IDLE_SECONDS):
                 await self.more.wait()
         if self.astray:
-            self.astray = False
-            try:
-                lost = await self.payments.recall()
-            except Busy:
-                self.astray = True
-                raise
-            for claim in lost:
-                self._start(claim)
+            await self._find_astray()
         chosen = self._route()
         free = min(CLAIM_MAX, self.places[chosen].free) if chosen else 0
         if chosen and free > 0:
             self.more.clear()
             self.places[chosen].chosen()
+            lease = self.lease
             claims = await self.payments.claim(chosen, free)
             for claim in claims:
-                self._start(claim)
+                self._start(claim, lease)
             if len(claims) == free:
                 self.more.set()
 
-    async def _settle(self, claim: Claim) -> None:
+    async def _find_astray(self) -> None:
+        """What is in flight here and in nobody's hand is sent again.
+
+        Not what was in hand at any time meanwhile: that may be queued again by now, or charged elsewhere.
+        """
+        self.astray, self.handled, lease = False, set(self.in_hand), self.lease
+        try:
+            for claim in await self.payments.recall():
+                if claim.correlation_id not in self.handled:
+                    self._start(claim, lease)
+        except Busy:
+            self.astray = True
+            raise
+        finally:
+            self.handled = None
+
+    async def _settle(self, claim: Claim, lease: int) -> None:
         """Send it until its outcome is known, and write that down."""
         place = self.places[claim.processor]
         try:
             tries, sent_at, pause = 0, time.monotonic(), BACKOFF_SECONDS
-            while (began := time.monotonic()) < self.leased_until:
+            while (began := time.monotonic()) < self.leased_until and lease == self.lease:
                 traced = tracing.now()
                 outcome, why = await place.client.pay(claim)
                 tracing.record(
@@ -201,23 +215,25 @@ class Sender:
         if outcome == "known" and claim.unknown:
             self._enter(claim)
             return True
-        if outcome == "wrong" and not claim.unknown:
-            log.error("payments.buried", correlation_id=claim.correlation_id, reason=why)
-            await self.payments.bury(claim, why)
-            self.in_hand.discard(claim.correlation_id)
-            return True
         if outcome == "refused" and not claim.unknown:
             await self._release(claim)
             return True
-        # known at a first try: somebody else's id there; refused, or wrong, after an unknown one: did that count? Ask.
+        # known at a first try: somebody else's id there; wrong: taken all the same? Refused after an unknown try: did
+        # that one count? Ask.
         held = await place.client.find(claim.correlation_id)
+        # "not here" proves nothing before an answer may have taken as long as any: not all delays were seen from here
+        waited = time.monotonic() - sent_at > place.client.http.answer_seconds + UNPIN_MARGIN_SECONDS
         if isinstance(held, Held):
             self._enter(replace(claim, amount_cents=held.amount_cents, requested_at_ms=held.requested_at_ms))
-            return True
-        if held is None and time.monotonic() - sent_at > place.delay_ms_max / 1000 + UNPIN_MARGIN_SECONDS:
+        elif outcome == "wrong" and not claim.unknown and (held is None or waited):
+            log.error("payments.buried", correlation_id=claim.correlation_id, reason=why)
+            await self.payments.bury(claim, why)
+            self.in_hand.discard(claim.correlation_id)
+        elif held is None and waited:
             await self._release(claim)
-            return True
-        return False
+        else:
+            return False
+        return True
 
     async def _release(self, claim: Claim) -> None:
         await self.payments.release(claim)
@@ -255,11 +271,14 @@ class Sender:
         """Say that we live; take over from those who do not."""
         asked = time.monotonic()
         dead = await self.payments.renew()
+        if time.monotonic() > self.leased_until:
+            self.lease += 1
+            self.astray = True
         self.leased_until = asked + LEASE_MS / 1000
         for owner in dead:
             while claims := await self.payments.recover(owner):
                 for claim in claims:
-                    self._start(claim)
+                    self._start(claim, self.lease)
         waiting = await self.payments.waiting()
         WAITING.of().set(waiting)
         for place in self.places.values():
@@ -296,11 +315,13 @@ class Sender:
                 log.warning("payments.store_away", reason=str(busy))
             await asyncio.sleep(pause)
 
-    def _start(self, claim: Claim) -> None:
+    def _start(self, claim: Claim, lease: int) -> None:
         if claim.correlation_id in self.in_hand:
             return  # recalled, but not lost
         self.in_hand.add(claim.correlation_id)
+        if self.handled is not None:
+            self.handled.add(claim.correlation_id)
         self.places[claim.processor].sent_at[claim.correlation_id] = time.monotonic()
-        task = self.tasks.create_task(self._settle(claim))
+        task = self.tasks.create_task(self._settle(claim, lease))
         self.sending.add(task)
         task.add_done_callback(self.sending.discard)

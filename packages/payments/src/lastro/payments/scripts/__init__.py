@@ -49,7 +49,15 @@ async def commit(
 
 @script
 async def release(
-    redis: Client, *, known: Key, in_flight: Key, queue: Key, correlation_id: str, owner: str
+    redis: Client,
+    *,
+    known: Key,
+    in_flight: Key,
+    queue: Key,
+    correlation_id: str,
+    owner: str,
+    processor: str,
+    requested_at_ms: int,
 ) -> Literal["ok", "not_ours"]: ...
 
 
@@ -63,13 +71,15 @@ async def bury(
     dead: Key,
     correlation_id: str,
     owner: str,
+    processor: str,
+    requested_at_ms: int,
     reason: str,
     final_max: int,
 ) -> Literal["ok", "not_ours"]: ...
 
 
 @script
-async def republish(redis: Client, *, known: Key, final: Key, final_max: int, items: Sequence[str | int]) -> int: ...
+async def republish(redis: Client, *, known: Key, final: Key, final_max: int, ids: Sequence[str]) -> int: ...
 
 
 @script
@@ -91,6 +101,10 @@ async def recover(
 
 
 @script
+async def recall(redis: Client, *, known: Key, in_flight: Key, owner: str) -> list[Any]: ...
+
+
+@script
 async def purge(
     redis: Client, *, purged: Key, totals_default: Key, totals_fallback: Key, forgotten: Sequence[Key]
 ) -> None: ...
@@ -101,4 +115,6 @@ async def take_poll(redis: Client, *, health: Key, processor: str, every_ms: int
 
 
 @script
-async def summarize(redis: Client, *, by_date: Key, totals: Sequence[Key], from_ms: int, to_ms: int) -> list[Any]: ...
+async def summarize(
+    redis: Client, *, by_date: Key, totals: Sequence[Key], from_ms: int | str, to_ms: int | str
+) -> list[Any]: ...

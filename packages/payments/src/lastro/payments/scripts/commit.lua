@@ -49,7 +49,7 @@ for i, id in ipairs(ids) do
     end
     entered = entered + 1
     records[entered * 2 - 1] = id
-    records[entered * 2] = record_text("done", amount, processor, requested_at, attempts, reference, "")
+    records[entered * 2] = record_text("done", amount, processor, requested_at, attempts, reference, fee)
     members[entered * 2 - 1] = requested_at
     members[entered * 2] = processor .. "|" .. id .. "|" .. amount
     final_add(final, final_max, { id, "done", processor, amount, fee, requested_at, reference, "" })

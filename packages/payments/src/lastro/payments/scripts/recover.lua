@@ -8,9 +8,11 @@
 --   ARGV[2] owner
 --   ARGV[3] count   at most 500
 --   flags  allow-oom
---   returns a flat list id, cents, processor, requested_at_ms, attempts, …; empty when the other lives after all
+--   returns a flat list id, cents, processor, requested_at_ms, attempts, …; empty when the other lives after all, or
+--     this owner's own lease is over: nobody would look for what it took
 local owners, known, theirs, mine, dead, owner = KEYS[1], KEYS[2], KEYS[3], KEYS[4], ARGV[1], ARGV[2]
-if tonumber(redis.call("HGET", owners, dead) or 0) >= tonumber(record_now()) then
+local now = tonumber(record_now())
+if tonumber(redis.call("HGET", owners, dead) or 0) >= now or tonumber(redis.call("HGET", owners, owner) or 0) < now then
   return {}
 end
 local taken = {}

@@ -1,14 +1,17 @@
 -- @include "parts/record.lua"
 -- @include "parts/final.lua"
--- Append payments that are in the books to the stream of final payments anew.
+-- Append payments that are in the books to the stream of final payments anew, as they were told then.
 --   KEYS[1] known      hash id -> record
 --   KEYS[2] final      stream
 --   ARGV[1] final_max  entries that the stream keeps
---   ARGV[2..] items    correlation_id, fee_cents of each; at most 500
---   returns how many
-for at = 2, #ARGV, 2 do
-  local id, fee = ARGV[at], ARGV[at + 1]
-  local state, amount, processor, requested_at, _, reference = record_of(KEYS[1], id)
-  final_add(KEYS[2], ARGV[1], { id, state, processor, amount, fee, requested_at, reference, "" })
+--   ARGV[2..] ids      at most 500
+--   returns how many: what was purged meanwhile is not told
+local told = 0
+for at = 2, #ARGV do
+  local state, amount, processor, requested_at, _, reference, fee = record_of(KEYS[1], ARGV[at])
+  if state == "done" then
+    final_add(KEYS[2], ARGV[1], { ARGV[at], state, processor, amount, fee, requested_at, reference, "" })
+    told = told + 1
+  end
 end
-return (#ARGV - 1) / 2
+return told

@@ -1,8 +1,8 @@
 -- Add up what each processor charged from one millisecond to another, both included, at one instant.
 --   KEYS[1] by_date    sorted set processor|id|cents by requested_at_ms
 --   KEYS[2..] totals   hash per processor, in the order of the answer
---   ARGV[1] from_ms    -1: from the beginning
---   ARGV[2] to_ms      -1: to the end
+--   ARGV[1] from_ms    empty: from the beginning
+--   ARGV[2] to_ms      empty: to the end
 --   flags  allow-oom
 --   returns a flat list count, cents per processor, as integer strings
 -- Whole days, hours, minutes and seconds come from the totals, the two broken seconds from the sorted set: the cost
@@ -79,8 +79,8 @@ local function score_at(rank)
 end
 
 local first, last = score_at(0), score_at(-1)
-from_ms = math.max(from_ms, first or 0)
-to_ms = to_ms < 0 and (last or -1) or math.min(to_ms, last or -1)
+from_ms = math.max(from_ms or first or 0, first or 0)
+to_ms = math.min(to_ms or last or -1, last or -1)
 if first and from_ms <= first and to_ms >= last then
   add_all()
 elseif first and from_ms <= to_ms then

@@ -1,4 +1,4 @@
--- The record of a payment: state|cents|processor|requested_at_ms|attempts|reference|owner or reason. One that is
+-- The record of a payment: state|cents|processor|requested_at_ms|attempts|reference|owner, reason or fee. One that is
 -- queued has no processor, and in the place of requested_at_ms since when it waits; one that was claimed from the queue
 -- has owner@since.
 -- record_parts(text): its seven fields, or nothing when there is none.
