@@ -18,7 +18,7 @@ from lastro.coupons.model.issuance import Issuance, Stored
 
 from . import Coupons
 from .database.rows import stored_of
-from .database.schema import audit, issuances
+from .database.schema import audit, charges, issuances
 from .outbox import outbox
 
 RESERVE_SECONDS_MAX = 86_400
@@ -76,8 +76,17 @@ async def redeem(coupons: Coupons, issuance_id: str, order_ref: str) -> Stored:
 
 
 async def release(coupons: Coupons, issuance_id: str, order_ref: str) -> Stored:
-    """Give back what this order reserved or redeemed: the order came to nothing. A late redeem of it is refused."""
-    return await _run(coupons, issuance_id, lambda connection: released(connection, issuance_id, order_ref), order_ref)
+    """Give back what this order reserved or redeemed: the order came to nothing, and is not charged any more.
+
+    A late redeem of it is refused. Raises ChargeUnderWay once payments may have been told of the rest of the order.
+    """
+
+    def act(connection: sa.Connection) -> Stored:
+        locked(connection, issuance_id)  # before its charge, as everywhere
+        _call_off(connection, issuance_id, order_ref)
+        return released(connection, issuance_id, order_ref)
+
+    return await _run(coupons, issuance_id, act, order_ref)
 
 
 async def cancel(coupons: Coupons, issuance_id: str) -> Stored:
@@ -173,8 +182,15 @@ def redeemed(connection: sa.Connection, issuance_id: str, order_ref: str) -> Sto
     return take(connection, issuance_id, order_ref, None)
 
 
+def _call_off(connection: sa.Connection, issuance_id: str, order_ref: str) -> None:
+    its = (charges.c.correlation_id == order_ref) & (charges.c.issuance_id == issuance_id)
+    connection.execute(sa.update(charges).where(its, charges.c.state == "waiting").values(state="over"))
+    if connection.execute(sa.select(charges.c.state).where(its)).scalar() in {"telling", "sent"}:
+        raise errors.ChargeUnderWay(order_ref=order_ref, issuance_id=issuance_id)
+
+
 def released(connection: sa.Connection, issuance_id: str, order_ref: str) -> Stored:
-    """As ``release``, within a transaction."""
+    """As ``release``, within a transaction, whatever its charge."""
     locked(connection, issuance_id)
     its = issuances.c.status.in_(("reserved", "redeemed")) & (issuances.c.order_ref == order_ref)
     _update(connection, its, issuance_id, status="issued", order_ref=None, reserved_until_ms=None, redeemed_ms=None)
