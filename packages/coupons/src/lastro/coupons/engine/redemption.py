@@ -6,6 +6,7 @@ twice: an order reference names who it is for, and an order that gave its coupon
 
 from collections.abc import Callable
 from typing import Any, TypeVar
+from uuid import UUID
 
 import sqlalchemy as sa
 
@@ -83,8 +84,7 @@ async def release(coupons: Coupons, issuance_id: str, order_ref: str) -> Stored:
 
     def act(connection: sa.Connection) -> Stored:
         locked(connection, issuance_id)  # before its charge, as everywhere
-        _call_off(connection, issuance_id, order_ref)
-        return released(connection, issuance_id, order_ref)
+        return released(connection, issuance_id, _called_off(connection, issuance_id, order_ref))
 
     return await _run(coupons, issuance_id, act, order_ref)
 
@@ -182,11 +182,18 @@ def redeemed(connection: sa.Connection, issuance_id: str, order_ref: str) -> Sto
     return take(connection, issuance_id, order_ref, None)
 
 
-def _call_off(connection: sa.Connection, issuance_id: str, order_ref: str) -> None:
-    its = (charges.c.correlation_id == order_ref) & (charges.c.issuance_id == issuance_id)
+def _called_off(connection: sa.Connection, issuance_id: str, order_ref: str) -> str:
+    """The order, as its charge names it if it has one, however its UUID was spelled."""
+    try:
+        order = str(UUID(order_ref))
+    except ValueError:
+        return order_ref
+    its = (charges.c.correlation_id == order) & (charges.c.issuance_id == issuance_id)
     connection.execute(sa.update(charges).where(its, charges.c.state == "waiting").values(state="over"))
-    if connection.execute(sa.select(charges.c.state).where(its)).scalar() in {"telling", "sent"}:
-        raise errors.ChargeUnderWay(order_ref=order_ref, issuance_id=issuance_id)
+    state = connection.execute(sa.select(charges.c.state).where(its)).scalar()
+    if state in {"telling", "sent"}:
+        raise errors.ChargeUnderWay(order_ref=order, issuance_id=issuance_id)
+    return order if state else order_ref
 
 
 def released(connection: sa.Connection, issuance_id: str, order_ref: str) -> Stored:
