@@ -66,7 +66,7 @@ def test_who_waits_gets_a_ticket_and_with_it_a_coupon(capsys: Capture) -> None:
 
 
 def test_the_tables_go_up_and_down(capsys: Capture) -> None:
-    assert told(capsys, "migrate") == "sqlite is at 0003\n"
+    assert told(capsys, "migrate") == "sqlite is at 0004\n"
     assert told(capsys, "migrate", "0001", "--down") == "sqlite is at 0001\n"
     assert told(capsys, "migrate", "base", "--down") == "sqlite is at base\n"
 

@@ -127,6 +127,15 @@ async def test_an_event_grows_and_shrinks_by_a_difference_once_per_id(coupons: C
     assert (await coupons.event("e")).adds_up
 
 
+async def test_one_id_of_two_differences_is_refused_and_changes_nothing(coupons: Coupons) -> None:
+    await opened(coupons, total=2)
+    await events.resize(coupons, "e", 3, "more")
+    for delta in (30, -3):
+        with pytest.raises(errors.KeyReused):
+            await events.resize(coupons, "e", delta, "more")
+    assert (await events.resize(coupons, "e", 3, "more")).total == 5
+
+
 @pytest.mark.parametrize("server", ["cluster"], indirect=True)
 async def test_a_settled_event_changes_no_more_and_what_it_gave_still_counts(coupons: Coupons) -> None:
     """Its keys have an end: whatever would be written beside them would stay for ever."""

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from lastro.core.database import migrate
+from lastro.core.database import DatabaseRefused, migrate
 from lastro.coupons.engine import Coupons
 from lastro.coupons.engine.database import TABLES, schema
 
@@ -56,6 +56,22 @@ async def test_constraints_hold_after_a_way_down_and_up(here: Coupons) -> None:
 
     with pytest.raises(Exception, match=r"(?i)unique"):
         await here.database.run(wrong)
+
+
+async def test_a_charge_that_was_being_told_counts_as_told_a_step_down_and_stays_so(here: Coupons) -> None:
+    telling = sa.insert(schema.charges).values(correlation_id="c", **CHARGE | {"state": "telling"})
+    await here.database.run(lambda c: c.execute(telling))
+    before = await here.database.run(lambda c: sa.inspect(c).get_indexes("coupon_charges"))
+    assert await _to(here, "downgrade", "0003") == "0003"
+    with pytest.raises(DatabaseRefused, match="charges_state"):
+        await here.database.run(lambda c: c.execute(telling.values(correlation_id="d")))
+    await _to(here, "upgrade", "head")
+    await here.database.run(lambda c: c.execute(telling.values(correlation_id="d")))
+    assert await _rows(here, "SELECT * FROM coupon_charges ORDER BY 1") == [
+        ("c", "i", 7, 5, "sent", 1),
+        ("d", "i", 7, 5, "telling", 1),
+    ]
+    assert await here.database.run(lambda c: sa.inspect(c).get_indexes("coupon_charges")) == before
 
 
 async def _to(coupons: Coupons, way: str, version: str) -> str:

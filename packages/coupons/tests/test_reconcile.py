@@ -107,6 +107,18 @@ async def test_a_winner_that_redis_lost_is_a_winner_again_with_the_same_coupon(h
     assert (await here.issue("e", "ana")).issuance.issuance_id == id_
 
 
+async def test_a_winner_that_came_back_is_not_told_sold_out_by_a_process_that_knew_better(here: Coupons) -> None:
+    """Nothing is left, and nothing comes back but her: whoever answers from memory has to ask again."""
+    id_, _ = await given_to(here, "ana", "bia", total=2)
+    await here.hub.write.hdel(keys.participants("e"), "ana")
+    with pytest.raises(errors.SoldOut):
+        await here.issue("e", "zoe")
+    await wait_for(lambda: here.guard.sold_out("e", "ana"), "the process to know")
+    assert await repaired(here)
+    await wait_for(lambda: not here.guard.sold_out("e", "ana"), "the process to hear")
+    assert (await here.issue("e", "ana")).issuance.issuance_id == id_
+
+
 async def test_stock_that_drifted_is_what_the_winners_leave(here: Coupons) -> None:
     await given_to(here, "ana")
     await here.hub.write.incrby(keys.stock("e"), 3)

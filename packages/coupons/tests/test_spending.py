@@ -46,6 +46,12 @@ async def paid(coupons: Coupons, state: str, order: str = ORDER, cents: int = 70
     await coupons.hub.write.xadd(coupons.settings.finals_stream, fields)  # type: ignore[arg-type]  # text to text
 
 
+def final(state: str) -> Message:
+    """How payments says that it ended."""
+    fields = {"correlation_id": ORDER, "state": state, "amount_cents": "700"}
+    return Message(b"1-0", {name.encode(): value.encode() for name, value in fields.items()})
+
+
 @asynccontextmanager
 async def charging(coupons: Coupons, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[None]:
     """The worker, on this database."""
@@ -144,8 +150,7 @@ async def test_an_order_that_is_paid_while_its_coupon_is_given_back_keeps_it(
         connection.execute(sa.update(issuances).values(status="redeemed"))
         connection.execute(sa.update(charges).values(state="done"))
 
-    told_dead = Message(b"1-0", {b"correlation_id": ORDER.encode(), b"state": b"dead"})
-    await overtaken(on_postgres, done, follow(on_postgres, told_dead) if dead else give_up(on_postgres))
+    await overtaken(on_postgres, done, follow(on_postgres, final("dead")) if dead else give_up(on_postgres))
     assert (await redemption.find(on_postgres, id_)).status == "redeemed"
     assert (await charge(on_postgres, ORDER)).state == "done"
 
@@ -167,6 +172,65 @@ async def test_a_charge_that_could_not_be_told_in_time_is_not_told_and_its_coupo
     assert await give_up(here) == 1
     assert (await charge(here, ORDER)).state == "over"
     assert (await redemption.find(here, id_)).order_ref == ANOTHER
+
+
+async def test_an_order_that_is_called_off_before_its_charge_was_told_is_never_charged(here: Coupons) -> None:
+    id_ = await owned(here)
+    await spend(here, id_, "ana", ORDER, 1_000)
+    for spelled in (ORDER.upper(), ORDER):
+        assert (await redemption.release(here, id_, spelled)).status == "issued"
+    assert await relay(here) == 0
+    assert await told(here) == []
+    assert (await spend(here, id_, "ana", ORDER, 1_000)).state == "over"
+    assert (await spend(here, id_, "ana", ANOTHER, 1_000)).state == "waiting"
+
+
+@pytest.mark.parametrize("state", ["telling", "sent"])
+async def test_an_order_whose_charge_payments_may_know_of_cannot_be_called_off(here: Coupons, state: str) -> None:
+    """Its payment decides: the refusal changed nothing, and the order keeps the coupon it paid with."""
+    id_ = await owned(here)
+    await spend(here, id_, "ana", ORDER, 1_000)
+    await relay(here)
+    await here.database.run(lambda connection: connection.execute(sa.update(charges).values(state=state)))
+    with pytest.raises(errors.ChargeUnderWay):
+        await redemption.release(here, id_, ORDER)
+    assert (await charge(here, ORDER)).state == state
+    await follow(here, final("done"))
+    assert (await redemption.find(here, id_)).status == "redeemed"
+    assert (await redemption.release(here, id_, ORDER)).status == "issued", "paid, and then undone by a person"
+
+
+async def test_a_charge_whose_order_is_called_off_while_it_is_about_to_be_told_is_not_told(
+    on_postgres: Coupons,
+) -> None:
+    """The relay has read it already, and waits for the release's own transaction."""
+    id_ = await owned(on_postgres)
+    await spend(on_postgres, id_, "ana", ORDER, 1_000)
+
+    def called_off(connection: sa.Connection) -> None:
+        connection.execute(sa.update(charges).values(state="over"))
+
+    assert await overtaken(on_postgres, called_off, relay(on_postgres)) == 0
+    assert await told(on_postgres) == []
+    assert (await charge(on_postgres, ORDER)).state == "over"
+
+
+async def test_an_order_that_is_called_off_while_its_charge_is_marked_for_telling_is_charged(
+    on_postgres: Coupons,
+) -> None:
+    id_ = await owned(on_postgres)
+    await spend(on_postgres, id_, "ana", ORDER, 1_000)
+
+    def telling(connection: sa.Connection) -> None:
+        connection.execute(sa.update(charges).values(state="telling"))
+
+    async def call_off() -> None:
+        with pytest.raises(errors.ChargeUnderWay):
+            await redemption.release(on_postgres, id_, ORDER)
+
+    await overtaken(on_postgres, telling, call_off())
+    assert await relay(on_postgres) == 1, "whoever marked it died before it was told"
+    assert await told(on_postgres) == [(ORDER, "700", id_)]
 
 
 async def test_a_coupon_that_covers_the_order_is_redeemed_at_once(here: Coupons) -> None:

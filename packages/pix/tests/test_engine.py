@@ -90,6 +90,21 @@ async def test_the_same_id_with_another_amount_is_an_error(desk: Any) -> None:
     ]
 
 
+async def test_one_call_with_an_id_for_two_payments_takes_none_and_with_a_payment_twice_takes_it_once(
+    desk: Any,
+) -> None:
+    payment, other = desk.order(1_000), desk.order(500)
+    for change in ({"amount": "20.00"}, {"payee": "99990003"}):
+        with pytest.raises(SameIdOtherPayment):
+            await orders.submit(desk.pix, [other, payment, msgspec.structs.replace(payment, **change)])
+    assert await desk.pix.read.xlen(desk.pix.keys.payments) == 0
+    assert await orders.submit(desk.pix, [payment, other, payment]) == [None] * 3
+    assert await desk.pix.read.xlen(desk.pix.keys.payments) == 2
+    await desk.work()
+    assert await desk.balances() == (98_500, 1_500, 0)
+    assert await letters(desk.pix) == []
+
+
 async def test_an_answer_that_comes_twice_or_from_a_stranger_changes_nothing(desk: Any) -> None:
     payment = desk.order(1_000)
     await desk.pay(payment)

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from lastro.pix.engine import orders, refunds
+from lastro.pix.engine import accounts, orders, refunds
 from lastro.pix.errors import NoSuchPayment, ReturnRefused, SameIdOtherPayment
 from lastro.pix.model.ids import make_rtr_id, minute_of
 from lastro.pix.model.payment import Return
@@ -105,6 +105,22 @@ async def test_a_stranger_cannot_give_back_what_another_received(desk: Any) -> N
     payment = await desk.settled(1_000)
     order = desk.giving_back(msgspec.structs.replace(payment, payee="99990003"), 100)
     assert await refused(desk, order) == "AGNT"
+
+
+@pytest.mark.parametrize("suspended", [PAYER, PAYEE])
+async def test_a_suspended_participant_neither_gives_back_nor_is_given_back_to(desk: Any, suspended: str) -> None:
+    """What was given back before is answered as it was; once active again, the same return goes through."""
+    payment = await desk.settled(1_000)
+    before, after = desk.giving_back(payment, 400), desk.giving_back(payment, 600)
+    given = await refunds.refund(desk.pix, before)
+    await accounts.suspend(desk.pix, suspended, active=False)
+    assert await refused(desk, after) == "DS27"
+    assert await refunds.refund(desk.pix, before) == given
+    assert await desk.balances() == (99_400, 0, 600)
+    await accounts.suspend(desk.pix, suspended, active=True)
+    await refunds.refund(desk.pix, after)
+    assert await desk.balances() == (100_000, 0, 0)
+    assert await desk.findings() == []
 
 
 async def test_after_ninety_days_it_is_too_late(desk: Any) -> None:

@@ -132,6 +132,12 @@ class OrderReleased(Refused):
     code = "coupons.order_released"
 
 
+class ChargeUnderWay(Refused):
+    """The order {order_ref} is being charged beside the coupon {issuance_id}: its payment decides."""
+
+    code = "coupons.charge_under_way"
+
+
 class NotYours(Forbidden):
     """The coupon {issuance_id} is another user's."""
 

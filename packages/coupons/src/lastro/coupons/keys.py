@@ -73,7 +73,7 @@ def room(event_id: str) -> Key:
 
 
 def once(event_id: str, op_id: str) -> Key:
-    """String, the answer to an operator's act of that id; lives ``remember_seconds``."""
+    """String, by how much an operator's act of that id changed the event; lives ``remember_seconds``."""
     return Key(f"coupon:{{{event_id}}}:op:{op_id}")
 
 

@@ -12,6 +12,7 @@ from lastro.core.docs import refuses
 from lastro.core.errors import Busy, NotFound
 from lastro.coupons.engine import redemption, spending
 from lastro.coupons.errors import (
+    ChargeUnderWay,
     NotYours,
     OrderExists,
     OrderReleased,
@@ -119,9 +120,9 @@ async def redeem(issuance_id: IssuanceId, body: Order, coupons: Engine) -> dict[
     return told(await redemption.redeem(coupons, issuance_id, body.order_ref))
 
 
-@router.post("/issuances/{issuance_id}:release", responses=USES)
+@router.post("/issuances/{issuance_id}:release", responses=refuses(UnknownIssuance, Pending, ChargeUnderWay))
 async def release(issuance_id: IssuanceId, body: Order, coupons: Engine) -> dict[str, Any]:
-    """Give back what this order reserved or redeemed; a late redeem of that order is refused."""
+    """Give back what this order reserved or redeemed: it is not charged, and a late redeem of it is refused."""
     return told(await redemption.release(coupons, issuance_id, body.order_ref))
 
 

@@ -84,7 +84,7 @@ async def close(coupons: Coupons, event_id: str) -> Event:
 
 
 async def resize(coupons: Coupons, event_id: str, delta: int, op_id: str) -> Event:
-    """So many coupons more, or fewer, once per ``op_id``. Raises TooSmall when fewer are left, EventOver."""
+    """So many coupons more, or fewer, once per ``op_id``. Raises TooSmall when fewer are left, EventOver, KeyReused."""
     if not -TOTAL_MAX <= delta <= TOTAL_MAX:
         raise Invalid(field="delta", reason=f"at most {TOTAL_MAX}")
     word = await scripts.resize(
@@ -97,6 +97,8 @@ async def resize(coupons: Coupons, event_id: str, delta: int, op_id: str) -> Eve
         total_max=TOTAL_MAX,
         life_ms=coupons.settings.remember_seconds * 1000,
     )
+    if word == "conflict":
+        raise errors.KeyReused(field="Idempotency-Key", reason="it was used with another delta")
     event = await coupons.event(event_id)
     if word == "unknown":
         raise errors.Recovering(event_id=event_id)

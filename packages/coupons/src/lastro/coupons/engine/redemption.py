@@ -6,6 +6,7 @@ twice: an order reference names who it is for, and an order that gave its coupon
 
 from collections.abc import Callable
 from typing import Any, TypeVar
+from uuid import UUID
 
 import sqlalchemy as sa
 
@@ -18,7 +19,7 @@ from lastro.coupons.model.issuance import Issuance, Stored
 
 from . import Coupons
 from .database.rows import stored_of
-from .database.schema import audit, issuances
+from .database.schema import audit, charges, issuances
 from .outbox import outbox
 
 RESERVE_SECONDS_MAX = 86_400
@@ -76,8 +77,16 @@ async def redeem(coupons: Coupons, issuance_id: str, order_ref: str) -> Stored:
 
 
 async def release(coupons: Coupons, issuance_id: str, order_ref: str) -> Stored:
-    """Give back what this order reserved or redeemed: the order came to nothing. A late redeem of it is refused."""
-    return await _run(coupons, issuance_id, lambda connection: released(connection, issuance_id, order_ref), order_ref)
+    """Give back what this order reserved or redeemed: the order came to nothing, and is not charged any more.
+
+    A late redeem of it is refused. Raises ChargeUnderWay once payments may have been told of the rest of the order.
+    """
+
+    def act(connection: sa.Connection) -> Stored:
+        locked(connection, issuance_id)  # before its charge, as everywhere
+        return released(connection, issuance_id, _called_off(connection, issuance_id, order_ref))
+
+    return await _run(coupons, issuance_id, act, order_ref)
 
 
 async def cancel(coupons: Coupons, issuance_id: str) -> Stored:
@@ -173,8 +182,22 @@ def redeemed(connection: sa.Connection, issuance_id: str, order_ref: str) -> Sto
     return take(connection, issuance_id, order_ref, None)
 
 
+def _called_off(connection: sa.Connection, issuance_id: str, order_ref: str) -> str:
+    """The order, as its charge names it if it has one, however its UUID was spelled."""
+    try:
+        order = str(UUID(order_ref))
+    except ValueError:
+        return order_ref
+    its = (charges.c.correlation_id == order) & (charges.c.issuance_id == issuance_id)
+    connection.execute(sa.update(charges).where(its, charges.c.state == "waiting").values(state="over"))
+    state = connection.execute(sa.select(charges.c.state).where(its)).scalar()
+    if state in {"telling", "sent"}:
+        raise errors.ChargeUnderWay(order_ref=order, issuance_id=issuance_id)
+    return order if state else order_ref
+
+
 def released(connection: sa.Connection, issuance_id: str, order_ref: str) -> Stored:
-    """As ``release``, within a transaction."""
+    """As ``release``, within a transaction, whatever its charge."""
     locked(connection, issuance_id)
     its = issuances.c.status.in_(("reserved", "redeemed")) & (issuances.c.order_ref == order_ref)
     _update(connection, its, issuance_id, status="issued", order_ref=None, reserved_until_ms=None, redeemed_ms=None)

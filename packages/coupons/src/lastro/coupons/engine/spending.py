@@ -2,7 +2,8 @@
 
 Coupons knows no payments: it appends what is to be charged to a stream, and follows the stream of final payments. The
 order, the payment and the charge have one id. A charge is written in the transaction that reserves its coupon, and told
-until it was told: who reads it is idempotent by that id.
+until it was told: who reads it is idempotent by that id. It is marked before the first try, since from then on only its
+payment, or its time, decides; until then its order may still give the coupon back.
 """
 
 from collections.abc import Mapping
@@ -26,10 +27,11 @@ from . import Coupons
 from .database.schema import charges, coupons, issuances
 from .redemption import locked, not_released, redeemed, released, take, within
 
-State: TypeAlias = Literal["waiting", "sent", "done", "dead", "over", "late"]
+State: TypeAlias = Literal["waiting", "telling", "sent", "done", "dead", "over", "late"]
 RELAY_MAX = 200  # in one look
 PAGE_MAX = 1_000
-OPEN: tuple[State, ...] = ("waiting", "sent")
+UNTOLD: tuple[State, ...] = ("waiting", "telling")
+OPEN: tuple[State, ...] = (*UNTOLD, "sent")
 READERS, FOLLOWERS = "payments", "coupons"
 
 log = structlog.get_logger()
@@ -37,7 +39,10 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Charge:
-    """What an order still costs with its coupon. ``late``: it was charged after its coupon had gone back."""
+    """What an order still costs with its coupon. ``telling``: payments may know of it, or not yet.
+
+    ``over``: it was called off, or its time was up. ``late``: it was charged after its coupon had gone back.
+    """
 
     correlation_id: str
     issuance_id: str
@@ -98,19 +103,23 @@ async def relay(coupons_: Coupons) -> int:
     What waited for half of its time is not told any more: its coupon could be another order's before it is paid.
     """
     half_ms = coupons_.settings.charge_seconds * 500
-    due = (charges.c.state == "waiting") & (charges.c.created_ms > now_ms() - half_ms)
+    due = charges.c.state.in_(UNTOLD) & (charges.c.created_ms > now_ms() - half_ms)
     query = sa.select(charges).where(due).order_by(charges.c.created_ms).limit(RELAY_MAX)
     rows = await coupons_.database.run(lambda connection: connection.execute(query).all())
     queue = StreamQueue(coupons_.hub, Key(coupons_.settings.charges_stream), group=READERS)
+    told = 0
     for row in rows:
+        if not await coupons_.database.run(partial(_become, row.correlation_id, "telling", UNTOLD)):
+            continue  # its order was called off meanwhile
         fields = {
             "correlation_id": row.correlation_id,
             "amount_cents": row.charge_cents,
             "reference": row.issuance_id,
         }
         await queue.publish(fields, op_id=row.correlation_id)
-        await coupons_.database.run(partial(_become, row.correlation_id, "sent", ("waiting",)))
-    return len(rows)
+        await coupons_.database.run(partial(_become, row.correlation_id, "sent", ("telling",)))
+        told += 1
+    return told
 
 
 async def follow(coupons_: Coupons, message: Message) -> None:
@@ -133,7 +142,7 @@ def _paid_for(issuance_id: str, order: str, connection: sa.Connection) -> None:
     try:
         redeemed(connection, issuance_id, order)
     except (errors.OrderReleased, errors.Taken):
-        _become(order, "late", ("waiting", "sent", "dead", "over"), connection)
+        _become(order, "late", (*OPEN, "dead", "over"), connection)
     else:
         _become(order, "done", OPEN, connection)
 

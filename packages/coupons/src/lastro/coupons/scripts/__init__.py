@@ -36,7 +36,7 @@ async def change_state(
 @script
 async def resize(
     redis: Client, *, meta: Key, stock: Key, events: Key, once: Key, delta: int, total_max: int, life_ms: int
-) -> Literal["ok", "unknown", "settled", "large", "short"]: ...
+) -> Literal["conflict", "ok", "unknown", "settled", "large", "short"]: ...
 
 
 @script

@@ -2,11 +2,12 @@
 --   KEYS[1] meta     hash
 --   KEYS[2] stock    string
 --   KEYS[3] events   stream; one entry
---   KEYS[4] once     string, the answer; lives ARGV[3]
+--   KEYS[4] once     string, the delta of this id; lives ARGV[3]
 --   ARGV[1] delta    may be negative
 --   ARGV[2] total_max
 --   ARGV[3] life_ms
 --   returns the first that applies:
+--     "conflict" this id changed it before, by another delta; nothing changed
 --     "ok"       it has so many more, now or since the first call of this id
 --     "unknown"  there is no such event, or it is being recovered
 --     "settled"  it is over; nothing changed
@@ -15,8 +16,9 @@
 -- @include "once.lua"
 -- @include "parts/change.lua"
 local meta, stock, events, once, delta, life_ms = KEYS[1], KEYS[2], KEYS[3], KEYS[4], tonumber(ARGV[1]), ARGV[3]
-if once_told(once) then
-  return "ok"
+local before = once_told(once)
+if before then
+  return before == ARGV[1] and "ok" or "conflict" -- ARGV[1] delta
 end
 local left = redis.call("GET", stock)
 local m = redis.call("HMGET", meta, "state", "total")
@@ -32,4 +34,5 @@ end
 redis.call("INCRBY", stock, delta)
 redis.call("HINCRBY", meta, "total", delta)
 changed(meta, events)
-return once_store(once, "ok", life_ms)
+once_store(once, ARGV[1], life_ms)
+return "ok"

@@ -65,7 +65,7 @@ async def fund(pix: Pix, ispb: str, amount_cents: int, act: str) -> Account:
 
 
 async def suspend(pix: Pix, ispb: str, *, active: bool) -> Account:
-    """Let a participant pay and receive, or not (DS27); what is on its way still ends."""
+    """Let a participant pay, receive and give back, or not (DS27); what is on its way still ends."""
     await account(pix, ispb)
     if active:
         await pix.write.hdel(pix.keys.accounts, f"{ispb}:off")

@@ -11,7 +11,7 @@ from lastro.core.keys import Key
 from lastro.pix import scripts
 from lastro.pix.errors import Behind, NoSuchPayment, PaymentRefused, SameIdOtherPayment, TooManyPayments
 from lastro.pix.model.ids import BadId, end_to_end_id, minute_of, rtr_id
-from lastro.pix.model.payment import Answer, Payment, amount_cents, answer_refusal, refusal
+from lastro.pix.model.payment import Answer, Payment, Refusal, amount_cents, answer_refusal, refusal
 from lastro.pix.model.record import Record
 
 from .archive import find
@@ -34,28 +34,31 @@ class Event:
 async def submit(pix: Pix, payments: Sequence[Payment]) -> list[Record | None]:
     """Take orders of one payer and priority into the stream: the record of each that was here before, or None.
 
-    All are taken or none is: a broken rule raises PaymentRefused, a used id SameIdOtherPayment, an empty token bucket
-    TooManyPayments, a long queue Behind; nothing enters a stream then. Safe to repeat.
+    All are taken or none is: a broken rule raises PaymentRefused, one id of two payments, in this call too,
+    SameIdOtherPayment, an empty token bucket TooManyPayments, a long queue Behind; nothing enters a stream then. Safe
+    to repeat.
     """
     if len({(payment.payer, payment.priority) for payment in payments}) > 1:
         raise Invalid(field="payer", reason="one payer and one priority in one call: one token bucket, one stream")
     began, now = tracing.now(), await pix.now_ms()
     known = {record.id: record for record in await read_records(pix, [payment.end_to_end_id for payment in payments])}
     fresh = [payment for payment in payments if not _same(known.get(payment.end_to_end_id), payment)]
+    entering: dict[str, Payment] = {}  # one that is here twice, once
     for payment in fresh:  # of a repeat nothing is asked again: its minute may be long ago
         no = refusal(payment, now)
         if no.code:
             raise PaymentRefused(
                 field=no.field, reason=no.reason, spi=no.code, end_to_end_id=payment.end_to_end_id[:40]
             )
-        if payment.end_to_end_id in known:
+        first = entering.setdefault(payment.end_to_end_id, payment)
+        if payment.end_to_end_id in known or _content(first) != _content(payment):
             raise SameIdOtherPayment(end_to_end_id=payment.end_to_end_id, spi="FF08")
-    if fresh:
+    if entering:
         stream = pix.keys.payments if fresh[0].priority == "HIGH" else pix.keys.normal
-        bodies = [msgspec.json.encode(payment) for payment in fresh]
+        bodies = [msgspec.json.encode(payment) for payment in entering.values()]
         await _enter(pix, stream, fresh[0].payer, bodies, field="payment", price=PAYMENT_PRICE)
-        for payment in fresh:
-            tracing.record("pix.submit", payment.end_to_end_id, began, root=True, payer=payment.payer)
+        for payment_id in entering:
+            tracing.record("pix.submit", payment_id, began, root=True, payer=fresh[0].payer)
     return [known.get(payment.end_to_end_id) for payment in payments]
 
 
@@ -79,8 +82,12 @@ async def _enter(pix: Pix, stream: Key, sender: str, bodies: Sequence[bytes], *,
 
 
 def _same(before: Record | None, payment: Payment) -> bool:
-    wanted = (amount_cents(payment.amount), payment.payer, payment.payee)
-    return before is not None and (before.cents, before.payer, before.payee) == wanted
+    return before is not None and (before.cents, before.payer, before.payee) == _content(payment)
+
+
+def _content(payment: Payment) -> tuple[int | Refusal, str, str]:
+    """What must be the same under one id (decision 0204)."""
+    return amount_cents(payment.amount), payment.payer, payment.payee
 
 
 async def answer(pix: Pix, answers: Sequence[Answer]) -> None:

@@ -15,6 +15,7 @@ RETURN_DAYS = 90
 DAY_MS = 24 * HOUR_MS
 REFUSALS = {
     "unknown": Refusal("AGNT", "no settled payment that this participant received", "end_to_end_id"),
+    "off": Refusal("DS27", "the giver or the taker is not active"),
     "late": Refusal("DT05", "more than 90 days after the settlement", "end_to_end_id"),
     "above": Refusal("AM09", "more than is left of the original", "amount"),
     "short": Refusal("AM04", "the Conta PI does not cover it", "amount"),

@@ -111,7 +111,7 @@ async def refund(
     age_ms_max: int,
     body: bytes,
     remember_seconds: int,
-) -> Literal["repeat", "conflict", "unknown", "late", "above", "short", "closed", "settled"]: ...
+) -> Literal["repeat", "conflict", "unknown", "off", "late", "above", "short", "closed", "settled"]: ...
 
 
 @script

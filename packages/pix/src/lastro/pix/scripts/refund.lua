@@ -2,7 +2,7 @@
 --   KEYS[1] records       hash of the return's minute
 --   KEYS[2] originals     hash of the original's minute
 --   KEYS[3] returned      hash, what was given back of the original; lives ARGV[11]
---   KEYS[4] accounts      hash, participant -> centavos free; "<participant>:in", ":out" beside
+--   KEYS[4] accounts      hash, participant -> centavos free; "<participant>:in", ":out", ":off" beside
 --   KEYS[5] counters      hash, outcome -> count
 --   KEYS[6] backends      set, the outboxes there are
 --   KEYS[7] outbox_from   stream of the participant that gives back
@@ -23,6 +23,7 @@
 --     "repeat"    this return was done before
 --     "conflict"  this RtrId was here with another amount or original
 --     "unknown"   no such settled payment between these two
+--     "off"       one of the two is not active
 --     "late"      too long after the settlement
 --     "above"     more than is left of the original
 --     "short"     the giver's Conta PI does not cover it
@@ -51,6 +52,8 @@ local now = now_ms()
 local back = tonumber(call("HGET", KEYS[3], "cents") or 0)
 if paid == "" then
   return "unknown"
+elseif call("HEXISTS", KEYS[4], giver .. ":off") + call("HEXISTS", KEYS[4], taker .. ":off") > 0 then
+  return "off"
 elseif now - ARGV[8] > ARGV[9] + 0 then
   return "late"
 elseif back + cents > paid + 0 then

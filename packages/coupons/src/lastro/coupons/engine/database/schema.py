@@ -92,7 +92,7 @@ charges = sa.Table(
     sa.Column("charge_cents", sa.BigInteger, nullable=False),
     sa.Column("state", sa.String(16), nullable=False),
     sa.Column("created_ms", sa.BigInteger, nullable=False),
-    sa.CheckConstraint("state IN ('waiting', 'sent', 'done', 'dead', 'over', 'late')", name="charges_state"),
+    sa.CheckConstraint("state IN ('waiting', 'telling', 'sent', 'done', 'dead', 'over', 'late')", name="charges_state"),
     sa.Index("charges_by_state", "state", "created_ms"),
 )
 
