@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import time
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -71,6 +72,16 @@ def test_a_port_that_is_taken_is_told_in_a_sentence() -> None:
         assert f"Nothing can listen on 127.0.0.1:{engine.port}" in told
         assert "LASTRO_HTTP_PORT" in told
         assert "Traceback" not in told
+
+
+def test_a_port_of_a_played_processor_that_is_taken_is_told_in_a_sentence() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        chosen = {"LASTRO_PAYMENTS_PROCESSOR_DEFAULT_URL": f"http://{address}"}
+        with running("payments", "--simulate", **chosen) as engine:
+            sentence = f"nothing can listen on {address} (Address already in use): stop what does"
+            until(lambda: sentence in engine.log.read_text(), READY_SECONDS, "it does not say so")
+            assert "Traceback" not in engine.log.read_text()
 
 
 def test_a_domains_wrong_setting_is_told_in_a_sentence_before_anything_starts() -> None:

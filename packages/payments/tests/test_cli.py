@@ -1,6 +1,7 @@
 """What an operator does at a terminal."""
 
 import json
+import socket
 from uuid import uuid4
 
 import pytest
@@ -30,6 +31,16 @@ class Lastro:
     def __call__(self, *words: str) -> str:
         main(["payments", *words])
         return self.capsys.readouterr().out.strip()
+
+
+def test_a_processor_on_a_port_that_is_taken_is_refused_in_a_sentence(
+    lastro: Lastro, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(SystemExit):
+            lastro("processor", "--port", str(port))
+    assert f"nothing can listen on 127.0.0.1:{port}" in capsys.readouterr().err
 
 
 def test_a_payment_is_accepted_shown_listed_and_purged(lastro: Lastro) -> None:

@@ -173,6 +173,10 @@ def _run(part: Part, parent: int, margin_seconds: float) -> int:
     except LastroError as error:
         log.error("engine.part_failed", part=part.name, code=error.code, reason=str(error))  # noqa: TRY400  # it says it
         return 1
+    except ExceptionGroup as group:  # of workers, each told with its sentence as it failed
+        if group.split(LastroError)[1] is not None:
+            traceback.print_exc()
+        return 1
     except BaseException:  # noqa: BLE001  # whatever it was, this process ends with it, and says what it was
         traceback.print_exc()
         return 1

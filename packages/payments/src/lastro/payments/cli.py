@@ -150,10 +150,13 @@ def processor(
 ) -> None:
     """Play a payment processor: the stand-in of the challenge's two, with its admin endpoints."""
     from .simulator import Book, processor_app
+    from .simulator.world import listen
 
-    book = Book(fee=Decimal(str(fee)))
     # uvicorn's own 5 s would end connections at the very moment that a stage of the load begins
-    uvicorn.run(processor_app(book), host="127.0.0.1", port=port, access_log=False, timeout_keep_alive=75)
+    config = uvicorn.Config(processor_app(Book(fee=Decimal(str(fee)))), access_log=False, timeout_keep_alive=75)
+    with listen(f"http://127.0.0.1:{port}") as at:
+        echo("a processor on http://{}:{}".format(*at.getsockname()))
+        uvicorn.Server(config).run([at])
 
 
 @app.command()

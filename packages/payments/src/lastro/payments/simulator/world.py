@@ -1,9 +1,11 @@
 """Two processors and a crowd that pays: what ``lastro up --simulate`` shows."""
 
 import asyncio
+import os
 import random
+import socket
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from decimal import Decimal
 from http import HTTPStatus
 from urllib.parse import urlsplit
@@ -15,6 +17,7 @@ import uvicorn
 
 from lastro.core.access.client import client
 from lastro.core.app import Server
+from lastro.core.errors import Misconfigured
 from lastro.core.worker import Run
 from lastro.payments.settings import PaymentsSettings
 
@@ -40,29 +43,32 @@ async def world(run: Run) -> None:
 
 @asynccontextmanager
 async def serve_books(books: Mapping[str, Book]) -> AsyncIterator[None]:
-    """A processor per address, in this loop."""
-    servers = [_server(url, book) for url, book in books.items()]
-    serving = [asyncio.create_task(server.serve()) for server in servers]
-    try:
-        yield
-    finally:
-        for server in servers:
-            server.should_exit = True
-        await asyncio.gather(*serving)
+    """A processor per address, in this loop. Raises Misconfigured where nothing can listen."""
+    with ExitStack() as bound:
+        sockets = [bound.enter_context(listen(url)) for url in books]
+        servers = [_server(book) for book in books.values()]
+        serving = [asyncio.create_task(server.serve([at])) for server, at in zip(servers, sockets, strict=True)]
+        try:
+            yield
+        finally:
+            for server in servers:
+                server.should_exit = True
+            await asyncio.gather(*serving)
 
 
-def _server(url: str, book: Book) -> Server:
+def listen(url: str) -> socket.socket:
+    """At the address of a processor. Raises Misconfigured, a sentence that says what to do."""
     parts = urlsplit(url)
-    return Server(
-        uvicorn.Config(
-            processor_app(book),
-            host=parts.hostname or "127.0.0.1",
-            port=parts.port or 80,
-            log_config=None,
-            access_log=False,
-            timeout_graceful_shutdown=1,
-        )
-    )
+    try:
+        return socket.create_server((parts.hostname or "127.0.0.1", 80 if parts.port is None else parts.port))
+    except OSError as error:
+        said = os.strerror(error.errno or 0)
+        reason = f"nothing can listen on {parts.netloc} ({said}): stop what does, or set another address"
+        raise Misconfigured(setting="LASTRO_PAYMENTS_PROCESSOR_DEFAULT_URL or …_FALLBACK_URL", reason=reason) from None
+
+
+def _server(book: Book) -> Server:
+    return Server(uvicorn.Config(processor_app(book), log_config=None, access_log=False, timeout_graceful_shutdown=1))
 
 
 async def _pay(run: Run) -> None:
