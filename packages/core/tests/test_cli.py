@@ -104,16 +104,26 @@ def test_benchmarks_are_run_where_they_are(
 )
 def test_what_is_wrong_is_told_in_a_sentence(environment: dict[str, str], name: str, value: str, says: str) -> None:
     code, _, told = lastro({**environment, name: value}, "up")
-    assert (code, says in told) == (1, True), told
+    assert (code, says in told) == (os.EX_CONFIG, True), told
+
+
+def test_a_check_again_and_again_ends_where_a_setting_is_wrong(environment: dict[str, str]) -> None:
+    code, _, told = lastro({**environment, "LASTRO_HTTP_PORT": "eighty"}, "check", "--every", "1")
+    assert (code, "LASTRO_HTTP_PORT" in told) == (os.EX_CONFIG, True), told
 
 
 @pytest.mark.parametrize(
-    ("url", "says"),
-    [("localhost", "LASTRO_REDIS_URL"), ("redis://u:p@127.0.0.1:1", "redis://u:•••@127.0.0.1:1 does not answer")],
+    ("url", "says", "code"),
+    [
+        ("localhost", "LASTRO_REDIS_URL", os.EX_CONFIG),
+        ("redis://u:p@127.0.0.1:1", "redis://u:•••@127.0.0.1:1 does not answer", 1),
+    ],
 )
-def test_a_server_that_is_not_there_is_told_in_a_sentence(environment: dict[str, str], url: str, says: str) -> None:
+def test_a_server_that_is_not_there_is_told_in_a_sentence(
+    environment: dict[str, str], url: str, says: str, code: int
+) -> None:
     told = process({**environment, "REDIS_URL": url}, "up")
-    assert (told.returncode, says in told.stderr, "Traceback" in told.stderr) == (1, True, False), told.stderr
+    assert (told.returncode, says in told.stderr, "Traceback" in told.stderr) == (code, True, False), told.stderr
 
 
 def test_a_socket_on_which_an_engine_serves_is_not_taken_from_it(environment: dict[str, str], tmp_path: Path) -> None:

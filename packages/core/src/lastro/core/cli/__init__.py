@@ -13,7 +13,7 @@ from typer import Exit, Option, Typer, echo, secho
 from typer.core import TyperGroup
 from typer.main import get_command
 
-from lastro.core.errors import Busy, LastroError
+from lastro.core.errors import Busy, LastroError, Misconfigured
 from lastro.core.plugins import plugs
 
 # name → module under lastro.core.cli, one sentence
@@ -82,9 +82,10 @@ def _root(
 
 
 def main(args: list[str] | None = None) -> Any:
-    """Run a command. Exit codes: 0 done, 1 a rule said no or something does not add up, 2 usage, 75 the store is away.
+    """Run a command. Exit codes: 0 done, 1 a rule said no or something does not add up, 2 usage, 75 away, 78 setting.
 
-    The sentence is on standard error. 75 is EX_TEMPFAIL of sysexits.h: the same command may be tried again.
+    The sentence is on standard error. 75 is EX_TEMPFAIL of sysexits.h, a store or a database is away: the same command
+    may be tried again. 78 is EX_CONFIG, a setting is wrong: it may not.
     """
     try:
         return get_command(root).main(args, prog_name="lastro", standalone_mode=args is None)
@@ -106,4 +107,11 @@ def main(args: list[str] | None = None) -> Any:
 def _end(error: LastroError) -> NoReturn:
     secho(f"{error}", fg="red", err=True)
     secho(f"  {error.code}", dim=True, err=True)
-    sys.exit(os.EX_TEMPFAIL if isinstance(error, Busy) else 1)
+    match error:
+        case Busy():
+            code = os.EX_TEMPFAIL
+        case Misconfigured():
+            code = os.EX_CONFIG
+        case _:
+            code = 1
+    sys.exit(code)

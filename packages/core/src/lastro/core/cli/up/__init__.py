@@ -51,14 +51,14 @@ def up(
         metrics
     )  # before the first metric is declared: parts are imported next
     try:
-        adds_up = _supervised(domain, settings, simulate=simulate)
+        code = _supervised(domain, settings, simulate=simulate)
     finally:
         shutil.rmtree(metrics)
-    if not adds_up:
-        raise Exit(1)
+    if code:
+        raise Exit(code)
 
 
-def _supervised(domain: str | None, settings: Settings, *, simulate: bool) -> bool:
+def _supervised(domain: str | None, settings: Settings, *, simulate: bool) -> int:
     from lastro.core.cli.check import reconcile, show
     from lastro.core.supervise import Supervisor
 
@@ -82,4 +82,4 @@ def _supervised(domain: str | None, settings: Settings, *, simulate: bool) -> bo
         if embedded:
             embedded.server.stop()
     echo("stopped")
-    return not any(found.values())
+    return found.exit_code
