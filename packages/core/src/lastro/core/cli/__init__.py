@@ -14,7 +14,7 @@ from typer.core import TyperGroup
 from typer.main import get_command
 
 from lastro.core.errors import Busy, LastroError, Misconfigured
-from lastro.core.plugins import plugs
+from lastro.core.plugins import installed, plugs
 
 # name → module under lastro.core.cli, one sentence
 COMMANDS = {
@@ -79,6 +79,9 @@ def _root(
     told: Annotated[bool, Option("--version", callback=_version, is_eager=True, help="tell it and end")] = False,  # noqa: FBT002
 ) -> None:
     """Lastro: instant money on Redis."""
+    from lastro.core.settings import Settings, refuse_unknown  # takes longer to import than --help to answer
+
+    refuse_unknown([Settings, *installed("lastro.settings").values()])  # a misspelt one starts an empty server
 
 
 def main(args: list[str] | None = None) -> Any:
