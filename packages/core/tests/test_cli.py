@@ -87,6 +87,14 @@ def test_the_metrics_are_listed_each_with_what_to_do(environment: dict[str, str]
     assert {"lastro_http_requests_total", "lastro_stream_lag"} <= {row["name"] for row in rows}
 
 
+@pytest.mark.parametrize("command", ["settings", "metrics"])
+def test_in_a_pipe_a_list_has_a_line_each_with_the_name_whole(environment: dict[str, str], command: str) -> None:
+    rows = json.loads(lastro(environment, command, "--json")[1])
+    names = [" / ".join(row["variables"]) if command == "settings" else row["name"] for row in rows]
+    lines = lastro({**environment, "COLUMNS": "40"}, command)[1].splitlines()
+    assert [line.split("\t")[0] for line in lines[1:]] == names
+
+
 def test_benchmarks_are_run_where_they_are(
     environment: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
