@@ -68,10 +68,11 @@ def test_scripts_get_one_look_as_json(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(panels, "LOOK_SECONDS_MAX", 60.0)  # however slow the machine
-    server = start_server(folder)
+    server = start_server(folder, durability="everysec")
     monkeypatch.setenv("LASTRO_REDIS_URL", server.url)
     main(["monitor", "--json"])
     look = json.loads(capsys.readouterr().out)
+    assert look["store"]["fsync"] == "everysec"
     assert look["panels"]["ledger"]["unit"] == "transfers"
     assert look["store"]["role"] == "master"
     server.stop()
@@ -83,7 +84,7 @@ async def test_a_rate_is_what_was_done_between_looks(hub: Hub) -> None:
 
     watch = Watch(Settings(), {"things": panel})
     watch.hub = hub
-    store = Store(version="", url="", memory_bytes=0, clients=0, commands=0, role="master", replicas=0, fsync="on")
+    store = Store(version="", url="", memory_bytes=0, clients=0, commands=0, role="master", replicas=0, fsync="off")
     now = (await watch.look()).at_ms
     watch.past.clear()
     watch.past.append(Look(at_ms=now - 10_000, store=store, panels={"things": Panel(done=0, unit="things")}))

@@ -22,7 +22,7 @@ def promtool(*words: str) -> "subprocess.CompletedProcess[str]":
 def test_every_alert_fires_when_its_condition_is_true_and_not_before() -> None:
     checked = promtool("check", "config", "--syntax-only", "prometheus.yml")
     assert checked.returncode == 0, checked.stdout + checked.stderr
-    tested = promtool("test", "rules", "rules_test.yml")
+    tested = promtool("test", "rules", "rules_test.yml", "rules_days_test.yml")
     assert tested.returncode == 0, tested.stdout + tested.stderr
     alerts = set(re.findall(r"alert: (\w+)", RULES))
     fired = set(re.findall(r"alertname: (\w+)\n\s+exp_alerts:\n", (OPS / "rules_test.yml").read_text()))

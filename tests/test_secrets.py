@@ -171,5 +171,5 @@ def test_the_engine_refuses_to_stand_open_on_a_network_in_a_sentence(
         monkeypatch.setenv(name, value)
     with pytest.raises(SystemExit) as ended:
         main(["up"])
-    assert ended.value.code == 1
+    assert ended.value.code == os.EX_CONFIG
     assert told in capsys.readouterr().err

@@ -14,7 +14,9 @@ from uuid import uuid4
 
 import httpx
 import pytest
+from redis import Redis
 
+from lastro.core import local
 from lastro.core.testing import free_port
 from lastro.core.testing.engine import Engine, running, until
 from lastro.ledger.model.ids import named_id
@@ -48,12 +50,18 @@ def account(engine: Engine, name: str) -> dict[str, int]:
     return {side: int(answer.json()[side]) if answer.is_success else 0 for side in sides}
 
 
-def check(engine: Engine, **variables: str) -> dict[str, list[str]]:
-    """What ``lastro check`` finds while everything runs."""
+def checked(engine: Engine, *words: str, **variables: str) -> "subprocess.CompletedProcess[str]":
+    """What ``lastro check`` says, and how it ends, while everything runs."""
     lastro = str(Path(sys.executable).parent / "lastro")
     environment = {**os.environ, "LASTRO_DATA_DIR": str(engine.folder), **variables}
-    told = subprocess.run([lastro, "check", "--json"], env=environment, capture_output=True, text=True, check=False)
-    found: dict[str, list[str]] = json.loads(told.stdout)
+    return subprocess.run(
+        [lastro, "check", *words, "--json"], env=environment, capture_output=True, text=True, check=False
+    )
+
+
+def check(engine: Engine) -> dict[str, list[str]]:
+    """What it finds."""
+    found: dict[str, list[str]] = json.loads(checked(engine).stdout)
     return found
 
 
@@ -112,12 +120,23 @@ def test_what_was_moved_while_the_poster_was_killed_again_and_again_is_posted_on
 
 
 def test_a_domain_whose_database_is_away_does_not_hide_what_is_wrong_in_another(engine: Engine) -> None:
+    """And is no difference: its last check, which grows old, stays noted as it was; the command may be tried again."""
     nowhere = "postgresql+psycopg://nobody@/nothing?host=/nowhere"
-    found = check(engine, LASTRO_COUPONS_DATABASE_URL=nowhere)
-    (said,) = found.pop("coupons")
-    assert said.startswith("not looked at: ")
-    assert set(found) == {"ledger", "payments", "pix", "across domains"}
-    assert not any(found.values())
+    server = local.adopt(engine.folder)
+    assert server is not None
+    with Redis.from_url(server.url) as store:
+        store.hset("lastro:checked", "coupons", "1|0")
+        told = checked(engine, LASTRO_COUPONS_DATABASE_URL=nowhere)
+        found = json.loads(told.stdout)
+        assert found.pop("coupons")["not_looked_at"]
+        assert set(found) == {"ledger", "payments", "pix", "across domains"}
+        assert (any(found.values()), told.returncode) == (False, os.EX_TEMPFAIL)
+        assert store.hget("lastro:checked", "coupons") == b"1|0"
+
+
+def test_a_check_with_a_wrong_setting_of_one_domain_ends_at_once(engine: Engine) -> None:
+    told = checked(engine, "coupons", LASTRO_COUPONS_DATABASE_URL="mysql://nowhere")
+    assert (told.returncode, "sqlite or postgresql, not mysql" in told.stderr) == (os.EX_CONFIG, True), told.stderr
 
 
 @pytest.mark.parametrize(

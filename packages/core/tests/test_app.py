@@ -95,6 +95,16 @@ async def test_an_application_uses_the_hub_of_its_process_and_leaves_it_open(hub
     assert await hub.read.ping()
 
 
+@pytest.mark.parametrize("server", ["embedded"], indirect=True)
+@pytest.mark.parametrize("path", ["/", "/livez", "/readyz", "/metrics", "/docs", "/openapi.json", "/live"])
+async def test_head_is_answered_as_get_without_a_body(client: httpx.AsyncClient, path: str) -> None:
+    """By all that core serves, also where GET never ends."""
+    bare = await client.head(path, timeout=10)
+    async with client.stream("GET", path) as whole:
+        assert (bare.status_code, bare.content) == (whole.status_code, b"") == (200, b"")
+        assert bare.headers["content-type"] == whole.headers["content-type"]
+
+
 async def test_an_error_is_a_problem_document_with_its_code_and_what_it_is_about(client: httpx.AsyncClient) -> None:
     answer = await client.get("/sample/taken")
     assert (answer.status_code, answer.headers["content-type"]) == (409, "application/problem+json")

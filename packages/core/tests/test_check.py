@@ -1,8 +1,25 @@
 """Totals across domains: what overlaps may be the same, also while traffic runs."""
 
+import os
+
 import pytest
 
-from lastro.core.cli.check import Totals, differences
+from lastro.core.cli.check import Report, Totals, differences
+
+
+@pytest.mark.parametrize(
+    ("differences", "unseen", "code"),
+    [
+        ({"pix": []}, {}, 0),
+        ({"pix": ["e1: twice"]}, {}, 1),
+        ({"pix": []}, {"coupons": "its database is away"}, os.EX_TEMPFAIL),
+        ({"pix": ["e1: twice"]}, {"coupons": "its database is away"}, 1),
+    ],
+)
+def test_a_domain_that_was_not_looked_at_is_no_difference(
+    differences: dict[str, list[str]], unseen: dict[str, str], code: int
+) -> None:
+    assert Report(differences, unseen).exit_code == code
 
 
 def told(low: int, high: int) -> Totals:

@@ -87,6 +87,14 @@ def test_the_metrics_are_listed_each_with_what_to_do(environment: dict[str, str]
     assert {"lastro_http_requests_total", "lastro_stream_lag"} <= {row["name"] for row in rows}
 
 
+@pytest.mark.parametrize("command", ["settings", "metrics"])
+def test_in_a_pipe_a_list_has_a_line_each_with_the_name_whole(environment: dict[str, str], command: str) -> None:
+    rows = json.loads(lastro(environment, command, "--json")[1])
+    names = [" / ".join(row["variables"]) if command == "settings" else row["name"] for row in rows]
+    lines = lastro({**environment, "COLUMNS": "40"}, command)[1].splitlines()
+    assert [line.split("\t")[0] for line in lines[1:]] == names
+
+
 def test_benchmarks_are_run_where_they_are(
     environment: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -95,25 +103,38 @@ def test_benchmarks_are_run_where_they_are(
     assert (code, "come with the checkout" in told) == (1, True)
 
 
+def test_what_is_wrong_is_told_in_a_sentence(environment: dict[str, str]) -> None:
+    code, _, told = lastro({**environment, "LASTRO_HTTP_PORT": "eighty"}, "up")
+    assert (code, "LASTRO_HTTP_PORT" in told) == (os.EX_CONFIG, True), told
+
+
+@pytest.mark.parametrize("words", [("up",), ("check",), ("settings",), ("server", "up"), ("queue", "ls")])
+def test_every_command_refuses_a_variable_that_nobody_knows_before_it_starts_anything(
+    environment: dict[str, str], words: tuple[str, ...]
+) -> None:
+    """A misspelt address would be an empty embedded server, on which everything adds up."""
+    code, _, told = lastro({**environment, "LASTRO_REDIS_ULR": "x"}, *words)
+    assert (code, "LASTRO_REDIS_ULR: no such setting, did you mean LASTRO_REDIS_URL" in told) == (78, True), told
+    assert not list(Path(environment["LASTRO_DATA_DIR"]).iterdir())
+
+
+def test_a_check_again_and_again_ends_where_a_setting_is_wrong(environment: dict[str, str]) -> None:
+    code, _, told = lastro({**environment, "LASTRO_HTTP_PORT": "eighty"}, "check", "--every", "1")
+    assert (code, "LASTRO_HTTP_PORT" in told) == (os.EX_CONFIG, True), told
+
+
 @pytest.mark.parametrize(
-    ("name", "value", "says"),
+    ("url", "says", "code"),
     [
-        ("LASTRO_REDIS_ULR", "x", "LASTRO_REDIS_ULR: no such setting, did you mean LASTRO_REDIS_URL"),
-        ("LASTRO_HTTP_PORT", "eighty", "LASTRO_HTTP_PORT"),
+        ("localhost", "LASTRO_REDIS_URL", os.EX_CONFIG),
+        ("redis://u:p@127.0.0.1:1", "redis://u:•••@127.0.0.1:1 does not answer", 1),
     ],
 )
-def test_what_is_wrong_is_told_in_a_sentence(environment: dict[str, str], name: str, value: str, says: str) -> None:
-    code, _, told = lastro({**environment, name: value}, "up")
-    assert (code, says in told) == (1, True), told
-
-
-@pytest.mark.parametrize(
-    ("url", "says"),
-    [("localhost", "LASTRO_REDIS_URL"), ("redis://u:p@127.0.0.1:1", "redis://u:•••@127.0.0.1:1 does not answer")],
-)
-def test_a_server_that_is_not_there_is_told_in_a_sentence(environment: dict[str, str], url: str, says: str) -> None:
+def test_a_server_that_is_not_there_is_told_in_a_sentence(
+    environment: dict[str, str], url: str, says: str, code: int
+) -> None:
     told = process({**environment, "REDIS_URL": url}, "up")
-    assert (told.returncode, says in told.stderr, "Traceback" in told.stderr) == (1, True, False), told.stderr
+    assert (told.returncode, says in told.stderr, "Traceback" in told.stderr) == (code, True, False), told.stderr
 
 
 def test_a_socket_on_which_an_engine_serves_is_not_taken_from_it(environment: dict[str, str], tmp_path: Path) -> None:

@@ -39,7 +39,9 @@ def test_dead_letters_are_listed_dropped_and_replayed(
     assert NAME in told("ls")
     assert f"{first} failed after 8" in told("dead", NAME)
     assert json.loads(told("ls", "--json"))[NAME]["dead"] == 2
+    assert f"{NAME} {first} failed after 8" in told("dead")
     letters = json.loads(told("dead", NAME, "--json"))
+    assert json.loads(told("dead", "--json")) == {NAME: letters}
     assert [(letter["id"], letter["reason"], letter["deliveries"]) for letter in letters] == [
         (first, "failed", 8),
         (second, "failed", 8),

@@ -2,6 +2,8 @@
 
 import asyncio
 from collections.abc import Iterator
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -90,8 +92,30 @@ async def test_after_a_restart_of_the_server_clients_and_lines_go_on(own_server:
         again = start_server(own_server.folder, durability="always")
         assert await hub.write.incr("k") == 3
         assert await hub.line().send([("INCR", "k")]) == [4]
-        assert RECONNECTS.of()._value.get() >= reconnects + 2
+        assert RECONNECTS.of()._value.get() == reconnects + 2
     again.stop()
+
+
+@pytest.mark.parametrize("server", ["embedded"], indirect=True)
+async def test_a_connection_counts_as_lost_when_it_was_and_not_when_it_is_new(server: local.Server) -> None:
+    async with await connect_url(server.url) as hub:
+        before = RECONNECTS.of()._value.get()
+        await asyncio.gather(*(hub.write.ping() for _ in range(10)))
+        await hub.line().send([("PING",)])
+        assert RECONNECTS.of()._value.get() == before
+        own = await hub.write.client_id()
+        with suppress(Unreachable, OutcomeUnknown):
+            await hub.line().send([("CLIENT", "KILL", "ID", own, "SKIPME", "no")])
+        await wait_for(partial(_answers, hub), "the connection's end")
+        await asyncio.gather(*(hub.write.ping() for _ in range(10)))
+        assert RECONNECTS.of()._value.get() == before + 1
+
+
+async def _answers(hub: Hub) -> bool:
+    try:
+        return bool(await hub.write.ping())
+    except (Unreachable, OutcomeUnknown):
+        return False
 
 
 @pytest.mark.parametrize("server", ["embedded"], indirect=True)

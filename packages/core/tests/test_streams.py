@@ -11,7 +11,7 @@ from lastro.core.queue import Backoff, QueueFull
 from lastro.core.queue.stream import StreamQueue
 from lastro.core.redis import Hub
 from lastro.core.settings import Settings
-from lastro.core.streams import CLAIM_MAX, NOBODY, Message
+from lastro.core.streams import CLAIM_MAX, NOBODY, RECREATED, Message
 from lastro.core.testing import wait_for
 from lastro.core.worker import Run
 from lastro.core.worker.consume import Handler, Worker
@@ -46,6 +46,23 @@ async def test_what_was_deleted_by_hand_while_pending_is_skipped_and_forgotten(h
     await wait_for(taken)
     assert found == [ids[0], ids[2]]
     assert (await queue.measure()).pending == 2
+
+
+@pytest.mark.parametrize("server", ["embedded"], indirect=True)
+async def test_a_group_counts_as_created_anew_when_it_was_there_before_and_not_when_it_is_new(hub: Hub) -> None:
+    stream = Key("queue:anew")
+    made = RECREATED.of(queue=stream)
+    queue, other = (StreamQueue(hub, stream, group=name) for name in ("g", "h"))
+    await queue.consumer("c").turn(0)
+    await other.members.ensure()
+    assert made._value.get() == 0
+    await hub.write.delete(stream)
+    await queue.consumer("c").turn(0)
+    assert made._value.get() == 1
+    await hub.write.delete(stream)
+    await queue.members.ensure()
+    assert made._value.get() == 2
+    await hub.write.delete(stream)
 
 
 async def test_a_turn_goes_on_where_the_last_one_stopped(hub: Hub, queue: StreamQueue) -> None:

@@ -91,6 +91,8 @@ class Edge:
         request_id, length, presented = _told(scope["headers"])
         request_id = request_id or b"%b%016x" % (self.prefix, next(self.ids))
         answer = _Answer(send, request_id, self.answered, OVER_TLS if scope["scheme"] == "https" else ALL_HAVE)
+        if scope["method"] == "HEAD" and self.gate.is_core(scope):  # of a domain, GET may hand out what waits
+            scope, answer = {**scope, "method": "GET"}, _Bare(send, request_id, self.answered, answer.more)
         if self.in_flight >= self.requests_max and scope["path"] not in {"/livez", "/metrics"}:
             self.shed.inc()
             await refusal(Busy(), scope["path"])(scope, receive, answer)
@@ -174,6 +176,17 @@ class _Answer:
                 told.append(NOT_KEPT)
             message["headers"] = told
         await self.send(message)
+
+
+class _Bare(_Answer):
+    """An answer to HEAD: the headers of GET, and it ends there, also where GET never would."""
+
+    __slots__ = ()
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            await super().__call__(message)
+            await self.send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
 class _Body:

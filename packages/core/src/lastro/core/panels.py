@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from lastro.core.clock import now_ms
-from lastro.core.errors import LastroError
+from lastro.core.errors import Fault, LastroError
 from lastro.core.keys import CHECKED
 from lastro.core.redis import Hub, connect
 from lastro.core.settings import Settings
@@ -59,6 +59,7 @@ class Store:
     role: str
     replicas: int
     fsync: str
+    """Of the append-only file: ``always``, ``everysec``, ``no``; ``unknown`` to us; ``off`` where there is none."""
     memory_max_bytes: int = 0
     """What it may take; 0 when nothing but the machine bounds it."""
     replica_lag_bytes: int = 0
@@ -140,6 +141,7 @@ async def _store(hub: Hub) -> Store:
     told: Any = await hub.read.info()
     nodes = [told] if "used_memory" in told else list(told.values())  # a cluster answers node by node
     first = nodes[0]
+    policy = await _policy(hub) if int(first["aof_enabled"]) else "off"
     return Store(
         version=f"{hub.capabilities.name} {hub.capabilities.version}",
         url=hub.url,
@@ -148,7 +150,7 @@ async def _store(hub: Hub) -> Store:
         commands=sum(int(node["total_commands_processed"]) for node in nodes),
         role="cluster" if len(nodes) > 1 else str(first["role"]),
         replicas=sum(int(node["connected_slaves"]) for node in nodes),
-        fsync="on" if int(first["aof_enabled"]) else "off",
+        fsync=policy,
         memory_max_bytes=sum(int(node["maxmemory"]) for node in nodes),
         replica_lag_bytes=max(_replica_lag(node) for node in nodes),
         failing=tuple(sorted({what for node in nodes for what, well in WELL.items() if node.get(what, well) != well})),
@@ -156,6 +158,15 @@ async def _store(hub: Hub) -> Store:
 
 
 WELL = {"aof_last_write_status": "ok", "rdb_last_bgsave_status": "ok", "master_link_status": "up"}
+
+
+async def _policy(hub: Hub) -> str:
+    """When what is written to the append-only file is brought to the disk, as far as the server tells."""
+    try:
+        told: Any = await hub.read.config_get("appendfsync")
+    except Fault:  # its users may not ask
+        told = {}
+    return str(told.get("appendfsync", "unknown"))
 
 
 def _replica_lag(node: Mapping[str, Any]) -> int:

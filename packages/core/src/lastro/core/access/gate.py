@@ -82,6 +82,10 @@ class Gate:
         self.routes = dict(routes)
         self._held: dict[str, float] = {}
 
+    def is_core(self, scope: Scope) -> bool:
+        """Whether this is core's own and no domain's: probes, metrics, documents, the dashboard."""
+        return _path(scope)[1:].partition("/")[0] not in self.domains
+
     def stands_open(self, scope: Scope) -> bool:
         """Whether this needs no key: keys are off, or nothing was said of them and it came from this machine."""
         return self.mode == "off" or (self.mode == "auto" and _reached_locally(scope))

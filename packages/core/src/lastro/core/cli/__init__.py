@@ -13,8 +13,8 @@ from typer import Exit, Option, Typer, echo, secho
 from typer.core import TyperGroup
 from typer.main import get_command
 
-from lastro.core.errors import Busy, LastroError
-from lastro.core.plugins import plugs
+from lastro.core.errors import Busy, LastroError, Misconfigured
+from lastro.core.plugins import installed, plugs
 
 # name → module under lastro.core.cli, one sentence
 COMMANDS = {
@@ -79,12 +79,16 @@ def _root(
     told: Annotated[bool, Option("--version", callback=_version, is_eager=True, help="tell it and end")] = False,  # noqa: FBT002
 ) -> None:
     """Lastro: instant money on Redis."""
+    from lastro.core.settings import Settings, refuse_unknown  # takes longer to import than --help to answer
+
+    refuse_unknown([Settings, *installed("lastro.settings").values()])  # a misspelt one starts an empty server
 
 
 def main(args: list[str] | None = None) -> Any:
-    """Run a command. Exit codes: 0 done, 1 a rule said no or something does not add up, 2 usage, 75 the store is away.
+    """Run a command. Exit codes: 0 done, 1 a rule said no or something does not add up, 2 usage, 75 away, 78 setting.
 
-    The sentence is on standard error. 75 is EX_TEMPFAIL of sysexits.h: the same command may be tried again.
+    The sentence is on standard error. 75 is EX_TEMPFAIL of sysexits.h, a store or a database is away: the same command
+    may be tried again. 78 is EX_CONFIG, a setting is wrong: it may not.
     """
     try:
         return get_command(root).main(args, prog_name="lastro", standalone_mode=args is None)
@@ -106,4 +110,11 @@ def main(args: list[str] | None = None) -> Any:
 def _end(error: LastroError) -> NoReturn:
     secho(f"{error}", fg="red", err=True)
     secho(f"  {error.code}", dim=True, err=True)
-    sys.exit(os.EX_TEMPFAIL if isinstance(error, Busy) else 1)
+    match error:
+        case Busy():
+            code = os.EX_TEMPFAIL
+        case Misconfigured():
+            code = os.EX_CONFIG
+        case _:
+            code = 1
+    sys.exit(code)

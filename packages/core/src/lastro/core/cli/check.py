@@ -8,8 +8,10 @@ upper ends, two that agree must overlap, also while traffic runs; when it does n
 
 import asyncio
 import json
+import os
 import time
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import combinations
 from typing import Annotated, Any, TypeAlias
@@ -20,7 +22,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.table import Table
 from typer import Argument, Exit, Option, Typer, echo
 
-from lastro.core.errors import LastroError, OutcomeUnknown, Unreachable
+from lastro.core.errors import LastroError, Misconfigured, OutcomeUnknown, Unreachable
 from lastro.core.panels import note_checked
 from lastro.core.plugins import NotInstalled, installed, plugs
 from lastro.core.redis import connect
@@ -34,6 +36,23 @@ EVERY_MIN_SECONDS = 1.0
 BAR = (TextColumn("checking {task.description:<10}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
 
 log = structlog.get_logger()
+
+
+@dataclass(slots=True)
+class Report:
+    """What a check found. A domain that could not be looked at neither adds up nor differs."""
+
+    differences: dict[str, list[Any]] = field(default_factory=dict)
+    """By domain, of those that were looked at."""
+    unseen: dict[str, str] = field(default_factory=dict)
+    """Domain → why it was not looked at."""
+
+    @property
+    def exit_code(self) -> int:
+        """0 all adds up, 1 something does not, 75 nothing that was looked at differs, and not all was."""
+        return 1 if any(self.differences.values()) else os.EX_TEMPFAIL if self.unseen else 0
+
+
 app = Typer(add_completion=False, help="Does it add up? Records, streams, counters and books of every domain.")
 
 
@@ -45,48 +64,51 @@ def check(
         float | None, Option(min=EVERY_MIN_SECONDS, help="again after so many seconds, until it is stopped")
     ] = None,
 ) -> None:
-    """Say which id is wrong; exit code 1 when anything is."""
+    """Say which id is wrong; exit code 1 when anything is, 75 when a domain could not be looked at."""
     if domain not in {None, *plugs("lastro.checks")}:
         raise NotInstalled(name=domain, installed=", ".join(plugs("lastro.checks")))
     while every is not None:  # what was found is in the metrics; a store that is away is asked again
         try:
             _tell(asyncio.run(reconcile(domain, Settings.read())), as_json=as_json)
+        except Misconfigured:
+            raise  # nothing passes by itself there
         except LastroError as error:
             log.warning("check.not_done", reason=str(error))
         time.sleep(every)
     found = asyncio.run(reconcile(domain, Settings.read()))
     _tell(found, as_json=as_json)
-    if any(found.values()):
-        raise Exit(1)
+    if found.exit_code:
+        raise Exit(found.exit_code)
 
 
-def _tell(found: Mapping[str, list[Any]], *, as_json: bool) -> None:
+def _tell(found: Report, *, as_json: bool) -> None:
     if as_json:
-        echo(json.dumps({name: [str(finding) for finding in findings] for name, findings in found.items()}, indent=2))
+        told: dict[str, Any] = {name: [str(each) for each in findings] for name, findings in found.differences.items()}
+        echo(json.dumps(told | {name: {"not_looked_at": why} for name, why in found.unseen.items()}, indent=2))
     else:
         show(found)
 
 
-async def reconcile(domain: str | None, settings: Settings) -> dict[str, list[Any]]:
-    """What does not add up, by domain, and across them when all are asked."""
+async def reconcile(domain: str | None, settings: Settings) -> Report:
+    """What does not add up, by domain, and across them when all are asked; noted for each that was looked at."""
     async with await connect(settings) as hub:
         checks = {name: plug.load() for name, plug in plugs("lastro.checks").items() if domain in {None, name}}
-        found: dict[str, list[Any]] = {}
+        found = Report()
         with Progress(*BAR, console=Console(stderr=True), transient=True) as progress:
             for name, check in checks.items():
                 bar = progress.add_task(name, total=None)
                 try:
-                    found[name] = list(await check(hub, partial(_progress, progress, bar)))
-                except (Unreachable, OutcomeUnknown):
-                    raise  # the store is everybody's
+                    found.differences[name] = list(await check(hub, partial(_progress, progress, bar)))
+                except (Unreachable, OutcomeUnknown, Misconfigured):
+                    raise  # the store is everybody's, and a wrong setting does not pass
                 except LastroError as error:  # its own database is away: the others are looked at all the same
-                    found[name] = [f"not looked at: {error}"]
+                    found.unseen[name] = str(error)
                 progress.remove_task(bar)
         if domain is None:
             asked = installed("lastro.totals")
             first, second = [{name: await totals(hub) for name, totals in asked.items()} for _ in range(2)]
-            found |= {"across domains": list(differences(first, second))}
-        await note_checked(hub, {name: len(findings) for name, findings in found.items()})
+            found.differences["across domains"] = list(differences(first, second))
+        await note_checked(hub, {name: len(findings) for name, findings in found.differences.items()})
         return found
 
 
@@ -94,12 +116,14 @@ def _progress(progress: Progress, bar: TaskID, done: int, total: int) -> None:
     progress.update(bar, completed=done, total=total)
 
 
-def show(found: Mapping[str, list[Any]]) -> None:
+def show(found: Report) -> None:
     """A table for people."""
     table = Table("domain", "finding", title="Does it add up?")
-    for name, findings in found.items():
+    for name, findings in found.differences.items():
         for finding in findings or ["adds up"]:
             table.add_row(name, str(finding))
+    for name, why in found.unseen.items():
+        table.add_row(name, f"not looked at: {why}")
     Console().print(table)
 
 

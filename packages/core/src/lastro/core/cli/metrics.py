@@ -4,14 +4,14 @@ import json
 from pathlib import Path
 from typing import Annotated
 
-from rich.console import Console
-from rich.table import Table
 from typer import Option, Typer, echo
 
 from lastro.core.errors import Invalid
 from lastro.core.grafana import dashboards
 from lastro.core.measures import catalogue
 from lastro.core.plugins import plugs
+
+from . import table
 
 app = Typer(add_completion=False, help="Every metric: name, kind, labels, meaning, what to do.")
 
@@ -39,7 +39,5 @@ def metrics(
         ]
         echo(json.dumps(told, indent=2))
         return
-    table = Table("metric", "kind", "labels", "meaning", "what to do", title="Metrics")
-    for metric in rows:
-        table.add_row(metric.name, metric.kind, ", ".join(metric.labels), metric.meaning, metric.do)
-    Console().print(table)
+    listed = [(metric.name, metric.kind, ", ".join(metric.labels), metric.meaning, metric.do) for metric in rows]
+    table.show("Metrics", ("metric", "kind", "labels", "meaning", "what to do"), listed)

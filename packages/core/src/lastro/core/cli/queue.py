@@ -49,26 +49,36 @@ def ls(as_json: AsJson = False) -> None:  # noqa: FBT002  # a flag
 
 @app.command()
 def dead(
-    name: Name,
+    name: Annotated[str | None, Argument(help="as `lastro queue ls` has it; without it, of every queue")] = None,
     count: Annotated[int, Option(help="the oldest so many", min=1)] = 50,
     as_json: AsJson = False,  # noqa: FBT002  # a flag
 ) -> None:
-    """The dead letters of a queue: id, reason, deliveries, first and last seen, error, fields."""
+    """Dead letters: id, reason, deliveries, first and last seen, error, fields; of every queue after its name."""
 
-    async def look(hub: Hub) -> list[DeadLetter]:
-        async with await _queue(hub, name) as queue:
-            return await queue.letters(count=count)
+    async def look(hub: Hub) -> dict[str, list[DeadLetter]]:
+        found = {}
+        for each in [name] if name else sorted(await _known(hub)):
+            async with await _queue(hub, each) as queue:
+                found[each] = await queue.letters(count=count)
+        return found
 
-    letters = _run(look)
+    found = _run(look)
     if as_json:
-        echo(json.dumps([_told(letter) for letter in letters]))
+        told = {each: [_told(letter) for letter in letters] for each, letters in found.items()}
+        echo(json.dumps(told[name] if name else told))
         return
-    for letter in letters:
-        fields = " ".join(
-            f"{key.decode(errors='replace')}={value.decode(errors='replace')}" for key, value in letter.fields.items()
-        )
-        seen = f"{iso(letter.first_ms)} … {iso(letter.last_ms)}"
-        echo(f"{letter.id.decode()} {letter.reason} after {letter.deliveries}, {seen}: {letter.error} | {fields}")
+    for each, letters in found.items():
+        for letter in letters:
+            echo(_line(letter) if name else f"{each} {_line(letter)}")
+
+
+def _line(letter: DeadLetter) -> str:
+    """One for people."""
+    fields = " ".join(
+        f"{key.decode(errors='replace')}={value.decode(errors='replace')}" for key, value in letter.fields.items()
+    )
+    seen = f"{iso(letter.first_ms)} … {iso(letter.last_ms)}"
+    return f"{letter.id.decode()} {letter.reason} after {letter.deliveries}, {seen}: {letter.error} | {fields}"
 
 
 @app.command()
@@ -100,12 +110,17 @@ def _told(letter: DeadLetter) -> dict[str, Any]:
     }
 
 
-async def _measures(hub: Hub) -> list[tuple[str, Any]]:
+async def _known(hub: Hub) -> dict[str, str]:
+    """Name → URL."""
     known: dict[bytes, bytes] = await hub.read.hgetall(QUEUES)  # type: ignore[assignment]  # bytes, as asked
+    return {name.decode(): url.decode() for name, url in known.items()}
+
+
+async def _measures(hub: Hub) -> list[tuple[str, Any]]:
     told = []
-    for name, url in sorted(known.items()):
-        async with aclosing(open_queue(url.decode(), hub)) as queue:
-            told.append((name.decode(), await queue.measure()))
+    for name, url in sorted((await _known(hub)).items()):
+        async with aclosing(open_queue(url, hub)) as queue:
+            told.append((name, await queue.measure()))
     return told
 
 

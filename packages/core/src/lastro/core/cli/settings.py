@@ -4,13 +4,13 @@ import json
 from typing import Annotated, Any
 
 from pydantic import SecretStr
-from rich.console import Console
-from rich.table import Column, Table
 from typer import Option, Typer, echo
 
 from lastro.core.logging import mask_url
 from lastro.core.plugins import installed
-from lastro.core.settings import Environment, Settings, refuse_unknown, variables
+from lastro.core.settings import Environment, Settings, variables
+
+from . import table
 
 app = Typer(add_completion=False, help="Every setting: variable, default, meaning, value.")
 
@@ -22,18 +22,13 @@ def classes() -> dict[str, type[Environment]]:
 
 @app.callback(invoke_without_command=True)
 def show(as_json: Annotated[bool, Option("--json", help="for scripts")] = False) -> None:  # noqa: FBT002
-    """Print them all; fails on a LASTRO_ variable that nobody knows."""
-    refuse_unknown(classes().values())
+    """Print them all."""
     rows = [row for name, cls in classes().items() for row in _rows(name, cls)]
     if as_json:
         echo(json.dumps(rows, indent=2))
         return
-    table = Table(
-        Column("variable", overflow="fold"), Column("value", overflow="fold"), "default", "meaning", title="Settings"
-    )
-    for row in rows:
-        table.add_row(" / ".join(row["variables"]), row["value"], row["default"], row["meaning"])
-    Console().print(table)
+    told = [(" / ".join(row["variables"]), row["value"], row["default"], row["meaning"]) for row in rows]
+    table.show("Settings", ("variable", "value", "default", "meaning"), told)
 
 
 def _rows(owner: str, cls: type[Environment]) -> list[dict[str, Any]]:

@@ -13,6 +13,8 @@ from typing import Literal
 import sqlalchemy as sa
 from sqlalchemy import exc
 
+from lastro.core.errors import Invalid
+
 from . import Database, DatabaseAway
 
 ONE_AT_A_TIME = 0x4C617374  # "Last": the advisory lock that migrating processes take
@@ -71,6 +73,7 @@ def _move(database: Database, tables: Tables, way: Literal["upgrade", "downgrade
     from alembic import command
     from alembic.config import Config
     from alembic.migration import MigrationContext
+    from alembic.util import CommandError
 
     def moved(connection: sa.Connection) -> str:
         if connection.dialect.name == "postgresql":
@@ -78,7 +81,10 @@ def _move(database: Database, tables: Tables, way: Literal["upgrade", "downgrade
         config = Config()
         config.set_main_option("script_location", str(files(tables.package).joinpath("migrations")))
         config.attributes["connection"] = connection
-        (command.upgrade if way == "upgrade" else command.downgrade)(config, version)
+        try:
+            (command.upgrade if way == "upgrade" else command.downgrade)(config, version)
+        except CommandError as error:
+            raise Invalid(field="version", reason=str(error)) from None
         context = MigrationContext.configure(connection, opts={"version_table": tables.versions})
         return context.get_current_revision() or "base"
 

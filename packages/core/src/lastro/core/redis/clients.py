@@ -113,7 +113,11 @@ class _Packing(AbstractConnection):
             return refused
 
     async def connect_check_health(self, *args: Any, **kwargs: Any) -> None:
-        """As redis-py's, but what fails here was never sent, and a caller who leaves half way leaves nothing open."""
+        """As redis-py's, but what fails here was never sent, and a caller who leaves half way leaves nothing open.
+
+        A connection is opened once, and what comes after was lost; redis-py greets a server twice while it opens one.
+        """
+        opening = not self.is_connected
         try:
             self.life.require()
             await super().connect_check_health(*args, **kwargs)
@@ -125,6 +129,9 @@ class _Packing(AbstractConnection):
             if type(error) in {theirs.ConnectionError, theirs.TimeoutError} or isinstance(error, OSError):
                 raise NeverSent(str(error)) from error
             raise
+        if opening and self._was_open:
+            RECONNECTS.of().inc()
+        self._was_open = True
 
     async def disconnect(self, nowait: bool = False, *args: Any, **options: Any) -> None:  # noqa: FBT001, FBT002
         """As redis-py's, but at once is at once: a close waits for what was not sent yet, over TLS for an answer.
@@ -139,13 +146,6 @@ class _Packing(AbstractConnection):
         except theirs.TimeoutError:
             if transport is not None:
                 transport.abort()
-
-    async def on_connect_check_health(self, *args: Any, **kwargs: Any) -> None:
-        """As redis-py's; a connection is opened once, and what comes after is a loss."""
-        await super().on_connect_check_health(*args, **kwargs)
-        if self._was_open:
-            RECONNECTS.of().inc()
-        self._was_open = True
 
     def pack_command(self, *args: Any) -> list[bytes]:
         """One command."""

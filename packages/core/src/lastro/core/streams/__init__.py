@@ -7,7 +7,7 @@ except acknowledging: then the work is done, whoever did it.
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
@@ -30,7 +30,7 @@ MISSING_CAP_SECONDS = 0.5
 CLAIM_MAX = 200  # taken over in one turn: three commands each
 
 RECREATED = counter(
-    "stream_group_recreated_total", "consumer groups that were missing", do="who flushes?", queue=BOUNDED
+    "stream_group_recreated_total", "consumer groups that were there and are gone", do="who flushes?", queue=BOUNDED
 )
 RECLAIMED = counter(
     "stream_reclaimed_total",
@@ -88,16 +88,24 @@ class Group:
     stream: Key
     name: str
     keep: bool = False
+    _seen: bool = field(default=False, compare=False)
+
+    def seen(self, *, created: bool) -> None:
+        """It is there; one that had to be created although it was there before has been flushed away."""
+        if created and self._seen:
+            RECREATED.of(queue=self.stream).inc()
+        self._seen = True
 
     async def ensure(self) -> bool:
         """Create the group at the start of the stream if it is missing; True if it was."""
         try:
             await self.hub.write.execute_command("XGROUP CREATE", self.stream, self.name, "0", "MKSTREAM")
         except LastroError as error:
-            if "BUSYGROUP" in str(error):
-                return False
-            raise
-        RECREATED.of(queue=self.stream).inc()
+            if "BUSYGROUP" not in str(error):
+                raise
+            self.seen(created=False)
+            return False
+        self.seen(created=True)
         return True
 
     async def acknowledge(self, ids: Sequence[bytes]) -> int:
@@ -220,8 +228,7 @@ class Reader:
             count_max=min(count, CLAIM_MAX),
             due_max=DUE_MAX,
         )
-        if created:
-            RECREATED.of(queue=self.group.stream).inc()
+        self.group.seen(created=bool(created))
         messages = []
         for id_, flat, deliveries in taken:
             (message,) = parsed([(id_, flat)])

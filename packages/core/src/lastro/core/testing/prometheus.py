@@ -47,7 +47,7 @@ def hurried(text: str) -> str:
     """The same rules or configuration with shorter times: what must last minutes lasts seconds, windows are 20 s."""
     text = re.sub(r"(?<=_interval: )\d+s", "500ms", text)
     text = re.sub(r"for: (\d+)m", r"for: \1s", text).replace("for: 30s", "for: 500ms")
-    return re.sub(r"\[\d+m\]", "[20s]", text).replace("[1h]", "[5m]")
+    return re.sub(r"\[\d+m\]", "[20s]", text).replace("[7d]", "[5m]")
 
 
 @contextmanager

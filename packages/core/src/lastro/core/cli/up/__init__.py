@@ -13,7 +13,7 @@ from lastro.core.access import refuse_exposed
 from lastro.core.errors import Invalid
 from lastro.core.logging import configure
 from lastro.core.plugins import installed
-from lastro.core.settings import Settings, refuse_unknown
+from lastro.core.settings import Settings
 
 app = Typer(add_completion=False, help="The engine: server, services, workers, simulators.")
 
@@ -31,7 +31,6 @@ def up(
     """Run until Ctrl-C: the URLs, a status line every few seconds, and at the end whether it adds up (exit code)."""
     settings = Settings.read()
     domains = installed("lastro.settings")
-    refuse_unknown([Settings, *domains.values()])
     for cls in domains.values():
         cls.read()  # a wrong value is told here, once, and not by every part that is started again
     refuse_exposed(settings, [cls for name, cls in domains.items() if domain in (None, name)])
@@ -51,14 +50,14 @@ def up(
         metrics
     )  # before the first metric is declared: parts are imported next
     try:
-        adds_up = _supervised(domain, settings, simulate=simulate)
+        code = _supervised(domain, settings, simulate=simulate)
     finally:
         shutil.rmtree(metrics)
-    if not adds_up:
-        raise Exit(1)
+    if code:
+        raise Exit(code)
 
 
-def _supervised(domain: str | None, settings: Settings, *, simulate: bool) -> bool:
+def _supervised(domain: str | None, settings: Settings, *, simulate: bool) -> int:
     from lastro.core.cli.check import reconcile, show
     from lastro.core.supervise import Supervisor
 
@@ -82,4 +81,4 @@ def _supervised(domain: str | None, settings: Settings, *, simulate: bool) -> bo
         if embedded:
             embedded.server.stop()
     echo("stopped")
-    return not any(found.values())
+    return found.exit_code
