@@ -1,7 +1,6 @@
 """One payment is one trace: through HTTP, the sender, the books and the ledger's worker, in different processes."""
 
 import gzip
-import socket
 import subprocess
 import sys
 import threading
@@ -17,7 +16,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from lastro.core import tracing
 from lastro.core.testing import free_port
-from lastro.core.testing.engine import READY_SECONDS, running, until
+from lastro.core.testing.engine import READY_SECONDS, listens, running, until
 
 
 @contextmanager
@@ -40,11 +39,6 @@ def collector() -> Iterator[tuple[str, list[Span]]]:
     yield f"http://127.0.0.1:{server.server_port}", spans
     server.shutdown()
     server.server_close()
-
-
-def listens(port: int) -> bool:
-    with socket.socket() as line:
-        return line.connect_ex(("127.0.0.1", port)) == 0
 
 
 def test_one_payment_is_one_trace_in_every_process_it_passes() -> None:

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from uuid import uuid4
 
@@ -18,7 +19,7 @@ from redis import Redis
 
 from lastro.core import local
 from lastro.core.testing import free_port
-from lastro.core.testing.engine import Engine, running, until
+from lastro.core.testing.engine import Engine, listens, running, until
 from lastro.ledger.model.ids import named_id
 from lastro.pix.model.ids import make_end_to_end_id
 
@@ -36,6 +37,8 @@ def engine() -> Iterator[Engine]:
     }
     lastro = str(Path(sys.executable).parent / "lastro")
     processors = [subprocess.Popen([lastro, "payments", "processor", "--port", str(port)]) for port in ports]
+    for port in ports:
+        until(partial(listens, port), WAIT_SECONDS, "no processor")  # else it counts as failing, and the other is paid
     with running(**urls) as found:
         yield found
     for processor in processors:

@@ -1,6 +1,7 @@
 """A whole engine as a process of its own, for tests that see it from outside."""
 
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -28,6 +29,12 @@ def until(what: Callable[[], object], seconds: float, said: str) -> None:
         left -= min(LOOK_SECONDS_MAX, looked - before)
         assert left > 0, said
         time.sleep(LOOK_SECONDS)
+
+
+def listens(port: int) -> bool:
+    """Somebody answers there."""
+    with socket.socket() as line:
+        return line.connect_ex(("127.0.0.1", port)) == 0
 
 
 def parts_of(pid: int) -> dict[str, int]:
