@@ -87,7 +87,7 @@ def test_a_port_of_a_played_processor_that_is_taken_is_told_in_a_sentence() -> N
 def test_a_domains_wrong_setting_is_told_in_a_sentence_before_anything_starts() -> None:
     with TemporaryDirectory(prefix="lastro-") as folder, (Path(folder) / "log").open("ab") as log:
         environment = {**os.environ, "LASTRO_DATA_DIR": folder, "LASTRO_PIX_MODE": "foo"}
-        assert start("up", environment=environment, log=log).wait(20) == 1
+        assert start("up", environment=environment, log=log).wait(STOP_SECONDS) == os.EX_CONFIG
         told = (Path(folder) / "log").read_text()
         assert "LASTRO_PIX_MODE" in told
         assert "Traceback" not in told
@@ -97,7 +97,7 @@ def test_a_domains_wrong_setting_is_told_in_a_sentence_before_anything_starts() 
 def test_a_single_process_whose_worker_fails_at_once_ends_with_a_sentence_instead_of_serving_without_it() -> None:
     with TemporaryDirectory(prefix="lastro-") as folder, (Path(folder) / "log").open("ab") as log:
         variables = {"LASTRO_DATA_DIR": folder, "LASTRO_HTTP_PORT": "0", "LASTRO_COUPONS_DATABASE_URL": "foo://x"}
-        assert start("up", "--single", environment={**os.environ, **variables}, log=log).wait(20) == 1
+        assert start("up", "--single", environment={**os.environ, **variables}, log=log).wait(20) == os.EX_CONFIG
         told = (Path(folder) / "log").read_text()
         assert "LASTRO_COUPONS_DATABASE_URL: sqlite or postgresql, not foo" in told
         assert "Traceback" not in told

@@ -1,5 +1,6 @@
 """Where a payment goes, by expected profit; and what a place learns from its answers."""
 
+import time
 from decimal import Decimal
 
 import pytest
@@ -78,6 +79,13 @@ def test_an_open_request_that_grows_old_counts_as_slowness_before_its_answer_com
     place.answered("taken", "", 0.001)
     place.sent_at["a"] = place.answered_at - 3
     assert place.seen().delay_ms >= 3_000
+
+
+def test_a_payment_that_is_tried_again_and_again_makes_no_place_look_slow(place: Place) -> None:
+    for seconds_ago in (30.0, 20.0, 0.0):
+        place.opened("1", time.monotonic() - seconds_ago)
+    assert place.seen().delay_ms < 1_000
+    assert place.in_flight == 1
 
 
 def test_a_place_that_is_full_and_slow_makes_way_for_the_other(place: Place) -> None:

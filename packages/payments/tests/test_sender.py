@@ -405,6 +405,32 @@ async def test_an_id_that_somebody_else_charged_there_is_entered_as_the_processo
     await world.agrees([id_])
 
 
+async def test_an_id_that_somebody_else_charged_there_at_no_time_is_entered_at_ours(world: World) -> None:
+    """A processor that was given no requestedAt says the year 1."""
+    (id_,) = await world.pay()
+    world.default.payments[id_] = (555, -62_135_596_800_000)
+    async with sending(world):
+        await wait_for(lambda: world.all_done([id_]), "the entry")
+    entered = await world.payments.payment(id_)
+    assert entered.amount_cents == 555
+    assert (entered.requested_at_ms or 0) > 1_700_000_000_000
+
+
+@one_server
+async def test_what_is_claimed_anew_while_it_is_given_back_is_sent(world: World) -> None:
+    """The answer to its release was lost, and the release repeated: meanwhile the same process claimed it again."""
+    world.default.delay_ms, world.default.failing = 300, True
+    same = Payments(world.payments.hub, world.payments.settings, owner=world.payments.owner)
+    async with sending(world):
+        (id_,) = await world.pay()
+        await wait_for(world.payments.flying, "the claim")
+        (claim,) = await same.recall()
+        await same.release(claim)
+        await same.claim("fallback", 1)
+        await wait_for(lambda: world.all_done([id_]), "the charge")
+    await world.agrees([id_])
+
+
 async def test_a_full_processor_is_given_time_and_nothing_is_lost(world: World) -> None:
     world.default.running = 790
     ids = await world.pay(60)

@@ -154,9 +154,9 @@ class Payments:
         for claim in claims:
             tracing.record("payments.commit", claim.correlation_id, began, together=len(claims))
 
-    async def release(self, claim: Claim) -> None:
-        """Give back to the queue what is still claimed so: it is known that nobody charged it."""
-        await insist(
+    async def release(self, claim: Claim) -> bool:
+        """Give back to the queue what is known not to be charged; False when it is not claimed so any more."""
+        word = await insist(
             lambda: self.batch.submit(
                 scripts.release,
                 known=self.keys.known,
@@ -169,10 +169,11 @@ class Payments:
             ),
             within_seconds=SETTLE_SECONDS,
         )
+        return word == "ok"
 
-    async def bury(self, claim: Claim, reason: str) -> None:
-        """Set what is still claimed so aside, with its reason: the processor refuses it for what it is."""
-        await insist(
+    async def bury(self, claim: Claim, reason: str) -> bool:
+        """Set aside what the processor refuses for what it is, with its reason; False as for ``release``."""
+        word = await insist(
             lambda: self.batch.submit(
                 scripts.bury,
                 known=self.keys.known,
@@ -188,6 +189,7 @@ class Payments:
             ),
             within_seconds=SETTLE_SECONDS,
         )
+        return word == "ok"
 
     async def retry(self, correlation_id: str) -> None:
         """Queue a dead payment again, by hand. Raises UnknownPayment, NotDead."""

@@ -44,6 +44,11 @@ class Place:
         self.health = health
         FAILING.of(processor=self.processor).set(health.failing)
 
+    def opened(self, correlation_id: str, at: float) -> None:
+        """A try begins: its age tells the delay here, not the payment's age, which may be tried where others pass."""
+        self.sent_at.pop(correlation_id, None)
+        self.sent_at[correlation_id] = at
+
     def answered(self, outcome: Outcome, why: str, seconds: float) -> None:
         """Learn from how a payment ended there."""
         self.attempts[outcome]()

@@ -30,7 +30,8 @@ class Held:
     """A payment that the processor has."""
 
     amount_cents: int
-    requested_at_ms: int
+    requested_at_ms: int | None
+    """None when it says a time that none can be: the year 1 is how it says that it was given none."""
 
 
 class _Told(msgspec.Struct, rename="camel"):
@@ -105,9 +106,9 @@ def _held(cents: Decimal, requested_at_ms: int) -> Held:
     """Raises ValueError for what no payment can be: our books would refuse it, or never find it again."""
     if not 0 < cents <= AMOUNT_CENTS_MAX or cents != int(cents):
         raise ValueError(f"an amount of {cents} cents")
-    if not 0 <= requested_at_ms <= now_ms() + AHEAD_MS_MAX:  # the year 1 is how a processor says that none was sent
+    if requested_at_ms > now_ms() + AHEAD_MS_MAX:
         raise ValueError(f"requested at {requested_at_ms} ms")
-    return Held(int(cents), requested_at_ms)
+    return Held(int(cents), requested_at_ms if requested_at_ms >= 0 else None)
 
 
 def outcome_of(answer: Answer) -> tuple[Outcome, str]:

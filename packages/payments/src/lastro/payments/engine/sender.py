@@ -183,6 +183,7 @@ class Sender:
             tries, sent_at, pause = 0, time.monotonic(), BACKOFF_SECONDS
             while (began := time.monotonic()) < self.leased_until and lease == self.lease:
                 traced = tracing.now()
+                place.opened(claim.correlation_id, began)
                 outcome, why = await place.client.pay(claim)
                 tracing.record(
                     "payments.charge", claim.correlation_id, traced, processor=claim.processor, outcome=outcome
@@ -220,15 +221,15 @@ class Sender:
             return True
         # known at a first try: somebody else's id there; wrong: taken all the same? Refused after an unknown try: did
         # that one count? Ask.
-        held = await place.client.find(claim.correlation_id)
         # "not here" proves nothing before an answer may have taken as long as any: not all delays were seen from here
         waited = time.monotonic() - sent_at > place.client.http.answer_seconds + UNPIN_MARGIN_SECONDS
+        held = await place.client.find(claim.correlation_id)
         if isinstance(held, Held):
-            self._enter(replace(claim, amount_cents=held.amount_cents, requested_at_ms=held.requested_at_ms))
+            at_ms = claim.requested_at_ms if held.requested_at_ms is None else held.requested_at_ms
+            self._enter(replace(claim, amount_cents=held.amount_cents, requested_at_ms=at_ms))
         elif outcome == "wrong" and not claim.unknown and (held is None or waited):
             log.error("payments.buried", correlation_id=claim.correlation_id, reason=why)
-            await self.payments.bury(claim, why)
-            self.in_hand.discard(claim.correlation_id)
+            self._let_go(claim, ours=await self.payments.bury(claim, why))
         elif held is None and waited:
             await self._release(claim)
         else:
@@ -236,9 +237,15 @@ class Sender:
         return True
 
     async def _release(self, claim: Claim) -> None:
-        await self.payments.release(claim)
-        self.in_hand.discard(claim.correlation_id)
+        self._let_go(claim, ours=await self.payments.release(claim))
         self.more.set()
+
+    def _let_go(self, claim: Claim, *, ours: bool) -> None:
+        """It is in nobody's hand here; if it was not ours, it may have been claimed here anew, and not been started."""
+        if ours:
+            self.in_hand.discard(claim.correlation_id)
+        else:
+            self._lose(claim)
 
     def _enter(self, claim: Claim, *, at_once: bool = True) -> None:
         """It was charged: into the books, with what else was charged in these milliseconds."""
@@ -321,7 +328,7 @@ class Sender:
         self.in_hand.add(claim.correlation_id)
         if self.handled is not None:
             self.handled.add(claim.correlation_id)
-        self.places[claim.processor].sent_at[claim.correlation_id] = time.monotonic()
+        self.places[claim.processor].opened(claim.correlation_id, time.monotonic())
         task = self.tasks.create_task(self._settle(claim, lease))
         self.sending.add(task)
         task.add_done_callback(self.sending.discard)
