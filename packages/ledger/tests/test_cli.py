@@ -99,7 +99,7 @@ def test_without_its_client_tigerbeetle_is_refused_in_a_sentence(
     monkeypatch.setitem(sys.modules, "tigerbeetle", None)
     told = lastro(*STRESS, "--tigerbeetle", "3000")
     assert (told[0], told[-2]) == (
-        "1",
+        "78",
         "--tigerbeetle: its client is not installed: pip install 'lastro-ledger[tigerbeetle]'.",
     )
 
