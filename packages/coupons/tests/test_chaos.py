@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 import pytest
 from pydantic import SecretStr
@@ -18,11 +17,8 @@ from lastro.core import local
 from lastro.core.redis import connect_url
 from lastro.core.scripts import insist
 from lastro.core.testing import free_port, wait_for
-from lastro.core.testing.engine import until
 from lastro.core.testing.postgres import Database
-from lastro.coupons import keys
 from lastro.coupons.engine import Coupons, letters
-from lastro.coupons.engine.outbox import GROUP
 from lastro.coupons.engine.reconcile import stored
 from lastro.coupons.engine.recover import recover
 from lastro.coupons.model.event import Durability
@@ -30,7 +26,7 @@ from lastro.coupons.settings import CouponsSettings
 from lastro.coupons.simulator.load import Crowd, issuance_ids, run_crowd
 from lastro.coupons.simulator.rush import Report, rush
 from lastro.coupons.simulator.rush.play import Scene, play
-from lastro.coupons.simulator.stack import READY_SECONDS, Stack, deployed
+from lastro.coupons.simulator.stack import Stack, deployed
 
 from .conftest import drained, opened
 
@@ -91,7 +87,7 @@ def hits_on(stack: Stack, postgres: Database) -> dict[str, Hit]:
     def worker() -> None:
         stack.kill("worker")
         stack.start_worker()
-        until(lambda: _reads(stack), READY_SECONDS, "the worker does not read")  # likewise
+        stack.wait_worker()  # likewise
 
     def store() -> None:
         stack.store.kill()
@@ -102,13 +98,6 @@ def hits_on(stack: Stack, postgres: Database) -> dict[str, Hit]:
         postgres.server.start()
 
     return {"api": api, "worker": worker, "store": store, "database": database}
-
-
-def _reads(stack: Stack) -> bool:
-    """The worker has come so far that a store or a database that goes away does not end it."""
-    with Redis(unix_socket_path=str(stack.store.socket)) as client:
-        readers: Any = client.xinfo_consumers(keys.events("storm"), GROUP)
-    return any(f"-{stack.parts['worker'].pid}-".encode() in reader["name"] for reader in readers)
 
 
 async def test_every_part_killed_under_load_loses_doubles_and_oversells_nothing(

@@ -10,8 +10,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
+
+from redis import Redis
+from redis.exceptions import ResponseError
 
 from lastro.core import local
+from lastro.coupons.engine.spending import FOLLOWERS
+from lastro.coupons.settings import CouponsSettings
 
 READY_SECONDS = 60.0
 TICK = os.sysconf("SC_CLK_TCK")
@@ -86,6 +92,14 @@ class Stack:
             assert time.monotonic() < deadline, f"{name} did not come up; see {self.folder}/{name}.log"
             time.sleep(0.05)
 
+    def wait_worker(self, name: str = "worker") -> None:
+        """Until a worker has its tables and reads: from then on no store or database that goes away ends it."""
+        deadline, reader = time.monotonic() + READY_SECONDS, f"-{self.parts[name].pid}-".encode()
+        with Redis(unix_socket_path=str(self.store.socket)) as client:
+            while not any(reader in told["name"] for told in _followers(client)):
+                assert time.monotonic() < deadline, f"{name} does not read; see {self.folder}/{name}.log"
+                time.sleep(0.05)
+
     def kill(self, name: str) -> None:
         """``kill -9``."""
         self.parts[name].kill()
@@ -126,9 +140,18 @@ def deployed(stack: Stack) -> Iterator[Stack]:
             stack.start_api(f"api{n}")
         for n in range(stack.apis):
             stack.wait_ready(f"api{n}")
+        stack.wait_worker()
         yield stack
     finally:
         stack.stop()
+
+
+def _followers(client: Redis) -> list[dict[str, Any]]:
+    """Those who follow what became of charges; each worker does."""
+    try:
+        return client.xinfo_consumers(CouponsSettings.read().finals_stream, FOLLOWERS)
+    except ResponseError:  # no stream yet, or no group
+        return []
 
 
 def cpu_seconds(pid: int) -> float:

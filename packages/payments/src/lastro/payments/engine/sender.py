@@ -28,7 +28,7 @@ LEASE_EVERY_SECONDS = 1.0
 TURN_SECONDS = 0.005  # while something waits: what came in meanwhile is claimed together
 IDLE_SECONDS = 0.05  # between looks at the queue of a process that accepts nothing itself, and so hears of nothing
 COMMIT_SECONDS = 0.05  # what was taken meanwhile is entered together; a crash in between is resolved like any other
-RIPE_SECONDS = 0.02  # then the next payment that is accepted takes it along, in one write to the disk
+RIPE_SECONDS = 0.04  # then it goes right after a payment was answered: few others wait for the store at that moment
 PROMPT_SECONDS = 0.5  # what took longer is entered at once: a summary of times so long past may be asked at this moment
 HEALTH_EVERY_SECONDS = 0.5
 AWAY_SECONDS = 0.5  # before a store that is away, or refuses, is asked again
@@ -107,8 +107,6 @@ class Sender:
     def choose(self) -> Choice | None:
         """Where the next payment goes, by expected profit; None when it is better to wait, or there is no room."""
         self.hosted = True
-        if self.taken and time.monotonic() - self.taken_since > RIPE_SECONDS:
-            self.pressing.set()
         chosen = self._route() if time.monotonic() < self.leased_until else None
         if chosen is None or self.places[chosen].free <= 0:
             return None
@@ -125,6 +123,8 @@ class Sender:
             self.more.set()
         elif self.payments.sending is self:  # else it was stopped: it is the next owner's
             self._start(claim, choice.lease)
+        if self.taken and time.monotonic() - self.taken_since > RIPE_SECONDS:
+            self.pressing.set()
 
     def _route(self) -> Processor | None:
         """The model's choice; the time that payments are held counts while the other processor would take them."""
