@@ -127,7 +127,7 @@ def test_a_check_again_and_again_ends_where_a_setting_is_wrong(environment: dict
     ("url", "says", "code"),
     [
         ("localhost", "LASTRO_REDIS_URL", os.EX_CONFIG),
-        ("redis://u:p@127.0.0.1:1", "redis://u:•••@127.0.0.1:1 does not answer", 1),
+        ("redis://u:p@127.0.0.1:1", "redis://u:•••@127.0.0.1:1 does not answer", os.EX_TEMPFAIL),
     ],
 )
 def test_a_server_that_is_not_there_is_told_in_a_sentence(

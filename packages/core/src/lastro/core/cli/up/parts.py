@@ -19,7 +19,7 @@ from lastro.core import local
 from lastro.core.access.keyring import Keyring
 from lastro.core.access.tls import renew
 from lastro.core.app import Server, create_app, settle
-from lastro.core.errors import LastroError, Unreachable
+from lastro.core.errors import Busy, LastroError, Unreachable
 from lastro.core.logging import mask_url
 from lastro.core.measures import Measures
 from lastro.core.panels import Watch, line
@@ -38,11 +38,10 @@ WORLD_KEY_MS = 30 * 86_400_000  # the simulators' own key: nobody lets them run 
 log = structlog.get_logger()
 
 
-class NoServerThere(LastroError):
+class NoServerThere(Busy):
     """The server {url} does not answer: {reason}. Start it, or unset LASTRO_REDIS_URL to have an embedded one."""
 
     code = "lastro.no_server_there"
-    status = 503
 
 
 class PortTaken(LastroError):
