@@ -15,9 +15,12 @@ from pydantic import SecretStr
 
 from lastro.core import local
 from lastro.core.app import create_app
+from lastro.core.errors import NotFound
+from lastro.core.keys import beside
 from lastro.core.plugins import installed
 from lastro.core.settings import Settings
 from lastro.core.testing.web import served
+from lastro.coupons import keys
 from lastro.coupons.api.attempt import issue
 from lastro.coupons.engine import Coupons, events
 
@@ -80,17 +83,44 @@ async def test_bad_input_is_told_and_writes_nothing(
         ("GET /coupons/events/e/issuances/bia", 404),
         ("GET /coupons/issuances/%00", 422),
         ("GET /coupons/issuances/nobodys", 404),
+        ("GET /coupons/issuances/nobodys/history", 404),
         ("POST /coupons/issuances/%00:cancel", 422),
         ("GET /coupons/codes/%00", 422),
-        ("GET /coupons/admin/dead-letters/e?after=x", 422),
-        ("GET /coupons/admin/dead-letters/e?after=%D9%A1-%D9%A1", 422),
-        ("POST /coupons/admin/dead-letters/e/x:replay", 422),
-        ("POST /coupons/admin/dead-letters/e/1-1:discard", 404),
+        (f"GET /coupons/charges/{UUID(int=1)}", 404),
+        ("GET /coupons/events/e/dead", 404),
+        ("GET /coupons/events/e/dead?after=x", 422),
+        ("GET /coupons/events/e/dead?after=%D9%A1-%D9%A1", 422),
+        ("GET /coupons/events/e/dead/1-1", 404),
+        ("POST /coupons/events/e/dead/x/replay", 422),
+        ("POST /coupons/events/e/dead/1-1/replay", 404),
+        ("DELETE /coupons/events/e/dead/1-1", 404),
     ],
 )
 async def test_a_path_that_names_nothing_is_told_so(client: httpx.AsyncClient, path: str, status: int) -> None:
     answer = await client.request(*path.split())
     assert answer.status_code == status, answer.text
+    assert answer.json()["detail"] != NotFound.sentence(), "what is it that was not found?"
+
+
+async def test_a_dead_letter_is_listed_shown_replayed_and_discarded(
+    client: httpx.AsyncClient, coupons: Coupons
+) -> None:
+    await opened(coupons)
+    assert (await client.get("/coupons/events/e/dead")).json() == []
+    letter: dict[Any, Any] = {"reason": "invalid", "error": "no", "deliveries": 1, "first_ms": 1, "last_ms": 2}
+    letter |= {"id": "1-1", "winner": b"\xff"}
+    for _ in range(2):
+        await coupons.hub.write.xadd(beside(keys.events("e"), "dead"), letter)
+    first, second = (await client.get("/coupons/events/e/dead")).json()
+    assert (first["error"], first["fields"]) == ("no", {"winner": "\\xff"})
+    assert first["last_at"] == "1970-01-01T00:00:00.002Z"
+    path = f"/coupons/events/e/dead/{first['id']}"
+    assert (await client.get(path)).json() == first
+    assert (await client.get(f"/coupons/events/e/dead?after={first['id']}")).json() == [second]
+    assert (await client.post(f"{path}/replay")).json() == {"replayed": True}
+    assert (await client.get(path)).json()["code"] == "coupons.unknown_letter"
+    assert (await client.delete(f"/coupons/events/e/dead/{second['id']}")).status_code == 204
+    assert (await client.get("/coupons/events/e/dead")).json() == []
 
 
 @pytest.mark.parametrize("server", ["cluster"], indirect=True)

@@ -92,11 +92,16 @@ def test_dead_letters_are_listed_shown_replayed_and_discarded(capsys: Capture, s
     with Redis(unix_socket_path=str(store.socket)) as redis:
         one, two = [redis.execute_command("XADD", f"{keys.events('e')}:dead", "*", *letter).decode() for _ in range(2)]
     assert told(capsys, "dead", "list", "e").count("invalid") == 2
-    assert json.loads(told(capsys, "dead", "show", "e", one))["payload"] == '{"winner": "z"}'
+    assert [letter["id"] for letter in json.loads(told(capsys, "dead", "list", "e", "--json"))] == [one, two]
+    assert json.loads(told(capsys, "dead", "show", "e", one))["fields"] == {"winner": "z"}
+    for words in (("show", "e", "1-1"), ("replay", "e", "1-1"), ("discard", "e", "1-1"), ("list", "nowhere")):
+        with pytest.raises(SystemExit) as ended:
+            told(capsys, "dead", *words)
+        assert ended.value.code == 1
+        assert capsys.readouterr().err.startswith(("The event e has no dead letter 1-1.", "There is no event nowhere."))
     assert told(capsys, "dead", "discard", "e", one) == "1 discarded\n"
     assert told(capsys, "dead", "replay", "e", "all") == "1 replayed\n"
     assert told(capsys, "dead", "list", "e") == ""
-    assert two
 
 
 def test_a_reconciliation_that_left_something_says_what_and_ends_with_1(capsys: Capture, store: local.Server) -> None:

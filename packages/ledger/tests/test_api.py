@@ -145,6 +145,16 @@ async def test_every_documented_field_of_a_query_is_understood(web: httpx.AsyncC
         assert (await web.get(path.format(account_id=1), params=query)).status_code == 200
 
 
+async def test_an_account_that_is_not_there_has_no_transfers_and_no_balances(web: httpx.AsyncClient) -> None:
+    """As TigerBeetle has it: an empty list, and no error; asked for itself, it is one."""
+    for what in ("transfers", "balances"):
+        answer = await web.get(f"/ledger/accounts/404/{what}")
+        assert (answer.status_code, answer.json()) == (200, [])
+        told = (await web.get("/openapi.json")).json()["paths"][f"/ledger/accounts/{{account_id}}/{what}"]
+        assert "404" not in told["get"]["responses"]
+    assert (await web.get("/ledger/accounts/404")).status_code == 404
+
+
 async def test_an_account_tells_its_transfers_and_balances(web: httpx.AsyncClient) -> None:
     await web.post("/ledger/transfers/batch", json=[{**PAYMENT, "id": number} for number in range(100, 105)])
     newest = (await web.get("/ledger/accounts/1/transfers?reversed=true&limit=2&side=debits")).json()

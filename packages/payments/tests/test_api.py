@@ -208,7 +208,7 @@ async def test_a_summary_of_a_store_that_hangs_is_503_in_time(
             os.kill(server.pid, signal.SIGCONT)
 
 
-async def test_one_payment_is_shown_with_its_state_and_a_dead_one_can_be_retried_or_dropped(
+async def test_one_payment_is_shown_with_its_state_and_a_dead_one_can_be_replayed_or_discarded(
     client: httpx.AsyncClient, hub: Hub
 ) -> None:
     payments = Payments(hub, PaymentsSettings())
@@ -218,11 +218,18 @@ async def test_one_payment_is_shown_with_its_state_and_a_dead_one_can_be_retried
     await payments.accept(id_, 5)
     (claim,) = await payments.claim("fallback", 1)
     await payments.bury(claim, "400")
-    assert (await client.get("/payments/dead")).json()["payments"][0]["correlation_id"] == id_
-    assert (await client.post(f"/payments/{id_}/retries")).json()["state"] == "queued"
-    assert (await client.post(f"/payments/{id_}/retries")).status_code == 409
-    assert (await client.delete(f"/payments/dead/{id_}")).status_code == 409
+    (dead,) = (await client.get("/payments/dead")).json()
+    assert (dead["correlation_id"], dead["reason"]) == (id_, "400")
+    assert (await client.get(f"/payments/dead/{id_}")).json() == dead
+    assert (await client.get(f"/payments/dead?after={id_}")).json() == []
+    assert (await client.post(f"/payments/dead/{id_}/replay")).json() == {"replayed": True}
+    assert (await client.get(f"/payments/{id_}")).json()["state"] == "queued"
+    assert (await client.get(f"/payments/dead?after={id_}")).json()["field"] == "after"
+    for method, act in (("GET", ""), ("POST", "/replay"), ("DELETE", "")):
+        assert (await client.request(method, f"/payments/dead/{id_}{act}")).status_code == 409
+        assert (await client.request(method, f"/payments/dead/{uuid4()}{act}")).status_code == 404
     (claim,) = await payments.claim("fallback", 1)
     await payments.bury(claim, "400")
-    assert (await client.delete(f"/payments/dead/{id_}")).json()["state"] == "dropped"
-    assert (await client.get("/payments/dead")).json()["payments"] == []
+    assert (await client.delete(f"/payments/dead/{id_}")).status_code == 204
+    assert (await client.get(f"/payments/{id_}")).json()["state"] == "discarded"
+    assert (await client.get("/payments/dead")).json() == []

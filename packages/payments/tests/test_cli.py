@@ -53,7 +53,7 @@ def test_a_payment_is_accepted_shown_listed_and_purged(lastro: Lastro) -> None:
     assert lastro("health").endswith("1 waiting, 0 in flight")
     told = json.loads(lastro("health", "--json"))
     assert (told["waiting"], told["processors"]["default"]) == (1, {"failing": False, "delay_ms": 0})
-    assert (lastro("dead"), lastro("dead", "--json")) == ("", "[]")
+    assert (lastro("dead", "list"), lastro("dead", "list", "--json")) == ("", "[]")
     assert json.loads(lastro("summary", "--json"))["default"] == {"requests": 0, "amount_cents": 0}
     assert lastro("republish", "--from", "2025-01-01T00:00:00Z", "--to", "2030-01-01T00:00:00Z") == "0 appended"
     assert lastro("purge", "--yes") == "purged"
@@ -61,11 +61,13 @@ def test_a_payment_is_accepted_shown_listed_and_purged(lastro: Lastro) -> None:
 
 
 def test_what_is_refused_is_said_in_a_sentence_and_ends_with_1(lastro: Lastro) -> None:
-    lastro("accept", str(uuid4()), "1.00")
+    alive = str(uuid4())
+    lastro("accept", alive, "1.00")
     for words, says in (
         (("show", str(uuid4())), "There is no payment"),
-        (("retry", str(uuid4())), "There is no payment"),
-        (("drop", str(uuid4())), "There is no payment"),
+        *((("dead", act, str(uuid4())), "There is no payment") for act in ("show", "replay", "discard")),
+        (("dead", "discard", alive), "only a dead one is replayed or discarded"),
+        (("dead", "list", "--after", alive), "after"),
         (("accept", str(uuid4()), "0.001"), "amount"),
         (("summary", "--from", "yesterday"), "--from"),
         (("rinha", "--profile", "other"), "preview or final"),

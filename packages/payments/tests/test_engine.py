@@ -5,9 +5,10 @@ from uuid import uuid4
 
 import pytest
 
+from lastro.core.errors import Invalid
 from lastro.core.redis import Hub
 from lastro.core.testing import wait_for
-from lastro.payments.engine import Payments
+from lastro.payments.engine import Payments, letters
 from lastro.payments.engine.panel import panel
 from lastro.payments.errors import NotDead, UnknownPayment
 from lastro.payments.model import Claim, Health, Totals
@@ -89,27 +90,37 @@ async def test_a_late_release_of_what_another_owner_has_changes_nothing(payments
 async def test_a_buried_payment_waits_for_an_operator_with_its_reason(payments: Payments) -> None:
     claim = await claimed(payments)
     await payments.bury(claim, "400 | malformed")
-    cursor, page = await payments.dead()
-    assert (cursor, [(dead.correlation_id, dead.reason) for dead in page]) == (
-        0,
-        [(claim.correlation_id, "400 | malformed")],
-    )
-    await payments.retry(claim.correlation_id)
+    (dead,) = await letters.letters(payments)
+    assert (dead.correlation_id, dead.reason) == (claim.correlation_id, "400 | malformed")
+    assert await letters.letter(payments, claim.correlation_id) == dead
+    await letters.replay(payments, claim.correlation_id)
     assert (await payments.payment(claim.correlation_id)).state == "queued"
-    for by_hand in (payments.retry, payments.drop):
+    for by_hand in (letters.letter, letters.replay, letters.discard):
         with pytest.raises(NotDead):
-            await by_hand(claim.correlation_id)
+            await by_hand(payments, claim.correlation_id)
         with pytest.raises(UnknownPayment):
-            await by_hand(str(uuid4()))
+            await by_hand(payments, str(uuid4()))
 
 
-async def test_a_dropped_payment_is_listed_no_more_and_its_id_is_never_charged(payments: Payments) -> None:
+async def test_a_page_of_dead_payments_goes_on_where_the_last_one_ended(payments: Payments) -> None:
+    for _ in range(5):
+        await payments.bury(await claimed(payments), "400")
+    first = await letters.letters(payments, count=3)
+    rest = await letters.letters(payments, after=first[-1].correlation_id, count=3)
+    assert first + rest == await letters.letters(payments)
+    assert (len(rest), await letters.letters(payments, after=rest[-1].correlation_id)) == (2, [])
+    await letters.discard(payments, first[-1].correlation_id)
+    with pytest.raises(Invalid, match="after"):
+        await letters.letters(payments, after=first[-1].correlation_id)
+
+
+async def test_a_discarded_payment_is_listed_no_more_and_its_id_is_never_charged(payments: Payments) -> None:
     claim = await claimed(payments)
     await payments.bury(claim, "400")
-    await payments.drop(claim.correlation_id)
-    dropped = await payments.payment(claim.correlation_id)
-    assert (dropped.state, dropped.reason) == ("dropped", "400")
-    assert (await payments.dead_count(), await payments.dead()) == (0, (0, []))
+    await letters.discard(payments, claim.correlation_id)
+    discarded = await payments.payment(claim.correlation_id)
+    assert (discarded.state, discarded.reason) == ("discarded", "400")
+    assert (await letters.count(payments), await letters.letters(payments)) == (0, [])
     assert await payments.accept(claim.correlation_id, claim.amount_cents) is False
     assert (await payments.waiting(), await payments.flying(), await check(payments.hub)) == (0, 0, [])
 
@@ -122,7 +133,7 @@ async def test_a_panel_shows_what_waits_flies_was_charged_and_died(payments: Pay
     await payments.publish_health("fallback", Health(failing=True, delay_ms=100))
     told = await panel(payments.hub)
     assert (told.done, told.cents, told.backlog, told.dead) == (1, 500, 2, 1)
-    assert told.problems == ("the fallback processor says that it fails", "1 dead payments: lastro payments dead")
+    assert told.problems == ("the fallback processor says that it fails", "1 dead payments: lastro payments dead list")
 
 
 async def test_without_a_lease_nothing_is_claimed(hub: Hub) -> None:

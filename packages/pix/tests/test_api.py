@@ -291,7 +291,7 @@ async def test_a_position_that_no_stream_can_have_is_told_so(web: httpx.AsyncCli
         assert (await web.request(*request.split())).status_code == status, request
 
 
-async def test_dead_letters_are_listed_shown_replayed_and_dropped(web: httpx.AsyncClient, desk: Any) -> None:
+async def test_dead_letters_are_listed_shown_replayed_and_discarded(web: httpx.AsyncClient, desk: Any) -> None:
     await desk.send(nonsense="1")
     await desk.work()
     (letter,) = (await web.get("/pix/dead")).json()

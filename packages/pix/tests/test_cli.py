@@ -67,7 +67,7 @@ async def test_check_ends_with_zero_only_when_everything_adds_up(lastro: Any, de
     assert payment.end_to_end_id in await lastro("check", ends=1)
 
 
-async def test_dead_letters_are_listed_shown_replayed_and_dropped(lastro: Any, desk: Any) -> None:
+async def test_dead_letters_are_listed_shown_replayed_and_discarded(lastro: Any, desk: Any) -> None:
     for number in range(3):
         await desk.send(nonsense=str(number))
     await desk.work()
@@ -78,11 +78,21 @@ async def test_dead_letters_are_listed_shown_replayed_and_dropped(lastro: Any, d
     assert await lastro("dead", "replay", first) == "1 replayed\n"
     assert await lastro("dead", "replay", "all") == "2 replayed\n"
     await desk.work()
-    assert await lastro("dead", "drop", (await letters(desk.pix))[0].id) == "dropped\n"
+    assert await lastro("dead", "discard", (await letters(desk.pix))[0].id) == "1 discarded\n"
     assert len(await letters(desk.pix)) == 2
-    for words in (("dead", "list", "--after", "x"), ("responses", PAYER, "--after", "x")):
-        with pytest.raises(SystemExit):
+    await desk.send(payment="x" * 2_000_000)
+    await desk.work()
+    assert await lastro("dead", "replay", "all") == "2 replayed\n"
+    assert [letter.cut_off for letter in await letters(desk.pix)] == [True]
+    assert await lastro("dead", "discard", "all") == "1 discarded\n"
+    for words in (
+        *(("dead", act, "1-1") for act in ("show", "replay", "discard")),
+        ("dead", "list", "--after", "x"),
+        ("responses", PAYER, "--after", "x"),
+    ):
+        with pytest.raises(SystemExit) as ended:
             await lastro(*words)
+        assert ended.value.code == 1
 
 
 async def test_a_br_code_is_printed_drawn_and_read(lastro: Any, tmp_path: Path) -> None:

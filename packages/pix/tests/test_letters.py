@@ -126,14 +126,14 @@ async def test_bytes_that_are_no_text_survive_the_dead_letter_and_its_replay(des
     assert entries[-1][1] == {b"\xff\x00": raw}
 
 
-async def test_a_letter_that_was_cut_off_is_not_replayed_but_can_be_dropped(desk: Any) -> None:
+async def test_a_letter_that_was_cut_off_is_not_replayed_but_can_be_discarded(desk: Any) -> None:
     await desk.send(payment="x" * 2_000_000)
     await desk.work()
     (letter,) = await letters.letters(desk.pix)
     assert letter.cut_off
     with pytest.raises(LetterCutOff):
         await letters.replay(desk.pix, letter.id)
-    await letters.drop(desk.pix, letter.id)
+    await letters.discard(desk.pix, letter.id)
     with pytest.raises(NoSuchLetter):
         await letters.letter(desk.pix, letter.id)
 

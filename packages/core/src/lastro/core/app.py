@@ -12,17 +12,24 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from functools import partial
 from http import HTTPStatus
-from typing import Any
+from typing import (
+    Annotated,
+    Any,
+    Literal,
+    NotRequired,  # of typing's pydantic reads none before 3.12
+)
 
 import msgspec
 import uvicorn
 from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.telemetry import TelemetryConfig
+from pydantic import Field
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Receive, Scope, Send
+from typing_extensions import TypedDict
 
 from lastro.core import dashboard, docs
 from lastro.core.access.described import current, described
@@ -144,14 +151,28 @@ class Server(uvicorn.Server):
 _health = APIRouter(include_in_schema=True, tags=["health"])
 
 
+class Alive(TypedDict):
+    """A process that runs."""
+
+    status: Literal["ok"]
+
+
+class Ready(TypedDict):
+    """What a process needs, by name: ``ok``, or what is wrong with it."""
+
+    status: Literal["ok", "missing"]
+    redis: Annotated[str, Field(examples=["ok"])]
+    url: NotRequired[Annotated[str, Field(description="where the store is, without its password; to who needs no key")]]
+
+
 @_health.get("/livez")
-async def livez() -> dict[str, str]:
+async def livez() -> Alive:
     """This process runs; restart it when this does not answer."""
-    return {"status": "ok"}
+    return Alive(status="ok")
 
 
-@_health.get("/readyz", responses={503: {"description": "What is missing, by name."}})
-async def readyz(request: Request, response: Response) -> dict[str, Any]:
+@_health.get("/readyz", responses={503: {"model": Ready, "description": "What is missing, by name."}})
+async def readyz(request: Request, response: Response) -> Ready:
     """This process can work: every dependency by name, 503 when one is missing."""
     hub: Hub = request.state.hub
     try:

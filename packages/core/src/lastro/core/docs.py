@@ -5,12 +5,14 @@ And what a route says of itself where FastAPI cannot see it: how it refuses, and
 
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 from fastapi import APIRouter, Request
 from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.responses import FileResponse, HTMLResponse
+from pydantic import Field
+from typing_extensions import TypedDict  # of typing's pydantic reads none before 3.12
 
 from lastro.core.errors import LastroError, NotFound
 
@@ -29,6 +31,12 @@ MINUTE = "%MINUTE%"
 """In an example: the UTC minute in which somebody reads it, as yyyyMMddHHmm."""
 
 router = APIRouter(include_in_schema=False)
+
+
+class Replayed(TypedDict):
+    """What became of a dead letter."""
+
+    replayed: Annotated[bool, Field(description="it went back now; false: somebody else was faster")]
 
 
 class NoSuchFile(NotFound):

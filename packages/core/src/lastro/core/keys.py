@@ -32,7 +32,7 @@ OWNED: tuple[str, ...] = (
 """All of it, as glob patterns, for access lists: queues, what stands beside them, and the mark for WAIT."""
 
 QUEUES = Key("lastro:queues")
-"""Hash, name of a queue → the URL that opens it; one field per queue ever used, for ``lastro queue ls``."""
+"""Hash, name of a queue → the URL that opens it; one field per queue ever used, for ``lastro queue list``."""
 
 CHECKED = Key("lastro:checked")
 """Hash, domain → ``ms|differences`` of its last ``lastro check``; one field per domain."""

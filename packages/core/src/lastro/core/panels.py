@@ -25,6 +25,8 @@ RATE_LOOKS = 5
 class Panel:
     """One domain at one moment."""
 
+    __pydantic_config__ = {"use_attribute_docstrings": True}  # noqa: RUF012  # OpenAPI says of its fields what it says
+
     done: int
     """Acts finished since the books began; what a rate is made of."""
     unit: str
@@ -51,6 +53,8 @@ Show: TypeAlias = Callable[[Hub], Awaitable[Panel]]
 class Store:
     """The server at one moment."""
 
+    __pydantic_config__ = {"use_attribute_docstrings": True}  # noqa: RUF012  # OpenAPI says of its fields what it says
+
     version: str
     url: str
     memory_bytes: int
@@ -72,6 +76,8 @@ class Store:
 class Checked:
     """What ``lastro check`` last said of one domain."""
 
+    __pydantic_config__ = {"use_attribute_docstrings": True}  # noqa: RUF012  # OpenAPI says of its fields what it says
+
     at_ms: int
     differences: int
 
@@ -79,6 +85,8 @@ class Checked:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Look:
     """Everything at one moment. ``reason`` says why nothing could be seen; then there are no panels."""
+
+    __pydantic_config__ = {"use_attribute_docstrings": True}  # noqa: RUF012  # OpenAPI says of its fields what it says
 
     at_ms: int
     store: Store | None = None

@@ -108,6 +108,18 @@ class TooSmall(Refused):
     code = "coupons.too_small"
 
 
+class UnknownLetter(NotFound):
+    """The event {event_id} has no dead letter {letter_id}."""
+
+    code = "coupons.unknown_letter"
+
+
+class UnknownCharge(NotFound):
+    """There is no order {correlation_id} with a coupon."""
+
+    code = "coupons.unknown_charge"
+
+
 class UnknownIssuance(NotFound):
     """There is no coupon {issuance_id}."""
 

@@ -6,30 +6,29 @@
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import asdict
 from decimal import Decimal
 from typing import Annotated, Any
 from uuid import UUID
 
 import msgspec
 from fastapi import APIRouter, Depends, FastAPI, Query, Request, Response
+from pydantic import Field, WithJsonSchema
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Receive, Scope, Send
+from typing_extensions import TypedDict  # of typing's pydantic reads none before 3.12
 
 from lastro.core.access.routes import Access
 from lastro.core.clock import parse_iso
-from lastro.core.docs import body, refuses
+from lastro.core.docs import Replayed, body, refuses
 from lastro.core.edge import refusal
 from lastro.core.errors import LastroError, field_of
 from lastro.core.money import decimal
 
-from .engine import Payments
+from .engine import PAGE_MAX, Payments, letters
 from .errors import BadPayment, NotDead, UnknownPayment
-from .model import AMOUNT_CENTS_MAX, PROCESSORS, Payment
+from .model import AMOUNT_CENTS_MAX, PROCESSORS, Health, Payment, Processor
 
 JSON = "application/json"
-PLACE_MAX = 2**53
-"""No page begins beyond."""
 
 
 @asynccontextmanager
@@ -52,6 +51,40 @@ async def engine(request: Request) -> Payments:  # async: FastAPI calls a plain 
 
 
 Engine = Annotated[Payments, Depends(engine)]
+DEAD = refuses(UnknownPayment, NotDead)
+
+
+Reais = Annotated[Decimal, WithJsonSchema({"type": "number"})]
+"""A number of JSON, exact digit by digit."""
+
+
+class Charged(TypedDict):
+    """What one processor charged; the names are the challenge's."""
+
+    totalRequests: Annotated[int, Field(description="payments")]
+    totalAmount: Annotated[Reais, Field(description="reais, to the centavo")]
+    totalFee: Annotated[Reais, Field(description="reais of it that the processor keeps")]
+    feePerTransaction: Annotated[Reais, Field(description="share of each amount that it keeps")]
+
+
+class Summary(TypedDict):
+    """What both charged."""
+
+    default: Charged
+    fallback: Charged
+
+
+class Purged(TypedDict):
+    """That all is forgotten."""
+
+    message: str
+
+
+class Waiting(TypedDict):
+    """What waits, and for whom."""
+
+    waiting: Annotated[int, Field(description="payments that are queued and not claimed")]
+    processors: dict[Processor, Health]
 
 
 class Asked(msgspec.Struct, rename="camel"):
@@ -147,7 +180,7 @@ def front(app: ASGIApp) -> ASGIApp:
     return fast
 
 
-@root.get("/payments-summary")
+@root.get("/payments-summary", response_model=Summary)
 async def summary(
     payments: Engine,
     from_: Annotated[str | None, Query(alias="from", description="ISO 8601, included; open without it")] = None,
@@ -171,17 +204,17 @@ async def summary(
 
 
 @root.post("/purge-payments", status_code=200)
-async def purge(payments: Engine) -> dict[str, str]:
+async def purge(payments: Engine) -> Purged:
     """Forget everything, known ids included."""
     await payments.purge()
-    return {"message": "All payments purged."}
+    return Purged(message="All payments purged.")
 
 
 @router.get("/health")
-async def health(payments: Engine) -> dict[str, Any]:
+async def health(payments: Engine) -> Waiting:
     """What waits, and what the processors last said of themselves."""
     told = await payments.health()
-    return {"waiting": await payments.waiting(), "processors": {name: asdict(told[name]) for name in PROCESSORS}}
+    return Waiting(waiting=await payments.waiting(), processors={name: told[name] for name in PROCESSORS})
 
 
 @router.get("/pending")
@@ -191,29 +224,35 @@ async def pending(payments: Engine) -> list[Payment]:
 
 
 @router.get("/dead")
-async def dead(payments: Engine, cursor: Annotated[int, Query(ge=0, le=PLACE_MAX)] = 0) -> dict[str, Any]:
-    """A page of the payments that a processor refused for what they are; ``cursor`` 0 ends."""
-    after, page = await payments.dead(cursor)
-    return {"cursor": after, "payments": page}
+async def list_letters(
+    payments: Engine, after: UUID | None = None, count: Annotated[int, Query(ge=1, le=PAGE_MAX)] = 100
+) -> list[Payment]:
+    """A page of what a processor refused for what it is, oldest first; ``after`` the last id of the page before."""
+    return await letters.letters(payments, after=str(after or ""), count=count)
 
 
-@router.delete("/dead/{correlation_id}", responses=refuses(UnknownPayment, NotDead))
-async def drop(correlation_id: UUID, payments: Engine) -> Payment:
+@router.get("/dead/{correlation_id}", responses=DEAD)
+async def show(correlation_id: UUID, payments: Engine) -> Payment:
+    """One dead payment, with its reason."""
+    return await letters.letter(payments, str(correlation_id))
+
+
+@router.post("/dead/{correlation_id}/replay", responses=DEAD)
+async def replay(correlation_id: UUID, payments: Engine) -> Replayed:
+    """Queue a dead payment again."""
+    await letters.replay(payments, str(correlation_id))
+    return Replayed(replayed=True)
+
+
+@router.delete("/dead/{correlation_id}", status_code=204, responses=DEAD)
+async def discard(correlation_id: UUID, payments: Engine) -> None:
     """Let go of a dead payment: it is listed no more, and its id stays taken."""
-    await payments.drop(str(correlation_id))
-    return await payments.payment(str(correlation_id))
+    await letters.discard(payments, str(correlation_id))
 
 
 @router.get("/{correlation_id}", responses=refuses(UnknownPayment))
 async def payment(correlation_id: UUID, payments: Engine) -> Payment:
     """One payment: its state, its processor, what was sent, how often."""
-    return await payments.payment(str(correlation_id))
-
-
-@router.post("/{correlation_id}/retries", status_code=202, responses=refuses(UnknownPayment, NotDead))
-async def retry(correlation_id: UUID, payments: Engine) -> Payment:
-    """Queue a dead payment again."""
-    await payments.retry(str(correlation_id))
     return await payments.payment(str(correlation_id))
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import asdict
 from decimal import Decimal
 from typing import Annotated, TypeVar
@@ -21,14 +22,21 @@ from lastro.core.money import cents, decimal
 from lastro.core.redis import connect
 from lastro.core.settings import Settings
 
-from .engine import Payments
+from .engine import PAGE_MAX, Payments, letters
 from .engine.republish import republish as append_anew
+from .errors import NotDead
 from .model import PROCESSORS, Health, Payment, Processor
 from .settings import PaymentsSettings
 
 app = Typer(add_completion=False, no_args_is_help=True, help="Payments through two processors.")
 Answer = TypeVar("Answer")
 AsJson = Annotated[bool, Option("--json", help="for scripts")]
+
+
+dead = Typer(no_args_is_help=True, help="What a processor refused for what it is: list, show, replay, discard.")
+app.add_typer(dead, name="dead")
+Id = Annotated[UUID, Argument(help="of the payment")]
+Ids = Annotated[str, Argument(help="of the payment, or all")]
 
 
 @app.callback()
@@ -96,32 +104,47 @@ def pending(as_json: AsJson = False) -> None:  # noqa: FBT002
     _list(_run(lambda payments: payments.pending()), as_json=as_json)
 
 
-@app.command()
-def dead(as_json: AsJson = False) -> None:  # noqa: FBT002
-    """List the payments that a processor refused for what they are."""
-
-    async def every(payments: Payments) -> list[Payment]:
-        cursor, found = await payments.dead()
-        while cursor:
-            cursor, page = await payments.dead(cursor)
-            found += page
-        return found
-
-    _list(_run(every), as_json=as_json)
+@dead.command("list")
+def list_letters(
+    after: Annotated[UUID | None, Option(help="the last id of the page before")] = None,
+    count: Annotated[int, Option(min=1, max=PAGE_MAX)] = 50,
+    as_json: AsJson = False,  # noqa: FBT002
+) -> None:
+    """Dead payments, oldest first, each with its reason."""
+    _list(_run(lambda payments: letters.letters(payments, after=str(after or ""), count=count)), as_json=as_json)
 
 
-@app.command()
-def retry(correlation_id: Annotated[UUID, Argument()]) -> None:
-    """Queue a dead payment again."""
-    _run(lambda payments: payments.retry(str(correlation_id)))
-    echo("queued")
+@dead.command("show")
+def show_letter(correlation_id: Id) -> None:
+    """One dead payment, with its reason."""
+    echo(json.dumps(asdict(_run(lambda payments: letters.letter(payments, str(correlation_id)))), indent=2))
 
 
-@app.command()
-def drop(correlation_id: Annotated[UUID, Argument()]) -> None:
-    """Let go of a dead payment: it is listed no more, and its id stays taken."""
-    _run(lambda payments: payments.drop(str(correlation_id)))
-    echo("dropped")
+@dead.command()
+def replay(correlation_id: Ids) -> None:
+    """Queue dead payments again."""
+    echo(f"{_run(lambda payments: _each(payments, correlation_id, letters.replay))} replayed")
+
+
+@dead.command()
+def discard(correlation_id: Ids) -> None:
+    """Let go of dead payments: they are listed no more, and their ids stay taken."""
+    echo(f"{_run(lambda payments: _each(payments, correlation_id, letters.discard))} discarded")
+
+
+async def _each(payments: Payments, which: str, settle: Callable[[Payments, str], Awaitable[None]]) -> int:
+    """How many. Of all of them those that are there now: what dies meanwhile is not of this call."""
+    if which != "all":
+        await settle(payments, which.lower())
+        return 1
+    left, done = await letters.count(payments), 0
+    while left > 0 and (page := await letters.letters(payments, count=min(left, PAGE_MAX))):
+        left -= len(page)
+        for payment in page:
+            with suppress(NotDead):  # somebody else was faster
+                await settle(payments, payment.correlation_id)
+                done += 1
+    return done
 
 
 @app.command()

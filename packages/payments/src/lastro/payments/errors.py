@@ -16,6 +16,6 @@ class UnknownPayment(NotFound):
 
 
 class NotDead(Refused):
-    """The payment {correlation_id} is {state}; only a dead one is retried or dropped by hand."""
+    """The payment {correlation_id} is {state}; only a dead one is replayed or discarded."""
 
     code = "payments.not_dead"

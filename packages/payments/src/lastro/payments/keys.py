@@ -73,7 +73,7 @@ class Keys:
         """Stream: one entry for each payment that came to its end, in that order, for other domains to follow.
 
         Every entry has all fields: ``correlation_id`` (a UUID, lower case: what a follower is idempotent by), ``state``
-        (``done``, or ``dead``: refused for what it is; an operator's retry may make it ``done`` later, an entry of its
+        (``done``, or ``dead``: refused for what it is; an operator's replay may make it ``done`` later, an entry of its
         own), ``processor`` (``default`` or ``fallback``), ``amount_cents``, ``fee_cents`` (what the processor keeps of
         it, rounded half-even to cents; 0 when dead), ``requested_at_ms`` (what the processor has), ``reference``
         (what whoever had it paid called it, or empty), ``reason`` (of a dead one, else empty).

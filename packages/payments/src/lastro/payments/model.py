@@ -10,7 +10,7 @@ from typing import Literal
 Processor = Literal["default", "fallback"]
 PROCESSORS: tuple[Processor, Processor] = ("default", "fallback")
 
-State = Literal["queued", "in_flight", "done", "dead", "dropped"]
+State = Literal["queued", "in_flight", "done", "dead", "discarded"]
 
 AMOUNT_CENTS_MAX = 10**12  # R$ 10 bn: nine million of them fit in the 64 bits of a total
 
@@ -19,15 +19,19 @@ AMOUNT_CENTS_MAX = 10**12  # R$ 10 bn: nine million of them fit in the 64 bits o
 class Payment:
     """A payment as it stands: ``requested_at_ms`` is what was or will be sent, and all the summaries go by."""
 
+    __pydantic_config__ = {"use_attribute_docstrings": True}  # noqa: RUF012  # OpenAPI says of its fields what it says
+
     correlation_id: str
     amount_cents: int
     state: State
     processor: Processor | None = None
+    """Where it was sent, or will be; none while it is queued."""
     requested_at_ms: int | None = None
     attempts: int = 0
     reference: str | None = None
     """What whoever had it paid calls it; it travels to the stream of final payments."""
     reason: str | None = None
+    """Of a dead one: why the processor refused it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,8 +68,11 @@ class Totals:
 class Health:
     """What is known of a processor: from its own word (at most every 5 s) and from its answers (at once)."""
 
+    __pydantic_config__ = {"use_attribute_docstrings": True}  # noqa: RUF012  # OpenAPI says of its fields what it says
+
     failing: bool = False
     delay_ms: int = 0
+    """What an answer takes at least."""
 
 
 FALLBACK_ADVANTAGE_MS = 1_300

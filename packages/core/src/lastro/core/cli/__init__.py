@@ -25,7 +25,7 @@ COMMANDS = {
     "keys": "API keys: create, list, rotate, revoke.",
     "metrics": "Every metric: name, kind, labels, meaning, what to do.",
     "monitor": "Every domain on one screen, live; --json for scripts.",
-    "queue": "The queues: list them, look at dead letters, replay or drop those.",
+    "queue": "The queues: list them, and their dead letters: list, show, replay, discard.",
     "relay": "Pass logs on to Kafka or SQS, each entry at least once, in order.",
     "scripts": "The Lua scripts: list, show, check.",
     "server": "The embedded server: up, status, down.",

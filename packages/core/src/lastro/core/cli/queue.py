@@ -2,41 +2,50 @@
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import aclosing
-from typing import Annotated, Any, TypeVar
+from dataclasses import asdict
+from typing import Annotated, Any, TypeAlias, TypeVar
 
 import msgspec.structs
 from typer import Argument, Option, Typer, echo
 
-from lastro.core.clock import iso
 from lastro.core.errors import Invalid, NotFound
 from lastro.core.keys import QUEUES
 from lastro.core.queue import Queue, open_queue
 from lastro.core.redis import Hub, connect
 from lastro.core.settings import Settings
-from lastro.core.streams.letters import PAGE_MAX, DeadLetter
+from lastro.core.streams.letters import PAGE_MAX, DeadLetter, line, shown
 
 app = Typer(
     add_completion=False,
     no_args_is_help=True,
-    help="The queues: list them, look at dead letters, replay or drop those.",
+    help="The queues: list them, and their dead letters.",
 )
+dead = Typer(no_args_is_help=True, help="What nobody could process: list, show, replay, discard.")
+app.add_typer(dead, name="dead")
 Answer = TypeVar("Answer")
-Name = Annotated[str, Argument(help="as `lastro queue ls` has it")]
-Ids = Annotated[list[str] | None, Argument(help="dead letters, as `lastro queue dead` has them")]
+Name = Annotated[str, Argument(help="as `lastro queue list` has it")]
+LetterId = Annotated[str, Argument(help="as `lastro queue dead list` has it")]
+LetterIds = Annotated[str, Argument(help="as `lastro queue dead list` has it, or all")]
 AsJson = Annotated[bool, Option("--json", help="for scripts")]
-All = Annotated[bool, Option("--all", help="every dead letter of this queue")]
+Act: TypeAlias = Callable[[Queue], Callable[[Sequence[bytes]], Awaitable[int]]]
 
 
 class UnknownQueue(NotFound):
-    """No worker ever tended a queue {name!r} here; `lastro queue ls` has those that are known."""
+    """No worker ever tended a queue {name!r} here; `lastro queue list` has those that are known."""
 
     code = "queue.unknown"
 
 
-@app.command()
-def ls(as_json: AsJson = False) -> None:  # noqa: FBT002  # a flag
+class UnknownLetter(NotFound):
+    """The queue {queue} has no dead letter {letter_id}."""
+
+    code = "queue.unknown_letter"
+
+
+@app.command("list")
+def list_queues(as_json: AsJson = False) -> None:  # noqa: FBT002  # a flag
     """Every queue that a worker tends, and how it is doing."""
     if as_json:
         echo(json.dumps({name: msgspec.structs.asdict(told) for name, told in _run(_measures)}))
@@ -47,67 +56,55 @@ def ls(as_json: AsJson = False) -> None:  # noqa: FBT002  # a flag
         echo(f"{name:40} {' '.join(f'{count:9,}' for count in row)} {told.oldest_seconds:8.1f}s")
 
 
-@app.command()
-def dead(
-    name: Annotated[str | None, Argument(help="as `lastro queue ls` has it; without it, of every queue")] = None,
-    count: Annotated[int, Option(help="the oldest so many", min=1)] = 50,
+@dead.command("list")
+def list_letters(
+    name: Annotated[str | None, Argument(help="as `lastro queue list` has it; without it, of every queue")] = None,
+    after: Annotated[str, Option(help="the last id of the page before; of one queue")] = "",
+    count: Annotated[int, Option(help="of each queue", min=1, max=PAGE_MAX)] = 50,
     as_json: AsJson = False,  # noqa: FBT002  # a flag
 ) -> None:
-    """Dead letters: id, reason, deliveries, first and last seen, error, fields; of every queue after its name."""
+    """Dead letters, oldest first: id, reason, deliveries, times, error, fields; of every queue after its name."""
+    if after and not name:
+        raise Invalid(field="--after", reason="of which queue? name it")
 
     async def look(hub: Hub) -> dict[str, list[DeadLetter]]:
         found = {}
         for each in [name] if name else sorted(await _known(hub)):
             async with await _queue(hub, each) as queue:
-                found[each] = await queue.letters(count=count)
+                found[each] = await queue.letters(count=count, after=after.encode())
         return found
 
     found = _run(look)
     if as_json:
-        told = {each: [_told(letter) for letter in letters] for each, letters in found.items()}
+        told = {each: [asdict(shown(letter)) for letter in letters] for each, letters in found.items()}
         echo(json.dumps(told[name] if name else told))
         return
     for each, letters in found.items():
         for letter in letters:
-            echo(_line(letter) if name else f"{each} {_line(letter)}")
+            echo(line(letter) if name else f"{each}  {line(letter)}")
 
 
-def _line(letter: DeadLetter) -> str:
-    """One for people."""
-    fields = " ".join(
-        f"{key.decode(errors='replace')}={value.decode(errors='replace')}" for key, value in letter.fields.items()
-    )
-    seen = f"{iso(letter.first_ms)} … {iso(letter.last_ms)}"
-    return f"{letter.id.decode()} {letter.reason} after {letter.deliveries}, {seen}: {letter.error} | {fields}"
+@dead.command("show")
+def show_letter(name: Name, letter_id: LetterId) -> None:
+    """One dead letter with the fields it came with."""
+
+    async def look(hub: Hub) -> DeadLetter:
+        async with await _queue(hub, name) as queue:
+            return await _letter(queue, letter_id)
+
+    echo(json.dumps(asdict(shown(_run(look))), indent=2))
 
 
-@app.command()
-def replay(name: Name, ids: Ids = None, every: All = False) -> None:  # noqa: FBT002  # a flag
+@dead.command()
+def replay(name: Name, letter_id: LetterIds) -> None:
     """Publish dead letters anew, as they were, with no delivery counted."""
-    echo(f"{_run(lambda hub: _each(hub, name, ids, every=every, act='replay'))} replayed")
+    echo(f"{_run(lambda hub: _settle(hub, name, letter_id, lambda queue: queue.replay))} replayed")
 
 
-@app.command()
-def drop(name: Name, ids: Ids = None, every: All = False) -> None:  # noqa: FBT002  # a flag
+@dead.command()
+def discard(name: Name, letter_id: LetterIds) -> None:
     """Delete dead letters for good."""
-    echo(f"{_run(lambda hub: _each(hub, name, ids, every=every, act='drop'))} dropped")
-
-
-def _told(letter: DeadLetter) -> dict[str, Any]:
-    """As JSON has it; bytes that are no text are escaped."""
-    fields = {
-        key.decode(errors="backslashreplace"): value.decode(errors="backslashreplace")
-        for key, value in letter.fields.items()
-    }
-    return {
-        "id": letter.id.decode(),
-        "reason": letter.reason,
-        "deliveries": letter.deliveries,
-        "first": iso(letter.first_ms),
-        "last": iso(letter.last_ms),
-        "error": letter.error,
-        "fields": fields,
-    }
+    echo(f"{_run(lambda hub: _settle(hub, name, letter_id, lambda queue: queue.discard))} discarded")
 
 
 async def _known(hub: Hub) -> dict[str, str]:
@@ -131,23 +128,24 @@ async def _queue(hub: Hub, name: str) -> "aclosing[Queue]":
     return aclosing(open_queue(url.decode(), hub))
 
 
-async def _each(hub: Hub, name: str, ids: list[str] | None, *, every: bool, act: str) -> int:
-    """Page by page; what dies meanwhile is not of this call."""
-    if bool(ids) == every:
-        raise Invalid(field="ids", reason="name dead letters, or --all")
+async def _letter(queue: Queue, letter_id: str) -> DeadLetter:
+    found = await queue.letter(letter_id.encode())
+    if found is None:
+        raise UnknownLetter(queue=queue.name, letter_id=letter_id)
+    return found
+
+
+async def _settle(hub: Hub, name: str, letter_id: str, act: Act) -> int:
+    """How many were there. All of them page by page: what dies meanwhile is not of this call."""
     async with await _queue(hub, name) as queue:
-        return await _settle(queue, ids, act)
-
-
-async def _settle(queue: Queue, ids: list[str] | None, act: str) -> int:
-    settle: Callable[[list[bytes]], Awaitable[int]] = queue.replay if act == "replay" else queue.drop
-    if ids:
-        return await settle([id_.encode() for id_ in ids])
-    left, done = (await queue.measure()).dead, 0
-    while left > 0 and (page := await queue.letters(count=min(left, PAGE_MAX))):
-        done += await settle([letter.id for letter in page])
-        left -= len(page)
-    return done
+        settle = act(queue)
+        if letter_id != "all":
+            return await settle([(await _letter(queue, letter_id)).id])
+        left, done = (await queue.measure()).dead, 0
+        while left > 0 and (page := await queue.letters(count=min(left, PAGE_MAX))):
+            done += await settle([letter.id for letter in page])
+            left -= len(page)
+        return done
 
 
 def _run(act: Callable[[Hub], Awaitable[Answer]]) -> Answer:

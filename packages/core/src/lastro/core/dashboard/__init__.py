@@ -13,6 +13,7 @@ import msgspec
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import FileResponse, StreamingResponse
 
+from lastro.core.docs import media
 from lastro.core.errors import Busy, NotFound
 from lastro.core.panels import Look, Watch
 from lastro.core.plugins import plugs
@@ -98,7 +99,7 @@ async def part(name: str) -> FileResponse:
     return FileResponse(PAGE / name, media_type=KINDS[name], headers=STRICT)
 
 
-@router.get("/live", tags=["dashboard"])
+@router.get("/live", tags=["dashboard"], response_class=StreamingResponse, responses=media("text/event-stream"))
 async def live(feed: Watched) -> StreamingResponse:
     """Everything that the dashboard shows, once a second, as server-sent events (``past``, then ``look``)."""
     if feed.watchers >= WATCHERS_MAX:
@@ -109,9 +110,9 @@ async def live(feed: Watched) -> StreamingResponse:
 
 
 @router.get("/live.json", tags=["dashboard"])
-async def once(feed: Watched) -> dict[str, Any]:
+async def once(feed: Watched) -> Look:
     """One look, as `lastro monitor --once --json` prints it."""
-    return (await feed.watch.look()).told()
+    return await feed.watch.look()
 
 
 def _event(name: str, value: Any) -> bytes:

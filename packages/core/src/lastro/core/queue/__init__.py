@@ -175,10 +175,13 @@ class Queue(Protocol):
     async def letters(self, *, count: int = 500, after: bytes = b"") -> list[DeadLetter]:
         """The oldest dead letters after that one."""
 
+    async def letter(self, id_: bytes) -> DeadLetter | None:
+        """One dead letter, or None."""
+
     async def replay(self, ids: Sequence[bytes]) -> int:
         """Publish these dead letters anew; how many were there."""
 
-    async def drop(self, ids: Sequence[bytes]) -> int:
+    async def discard(self, ids: Sequence[bytes]) -> int:
         """Delete these dead letters; how many were there."""
 
     async def aclose(self) -> None:

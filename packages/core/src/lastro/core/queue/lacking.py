@@ -18,11 +18,15 @@ class NoDeadLetters:
         """None, ever."""
         return []
 
+    async def letter(self, id_: bytes) -> DeadLetter | None:
+        """None, ever."""
+        return None
+
     async def replay(self, ids: Sequence[bytes]) -> int:
         """Not offered."""
         raise NotOffered(kind=self.kind, what="dead letters")
 
-    async def drop(self, ids: Sequence[bytes]) -> int:
+    async def discard(self, ids: Sequence[bytes]) -> int:
         """Not offered."""
         raise NotOffered(kind=self.kind, what="dead letters")
 

@@ -108,6 +108,10 @@ class ListQueue:
         """The oldest dead letters after that one."""
         return await letters.letters(self.hub, self.key, count=count, after=after)
 
+    async def letter(self, id_: bytes) -> DeadLetter | None:
+        """One dead letter, or None."""
+        return await letters.letter(self.hub, self.key, id_)
+
     async def replay(self, ids: Sequence[bytes]) -> int:
         """Each in one step: in the list again, and no longer dead."""
         done = 0
@@ -117,9 +121,9 @@ class ListQueue:
             )
         return done
 
-    async def drop(self, ids: Sequence[bytes]) -> int:
+    async def discard(self, ids: Sequence[bytes]) -> int:
         """Delete them."""
-        return await letters.drop(self.hub, self.key, ids)
+        return await letters.discard(self.hub, self.key, ids)
 
     async def aclose(self) -> None:
         """The hub has the connections."""

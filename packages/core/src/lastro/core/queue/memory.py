@@ -137,6 +137,10 @@ class MemoryQueue:
         start = next((at + 1 for at, letter in enumerate(found) if letter.id == after), 0)
         return found[start : start + count]
 
+    async def letter(self, id_: bytes) -> DeadLetter | None:
+        """One dead letter, or None."""
+        return self.dead.get(id_)
+
     async def replay(self, ids: Sequence[bytes]) -> int:
         """Back in line as published."""
         found = [letter for id_ in ids if (letter := self.dead.pop(id_, None)) is not None]
@@ -144,7 +148,7 @@ class MemoryQueue:
             self.put(Message(letter.message_id, letter.fields, 0, letter.first_ms))
         return len(found)
 
-    async def drop(self, ids: Sequence[bytes]) -> int:
+    async def discard(self, ids: Sequence[bytes]) -> int:
         """Forget them."""
         return sum(self.dead.pop(id_, None) is not None for id_ in ids)
 

@@ -160,6 +160,10 @@ class StreamQueue:
         """The oldest dead letters after that one."""
         return await letters.letters(self.hub, self.stream, count=count, after=after)
 
+    async def letter(self, id_: bytes) -> DeadLetter | None:
+        """One dead letter, or None."""
+        return await letters.letter(self.hub, self.stream, id_)
+
     async def replay(self, ids: Sequence[bytes]) -> int:
         """Each in one step: in the stream again, and no longer dead."""
         done = 0
@@ -172,9 +176,9 @@ class StreamQueue:
             )
         return done
 
-    async def drop(self, ids: Sequence[bytes]) -> int:
+    async def discard(self, ids: Sequence[bytes]) -> int:
         """Delete them."""
-        return await letters.drop(self.hub, self.stream, ids)
+        return await letters.discard(self.hub, self.stream, ids)
 
     async def aclose(self) -> None:
         """The hub has the connections."""

@@ -1,11 +1,14 @@
-"""Dead letters: what could not be processed, with its reason, kept until somebody replays or drops it."""
+"""Dead letters: what could not be processed, with its reason, kept until somebody replays or discards it."""
 
+import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 import msgspec
 from redis.exceptions import ResponseError
 
+from lastro.core.clock import iso
 from lastro.core.keys import Key, beside
 from lastro.core.metrics import BOUNDED, counter
 from lastro.core.redis import Hub
@@ -16,12 +19,13 @@ from . import IDS_MAX
 Reason = Literal["invalid", "failed", "timeout", "crashed"]
 REASONS = ("invalid", "failed", "timeout", "crashed")
 PAGE_MAX = 500
+LETTER_ID = re.compile(r"[0-9]{1,15}-[0-9]{1,15}", re.ASCII)
 ABOUT = 6  # pairs before the fields as published
 
 DEAD = counter(
     "stream_dead_total",
     "messages given up: of bad content, raising, hanging, or taking the process with them",
-    do="lastro queue dead NAME; then replay or drop",
+    do="lastro queue dead list NAME; then replay or discard",
     queue=BOUNDED,
     reason=REASONS,
 )
@@ -42,6 +46,51 @@ class DeadLetter(msgspec.Struct, frozen=True):
     """As published."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShownLetter:
+    """A message that was given up, for people and for JSON; bytes that are no text are escaped."""
+
+    __pydantic_config__ = {"use_attribute_docstrings": True}  # noqa: RUF012  # OpenAPI says of its fields what it says
+
+    id: str
+    reason: str
+    """``invalid``: of bad content; ``failed``: its handler raised; ``timeout``: hung; ``crashed``: took it along."""
+    error: str
+    deliveries: int
+    first_at: str
+    """When it was first seen: ISO 8601 in UTC, to the millisecond."""
+    last_at: str
+    """When it was given up."""
+    fields: dict[str, str]
+    """As published."""
+
+
+def shown(letter: DeadLetter) -> ShownLetter:
+    """For people and for JSON."""
+    return ShownLetter(
+        id=letter.id.decode(),
+        reason=letter.reason,
+        error=letter.error,
+        deliveries=letter.deliveries,
+        first_at=iso(letter.first_ms),
+        last_at=iso(letter.last_ms),
+        fields={_text(name): _text(value) for name, value in letter.fields.items()},
+    )
+
+
+def line(letter: DeadLetter) -> str:
+    """One line for people: id, reason, deliveries, first and last seen, error, fields."""
+    told = shown(letter)
+    fields = " ".join(f"{name}={value}" for name, value in told.fields.items())
+    return (
+        f"{told.id}  {told.reason} after {told.deliveries}, {told.first_at} … {told.last_at}: {told.error} | {fields}"
+    )
+
+
+def _text(value: bytes) -> str:
+    return value.decode(errors="backslashreplace")
+
+
 async def letters(hub: Hub, queue: Key, *, count: int = PAGE_MAX, after: bytes = b"") -> list[DeadLetter]:
     """The oldest dead letters of a queue, from the one after ``after`` on."""
     dead = beside(queue, "dead")
@@ -52,12 +101,23 @@ async def letters(hub: Hub, queue: Key, *, count: int = PAGE_MAX, after: bytes =
     return [_letter(id_, flat) for id_, flat in reply]
 
 
-async def drop(hub: Hub, queue: Key, ids: Sequence[bytes]) -> int:
+async def letter(hub: Hub, queue: Key, id_: bytes) -> DeadLetter | None:
+    """One of them, or None."""
+    if not LETTER_ID.fullmatch(id_.decode(errors="replace")):
+        return None
+    dead = beside(queue, "dead")
+    (reply,) = await hub.line(hub.place(dead)).send([("XRANGE", dead, id_, id_)])
+    if isinstance(reply, ResponseError):
+        raise ours(reply) or reply
+    return _letter(*reply[0]) if reply else None
+
+
+async def discard(hub: Hub, queue: Key, ids: Sequence[bytes]) -> int:
     """Delete these for good; how many were there."""
-    dropped = 0
+    discarded = 0
     for at in range(0, len(ids), IDS_MAX):
-        dropped += int(await hub.write.xdel(beside(queue, "dead"), *ids[at : at + IDS_MAX]))
-    return dropped
+        discarded += int(await hub.write.xdel(beside(queue, "dead"), *ids[at : at + IDS_MAX]))
+    return discarded
 
 
 def _letter(id_: bytes, flat: list[bytes]) -> DeadLetter:

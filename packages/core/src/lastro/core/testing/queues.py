@@ -285,12 +285,13 @@ class QueueCases:
         told = await queue.measure()
         assert (told.pending, told.dead) == (0, 1)
 
-    async def test_a_dead_letter_is_replayed_as_it_was_or_dropped(self, queue: Queue) -> None:
+    async def test_a_dead_letter_is_shown_replayed_as_it_was_or_discarded(self, queue: Queue) -> None:
         if not queue.offers.dead_letters:
             with pytest.raises(NotOffered):
                 await queue.replay([b"1-1"])
             with pytest.raises(NotOffered):
-                await queue.drop([b"1-1"])
+                await queue.discard([b"1-1"])
+            assert await queue.letter(b"1-1") is None
             return
         consumer = reader(queue, "one", lease_seconds=LEASE_SECONDS)
         await queue.publish_many([{"body": "a"}, {"body": "b"}])
@@ -298,7 +299,9 @@ class QueueCases:
             assert await consumer.bury(message, reason="failed", error="", deliveries=3)
         a, b = await queue.letters()
         assert [letter.id for letter in await queue.letters(after=a.id)] == [b.id]
-        assert await queue.drop([b.id]) == 1
+        assert await queue.letter(a.id) == a
+        assert await queue.discard([b.id]) == 1
+        assert [await queue.letter(id_) for id_ in (b.id, b"no id")] == [None, None]
         assert await queue.replay([a.id, b.id]) == 1
         assert await queue.replay([a.id]) == 0
         (back,) = await taken(consumer)

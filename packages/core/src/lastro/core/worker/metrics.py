@@ -26,4 +26,6 @@ OLDEST = gauge(
     "stream_oldest_age_seconds", "age of the oldest message that is not done", do="see the runbook", queue=BOUNDED
 )
 DELAYED = gauge("stream_delayed", "messages waiting for their time or their next try", do="what fails?", queue=BOUNDED)
-DEAD_NOW = gauge("stream_dead_waiting", "dead letters waiting for a person", do="lastro queue dead NAME", queue=BOUNDED)
+DEAD_NOW = gauge(
+    "stream_dead_waiting", "dead letters waiting for a person", do="lastro queue dead list NAME", queue=BOUNDED
+)

@@ -13,7 +13,7 @@ from fastapi import APIRouter, FastAPI
 from lastro.coupons.engine import Coupons
 from lastro.coupons.settings import CouponsSettings
 
-from . import admin, attempt, demo, events, issuances
+from . import admin, attempt, dead, demo, events, issuances
 from .attempt import front
 from .edge import Edge
 
@@ -31,5 +31,5 @@ async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
 
 
 router = APIRouter(lifespan=lifespan)
-for part in (attempt, events, issuances, admin, demo):
+for part in (attempt, events, issuances, dead, admin, demo):
     router.include_router(part.router)

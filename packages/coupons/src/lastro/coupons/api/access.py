@@ -18,8 +18,9 @@ ACCESS = Access(
         "POST /coupons/events/{event}:resize",
         "POST /coupons/events/{event}/eligible",
         "POST /coupons/events/{event}/room",
-        "GET /coupons/admin/dead-letters/{event}",
-        "POST /coupons/admin/dead-letters/{event}/{}:replay",
-        "POST /coupons/admin/dead-letters/{event}/{}:discard",
+        "GET /coupons/events/{event}/dead",
+        "GET /coupons/events/{event}/dead/{}",
+        "POST /coupons/events/{event}/dead/{}/replay",
+        "DELETE /coupons/events/{event}/dead/{}",
     ),
 )

@@ -7,6 +7,7 @@ from fastapi import APIRouter, Request, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from lastro.core.clock import iso
+from lastro.core.docs import Responses
 from lastro.core.edge import PROBLEM, problem
 from lastro.core.errors import Invalid, LastroError, TooFast, field_of
 from lastro.core.limits import admit
@@ -17,6 +18,7 @@ from lastro.coupons.metrics import ATTEMPTS
 from lastro.coupons.model.event import EVENT_ID, USER_ID
 from lastro.coupons.model.issuance import Issuance
 
+from .answers import IssuedCoupon
 from .edge import Edge, Headers
 
 PREFIX, SUFFIX = "/coupons/events/", "/issuances"
@@ -131,19 +133,24 @@ _HEADERS = [
     ("X-User-Id", True, {"type": "string", "pattern": f"^{USER_ID.pattern}$"}, "who asks; set by the gateway"),
     ("Idempotency-Key", False, {"type": "string", "maxLength": KEY_MAX}, "names the attempt, kept over its retries"),
 ]
-_SCHEMA = {"type": "object", "properties": {"ticket": {"type": "string"}}, "additionalProperties": False}
-_SAYS = {
-    201: "issued now",
-    200: "the same coupon again",
-    400: "no user, no JSON, or no Idempotency-Key where several are allowed",
-    403: "not eligible, or without a ticket of the waiting room",
-    404: "no such event",
-    409: "sold out, not open now, or this user has all it may have",
-    410: "the event is over",
-    413: "the body is too large",
-    422: "a malformed user or body, or a key that was used with another body",
-    429: "you are too fast",
-    503: "we are overloaded, or the outcome is unknown: ask again",
+_SCHEMA = {
+    "type": "object",
+    "properties": {"ticket": {"type": "string", "description": "of the waiting room, where there is one"}},
+    "additionalProperties": False,
+    "examples": [{"ticket": "1753000000000.q83vEjRWeJA"}],
+}
+_SAYS: Responses = {
+    201: {"model": IssuedCoupon, "description": "issued now"},
+    200: {"model": IssuedCoupon, "description": "the same coupon again"},
+    400: {"description": "no user, no JSON, or no Idempotency-Key where several are allowed"},
+    403: {"description": "not eligible, or without a ticket of the waiting room"},
+    404: {"description": "no such event"},
+    409: {"description": "sold out, not open now, or this user has all it may have"},
+    410: {"description": "the event is over"},
+    413: {"description": "the body is too large"},
+    422: {"description": "a malformed user or body, or a key that was used with another body"},
+    429: {"description": "you are too fast"},
+    503: {"description": "we are overloaded, or the outcome is unknown: ask again"},
 }
 router = APIRouter()
 
@@ -152,7 +159,7 @@ router = APIRouter()
     "/events/{event_id}/issuances",
     status_code=201,
     response_class=Response,
-    responses={status: {"description": text} for status, text in _SAYS.items()},
+    responses=_SAYS,
     openapi_extra={
         "parameters": [
             {"name": name, "in": "header", "required": required, "schema": schema, "description": text}

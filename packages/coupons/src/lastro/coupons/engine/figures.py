@@ -1,6 +1,7 @@
 """How an event goes."""
 
-import msgspec
+from dataclasses import dataclass
+
 import sqlalchemy as sa
 
 from . import Coupons
@@ -8,8 +9,11 @@ from .database.schema import issuances
 from .outbox import outbox
 
 
-class Figures(msgspec.Struct):
-    """Of one event."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Figures:
+    """How one event goes."""
+
+    __pydantic_config__ = {"use_attribute_docstrings": True}  # noqa: RUF012  # OpenAPI says of its fields what it says
 
     event_id: str
     state: str

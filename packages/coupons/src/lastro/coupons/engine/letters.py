@@ -1,35 +1,45 @@
 """Dead letters of the outboxes: list, show, replay, discard. The database keeps a note of each."""
 
-import json
-import re
 from collections.abc import AsyncIterator, Sequence
 from functools import partial
 from typing import Any
 
+import msgspec
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from lastro.core.errors import Invalid
-from lastro.core.streams.letters import PAGE_MAX, DeadLetter
+from lastro.core.streams.letters import LETTER_ID, PAGE_MAX, DeadLetter, shown
+from lastro.coupons.errors import UnknownLetter
 
 from . import Coupons
 from .database.schema import dead_letters
 from .outbox import outbox
 
-LETTER_ID = re.compile(r"[0-9]{1,15}-[0-9]{1,15}", re.ASCII)
-
 
 async def letters(coupons: Coupons, event_id: str, *, count: int = PAGE_MAX, after: str = "") -> list[DeadLetter]:
-    """The oldest of an event, after that one."""
-    return await outbox(coupons.hub, event_id).letters(count=count, after=_ids([after])[0] if after else b"")
+    """The oldest of an event, after that one. Raises UnknownEvent."""
+    found = await outbox(coupons.hub, event_id).letters(count=count, after=_ids([after])[0] if after else b"")
+    if not found:
+        await coupons.event(event_id)
+    return found
+
+
+async def letter(coupons: Coupons, event_id: str, letter_id: str) -> DeadLetter:
+    """One of them. Raises UnknownEvent, UnknownLetter."""
+    found = await outbox(coupons.hub, event_id).letter(letter_id.encode())
+    if found is None:
+        await coupons.event(event_id)
+        raise UnknownLetter(event_id=event_id, letter_id=letter_id)
+    return found
 
 
 async def pages(coupons: Coupons, event_id: str) -> AsyncIterator[list[DeadLetter]]:
-    """All of an event, oldest first, page by page."""
-    after = ""
-    while page := await letters(coupons, event_id, after=after):
+    """All of an event, oldest first, page by page; none of one that Redis does not know."""
+    after = b""
+    while page := await outbox(coupons.hub, event_id).letters(after=after):
         yield page
-        after = page[-1].id.decode()
+        after = page[-1].id
 
 
 async def replay(coupons: Coupons, event_id: str, ids: Sequence[str]) -> int:
@@ -41,7 +51,7 @@ async def replay(coupons: Coupons, event_id: str, ids: Sequence[str]) -> int:
 
 async def discard(coupons: Coupons, event_id: str, ids: Sequence[str]) -> int:
     """Delete them for good; how many were there."""
-    done = await outbox(coupons.hub, event_id).drop(_ids(ids))
+    done = await outbox(coupons.hub, event_id).discard(_ids(ids))
     await _mark(coupons, event_id, ids, "discarded")
     return done
 
@@ -58,7 +68,7 @@ def _row(event_id: str, letter: DeadLetter) -> dict[str, Any]:
         "letter_id": letter.id.decode(),
         "reason": letter.reason,
         "error": letter.error.replace("\0", " "),
-        "payload": payload(letter),
+        "payload": msgspec.json.encode(shown(letter).fields).decode(),
         "deliveries": letter.deliveries,
         "first_ms": letter.first_ms,
         "last_ms": letter.last_ms,
@@ -69,16 +79,6 @@ def _row(event_id: str, letter: DeadLetter) -> dict[str, Any]:
 def _note(rows: Sequence[dict[str, Any]], connection: sa.Connection) -> None:
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
     connection.execute(dialect.insert(dead_letters).on_conflict_do_nothing(), rows)
-
-
-def payload(letter: DeadLetter) -> str:
-    """Its fields as JSON; bytes that are no text are escaped."""
-    return json.dumps(
-        {
-            name.decode(errors="backslashreplace"): value.decode(errors="backslashreplace")
-            for name, value in letter.fields.items()
-        }
-    )
 
 
 def _ids(told: Sequence[str]) -> list[bytes]:

@@ -151,11 +151,14 @@ async def expire(coupons: Coupons) -> int:
 
 
 async def history(coupons: Coupons, issuance_id: str) -> list[tuple[str, str, int]]:
-    """Act, order and time of all that became of it, oldest first."""
+    """Act, order and time of all that became of it, oldest first. Raises UnknownIssuance, Pending."""
     query = sa.select(audit.c.act, audit.c.reference, audit.c.at_ms).where(audit.c.issuance_id == issuance_id)
-    return await coupons.database.run(
-        lambda connection: [(act, ref, at) for act, ref, at in connection.execute(query.order_by(audit.c.number))]
-    )
+
+    def read(connection: sa.Connection) -> list[tuple[str, str, int]]:
+        _row(connection, issuance_id)
+        return [(act, ref, at) for act, ref, at in connection.execute(query.order_by(audit.c.number))]
+
+    return await _run(coupons, issuance_id, read)
 
 
 async def within(coupons: Coupons, act: Callable[[sa.Connection], Answer]) -> Answer:

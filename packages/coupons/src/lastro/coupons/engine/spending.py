@@ -16,7 +16,7 @@ import sqlalchemy as sa
 import structlog
 
 from lastro.core.clock import now_ms
-from lastro.core.errors import Invalid, NotFound
+from lastro.core.errors import Invalid
 from lastro.core.keys import Key
 from lastro.core.queue.stream import StreamQueue
 from lastro.core.streams import Message
@@ -44,10 +44,14 @@ class Charge:
     ``over``: it was called off, or its time was up. ``late``: it was charged after its coupon had gone back.
     """
 
+    __pydantic_config__ = {"use_attribute_docstrings": True}  # noqa: RUF012  # OpenAPI says of its fields what it says
+
     correlation_id: str
     issuance_id: str
     amount_cents: int
+    """Of the whole order."""
     charge_cents: int
+    """What is left to charge; 0 where the coupon pays for all of it."""
     state: State
 
 
@@ -90,10 +94,10 @@ async def spend(coupons_: Coupons, issuance_id: str, user_id: str, correlation_i
 
 
 async def charge(coupons_: Coupons, correlation_id: str) -> Charge:
-    """One charge. Raises NotFound."""
+    """One charge. Raises UnknownCharge."""
     found = await coupons_.database.run(lambda connection: _charge(connection, correlation_id))
     if found is None:
-        raise NotFound
+        raise errors.UnknownCharge(correlation_id=correlation_id)
     return found
 
 

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 
-from lastro.core.docs import refuses
+from lastro.core.docs import Responses, refuses
 from lastro.core.errors import Invalid
 from lastro.ledger.engine import Ledger
 from lastro.ledger.errors import AccountRefused, CannotCross, TransferRefused, UnknownTransfer
@@ -26,10 +26,11 @@ from .schemas import (
 
 router = APIRouter()
 Balances = Annotated[bool, Query(description="answer both accounts' balances, too")]
-SETTLES = refuses(TransferRefused, UnknownTransfer, CannotCross)
+AGAIN: Responses = {200: {"model": OutcomeShown, "description": "It exists with the same content."}}
+SETTLES = AGAIN | refuses(TransferRefused, UnknownTransfer, CannotCross)
 
 
-@router.post("/accounts", status_code=201, responses=refuses(AccountRefused))
+@router.post("/accounts", status_code=201, responses=AGAIN | refuses(AccountRefused))
 async def create_account(request: Request, given: AccountBody, response: Response, ledger: Engine) -> OutcomeShown:
     """Create an account, once; 201 if it was created now, 200 if it existed with the same content."""
     account = from_json(Account, given)
@@ -48,7 +49,7 @@ async def create_accounts(request: Request, given: AccountsBody, ledger: Engine)
     return [outcome_json(each) for each in await ledger.create_accounts(accounts)]
 
 
-@router.post("/transfers", status_code=201, responses=refuses(TransferRefused, CannotCross))
+@router.post("/transfers", status_code=201, responses=AGAIN | refuses(TransferRefused, CannotCross))
 async def create_transfer(
     request: Request,
     given: TransferBody,

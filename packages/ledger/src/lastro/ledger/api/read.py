@@ -10,7 +10,7 @@ from lastro.ledger.engine import Ledger
 from lastro.ledger.errors import UnknownAccount, UnknownTransfer
 from lastro.ledger.model.codes import AccountFilterFlag, QueryFilterFlag
 from lastro.ledger.model.json import from_json, to_json, whole
-from lastro.ledger.model.records import Account, AccountFilter, QueryFilter
+from lastro.ledger.model.records import AccountFilter, QueryFilter
 
 from .access import seen, within
 from .engine import Engine
@@ -51,7 +51,10 @@ async def lookup_transfers(request: Request, ids: Ids, ledger: Engine) -> Transf
 @router.get("/accounts/{account_id}", responses=refuses(UnknownAccount))
 async def account(request: Request, account_id: str, ledger: Engine) -> AccountShown:
     """One account."""
-    return to_json(await _account(request, ledger, account_id))
+    number = _id("account_id", account_id)
+    if not (kept := seen(request, [await ledger.account(number)])):
+        raise UnknownAccount(account_id=number)
+    return to_json(kept[0])
 
 
 @router.get("/transfers/{transfer_id}", responses=refuses(UnknownTransfer))
@@ -65,18 +68,23 @@ async def transfer(request: Request, transfer_id: str, ledger: Engine) -> Transf
     return found if metadata is None else {**found, "metadata": metadata}
 
 
-@router.get("/accounts/{account_id}/transfers", responses=refuses(UnknownAccount), openapi_extra=OF_ACCOUNT)
+@router.get("/accounts/{account_id}/transfers", openapi_extra=OF_ACCOUNT)
 async def account_transfers(account_id: str, request: Request, ledger: Engine) -> TransfersShown:
-    """An account's transfers by timestamp; ``side``, ``reversed`` and the fields of an account filter narrow them."""
-    await _may_see(request, ledger, account_id)
-    return [to_json(each) for each in await ledger.get_account_transfers(_account_filter(account_id, request))]
+    """An account's transfers by timestamp; ``side``, ``reversed`` and the fields of an account filter narrow them.
+
+    None of an account that is not there, as TigerBeetle has it.
+    """
+    wanted = _account_filter(account_id, request)
+    found = await ledger.get_account_transfers(wanted) if await _may_see(request, ledger, wanted.account_id) else []
+    return [to_json(each) for each in found]
 
 
-@router.get("/accounts/{account_id}/balances", responses=refuses(UnknownAccount), openapi_extra=OF_ACCOUNT)
+@router.get("/accounts/{account_id}/balances", openapi_extra=OF_ACCOUNT)
 async def account_balances(account_id: str, request: Request, ledger: Engine) -> BalancesShown:
-    """Its balances right after each of these transfers, if the account keeps history."""
-    await _may_see(request, ledger, account_id)
-    return [to_json(each) for each in await ledger.get_account_balances(_account_filter(account_id, request))]
+    """Its balances right after each of these transfers, if the account keeps history; else none."""
+    wanted = _account_filter(account_id, request)
+    found = await ledger.get_account_balances(wanted) if await _may_see(request, ledger, wanted.account_id) else []
+    return [to_json(each) for each in found]
 
 
 @router.get("/accounts", openapi_extra=OF_QUERY)
@@ -91,16 +99,8 @@ async def query_transfers(request: Request, ledger: Engine) -> TransfersShown:
     return [to_json(each) for each in await ledger.query_transfers(_query_filter(request))]
 
 
-async def _may_see(request: Request, ledger: Ledger, account_id: str) -> None:
-    if within(request).values is not None:
-        await _account(request, ledger, account_id)
-
-
-async def _account(request: Request, ledger: Ledger, account_id: str) -> Account:
-    number = _id("account_id", account_id)
-    if found := seen(request, [await ledger.account(number)]):
-        return found[0]
-    raise UnknownAccount(account_id=number)
+async def _may_see(request: Request, ledger: Ledger, account_id: int) -> bool:
+    return within(request).values is None or bool(seen(request, await ledger.lookup_accounts([account_id])))
 
 
 def _id(name: str, text: str | int) -> int:

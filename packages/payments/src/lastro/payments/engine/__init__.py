@@ -18,7 +18,7 @@ from lastro.core.errors import Busy
 from lastro.core.redis import Hub
 from lastro.core.scripts import Batch, insist
 from lastro.payments import scripts
-from lastro.payments.errors import NotDead, UnknownPayment
+from lastro.payments.errors import UnknownPayment
 from lastro.payments.keys import CLUSTER_PREFIX, Keys
 from lastro.payments.model import PROCESSORS, Claim, Health, Payment, Processor, Totals, fee_cents
 from lastro.payments.settings import PaymentsSettings
@@ -191,24 +191,6 @@ class Payments:
         )
         return word == "ok"
 
-    async def retry(self, correlation_id: str) -> None:
-        """Queue a dead payment again, by hand. Raises UnknownPayment, NotDead."""
-        was = await scripts.revive(
-            self.hub.write,
-            known=self.keys.known,
-            queue=self.keys.queue,
-            dead=self.keys.dead,
-            correlation_id=correlation_id,
-        )
-        _was_dead(correlation_id, was)
-
-    async def drop(self, correlation_id: str) -> None:
-        """Let go of a dead payment, by hand: listed no more, its id stays taken. Raises UnknownPayment, NotDead."""
-        was = await scripts.drop(
-            self.hub.write, known=self.keys.known, dead=self.keys.dead, correlation_id=correlation_id
-        )
-        _was_dead(correlation_id, was)
-
     async def renew(self) -> list[str]:
         """Say that this process lives; returns the owners who are dead."""
         dead = await scripts.renew(self.hub.write, owners=self.keys.owners, owner=self.owner, lease_ms=LEASE_MS)
@@ -291,20 +273,12 @@ class Payments:
         for owner in owners:
             _, flying = await read.sscan(self.keys.in_flight(owner.decode()), count=PAGE_MAX)
             ids += flying
-        records: list[Any] = await read.hmget(self.keys.known, ids) if ids else []
-        found = [_payment(id_.decode(), record) for id_, record in zip(ids, records, strict=True) if record]
-        return [one for one in found if one.state in {"queued", "in_flight"}]
+        return [one for one in await self.records(ids) if one.state in {"queued", "in_flight"}]
 
-    async def dead(self, after: int = 0) -> tuple[int, list[Payment]]:
-        """A page of the dead payments, oldest first, and where the next begins; 0 is the end."""
-        ids: list[Any] = await self.hub.read.zrange(self.keys.dead, after, after + PAGE_MAX - 1)
+    async def records(self, ids: list[Any]) -> list[Payment]:
+        """Those of these that are known, as they stand."""
         records: list[Any] = await self.hub.read.hmget(self.keys.known, ids) if ids else []
-        found = [_payment(id_.decode(), record) for id_, record in zip(ids, records, strict=True) if record]
-        return after + PAGE_MAX if len(ids) == PAGE_MAX else 0, [one for one in found if one.state == "dead"]
-
-    async def dead_count(self) -> int:
-        """How many are dead."""
-        return int(await self.hub.read.zcard(self.keys.dead))
+        return [_payment(id_.decode(), record) for id_, record in zip(ids, records, strict=True) if record]
 
     async def flying(self) -> int:
         """How many are claimed and not settled, over all processes."""
@@ -341,13 +315,6 @@ class Payments:
             before, totals = purged, await self.summary()
             purged = await self.hub.read.hgetall(self.keys.purged)
         return {each: totals[each].amount_cents + int(purged.get(each.encode(), 0)) for each in PROCESSORS}
-
-
-def _was_dead(correlation_id: str, was: str) -> None:
-    if not was:
-        raise UnknownPayment(correlation_id=correlation_id)
-    if was != "dead":
-        raise NotDead(correlation_id=correlation_id, state=was)
 
 
 def _rows(flat: Sequence[Any], width: int) -> list[tuple[Any, ...]]:
@@ -389,5 +356,5 @@ def _payment(correlation_id: str, record: bytes) -> Payment:
         requested_at_ms=int(at) if at and processor else None,
         attempts=int(attempts),
         reference=reference or None,
-        reason=note if state in {"dead", "dropped"} else None,
+        reason=note if state in {"dead", "discarded"} else None,
     )

@@ -6,14 +6,14 @@ from lastro.core.redis import Hub
 from lastro.payments.model import PROCESSORS
 from lastro.payments.settings import PaymentsSettings
 
-from . import Payments
+from . import Payments, letters
 
 
 async def panel(hub: Hub) -> Panel:
     """A few commands, whatever is stored."""
     payments = Payments(hub, PaymentsSettings.read())
     summed, health = await payments.summary(), await payments.health()
-    waiting, flying, dead = await payments.waiting(), await payments.flying(), await payments.dead_count()
+    waiting, flying, dead = await payments.waiting(), await payments.flying(), await letters.count(payments)
     oldest_ms = await payments.oldest_ms()
     return Panel(
         done=sum(summed[name].requests for name in PROCESSORS),
@@ -38,6 +38,6 @@ async def panel(hub: Hub) -> Panel:
         ),
         problems=(
             *(f"the {name} processor says that it fails" for name in PROCESSORS if health[name].failing),
-            *((f"{dead:,} dead payments: lastro payments dead",) if dead else ()),
+            *((f"{dead:,} dead payments: lastro payments dead list",) if dead else ()),
         ),
     )

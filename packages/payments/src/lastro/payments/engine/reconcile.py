@@ -91,7 +91,7 @@ async def _records(payments: Payments, told: Callable[[int], None]) -> set[str]:
             state, cents, processor, at = record.split(b"|", 4)[:4]
             if state == b"done":
                 entered[b"|".join((processor, id_, cents))] = id_, at
-            elif state in {b"in_flight", b"dead", b"dropped"} or (state == b"queued" and id_ not in queued):
+            elif state in {b"in_flight", b"dead", b"discarded"} or (state == b"queued" and id_ not in queued):
                 suspects.add(id_.decode())  # few, and each is looked at by itself
         scores: list[Any] = await read.zmscore(keys.by_date, cast("list[str]", list(entered))) if entered else []
         for (id_, at), score in zip(entered.values(), scores, strict=True):
@@ -126,7 +126,7 @@ async def _at_once(payments: Payments, id_: str, entry: str) -> list[str]:
                 "queued": place is not None,
                 "in_flight": bool(flying and held),
                 "dead": buried_at is not None,
-                "dropped": buried_at is None,
+                "discarded": buried_at is None,
             }
             wrong = _wrong(state, where, entered=entered, other=other)
             return [f"{id_}: {wrong}{f' ({entry})' if other else ''}"] if wrong else []
@@ -138,7 +138,7 @@ NOWHERE = {
     "queued": "queued, but not in the queue",
     "in_flight": "in flight, but with no owner",
     "dead": "dead, but not among the dead",
-    "dropped": "dropped, but among the dead",
+    "discarded": "discarded, but among the dead",
 }
 
 

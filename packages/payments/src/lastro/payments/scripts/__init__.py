@@ -83,11 +83,11 @@ async def republish(redis: Client, *, known: Key, final: Key, final_max: int, id
 
 
 @script
-async def drop(redis: Client, *, known: Key, dead: Key, correlation_id: str) -> str: ...
+async def discard(redis: Client, *, known: Key, dead: Key, correlation_id: str) -> str: ...
 
 
 @script
-async def revive(redis: Client, *, known: Key, queue: Key, dead: Key, correlation_id: str) -> str: ...
+async def replay(redis: Client, *, known: Key, queue: Key, dead: Key, correlation_id: str) -> str: ...
 
 
 @script

@@ -1,6 +1,6 @@
 -- @include "parts/record.lua"
 -- @include "parts/final.lua"
--- Set a payment aside that a processor refuses for what it is; an operator may revive it.
+-- Set a payment aside that a processor refuses for what it is; an operator may replay it.
 --   KEYS[1] known      hash id -> record
 --   KEYS[2] in_flight  set of the ids of this owner
 --   KEYS[3] final      stream; one entry more, state dead

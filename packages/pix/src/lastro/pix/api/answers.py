@@ -72,12 +72,6 @@ class Text(TypedDict):
     text: str
 
 
-class Replayed(TypedDict):
-    """Whether it went back now."""
-
-    replayed: bool
-
-
 def told(record: Record) -> Told:
     """A record as its callers see it."""
     return Told(

@@ -22,10 +22,10 @@ TEXT_MAX = 512
 class Static(Body):
     """What a static BR Code says."""
 
-    key: str = Field(examples=["+5511999999999"])
-    name: str = Field(max_length=brcode.NAME_MAX)
-    city: str = Field(max_length=brcode.CITY_MAX)
-    amount_cents: int = Field(0, ge=0, le=CENTS_MAX, strict=True)
+    key: str = Field(examples=["+5511999999999"], description="the receiver's Pix key")
+    name: str = Field(max_length=brcode.NAME_MAX, examples=["LOJA LASTRO"])
+    city: str = Field(max_length=brcode.CITY_MAX, examples=["SAO PAULO"])
+    amount_cents: int = Field(0, ge=0, le=CENTS_MAX, strict=True, description="0: the payer decides")
     tx_id: str = Field("", max_length=brcode.TX_ID_MAX)
 
 

@@ -1,14 +1,13 @@
-"""Dead letters: list, show, replay, drop."""
+"""Dead letters: list, show, replay, discard."""
 
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
 
-from lastro.core.docs import refuses
+from lastro.core.docs import Replayed, refuses
 from lastro.pix.engine import letters
 from lastro.pix.errors import LetterCutOff, NoSuchLetter
 
-from .answers import Replayed
 from .request import Engine, reply
 
 router = APIRouter(prefix="/dead")
@@ -37,6 +36,6 @@ async def replay(letter_id: str, pix: Engine) -> Response:
 
 
 @router.delete("/{letter_id}", status_code=204, responses=refuses(NoSuchLetter))
-async def drop(letter_id: str, pix: Engine) -> None:
+async def discard(letter_id: str, pix: Engine) -> None:
     """Throw it away."""
-    await letters.drop(pix, letter_id)
+    await letters.discard(pix, letter_id)

@@ -20,8 +20,13 @@ FUNDS = refuses(NotEnoughFunds, AccountFull, SameActOtherAmount)
 class Funding(Body):
     """Money from or to the central bank."""
 
-    id: str = Field(min_length=1, max_length=accounts.ACT_MAX, description="of this act: a repeat changes nothing")
-    amount_cents: int = Field(description="negative takes out", strict=True)
+    id: str = Field(
+        min_length=1,
+        max_length=accounts.ACT_MAX,
+        description="of this act: a repeat changes nothing",
+        examples=["funding-1"],
+    )
+    amount_cents: int = Field(description="negative takes out", strict=True, examples=[100_000])
 
 
 @router.get("", response_model=list[Account])

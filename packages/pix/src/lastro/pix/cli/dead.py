@@ -1,5 +1,7 @@
-"""Dead letters: list, show, replay, drop."""
+"""Dead letters: list, show, replay, discard."""
 
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Annotated
 
 from typer import Argument, Option, Typer, echo
@@ -7,10 +9,14 @@ from typer import Argument, Option, Typer, echo
 from lastro.pix.engine import letters
 from lastro.pix.engine.letters import PAGE_MAX, Letter
 from lastro.pix.engine.pix import Pix
+from lastro.pix.errors import LetterCutOff, NoSuchLetter
 
 from .act import act, show
 
-app = Typer(no_args_is_help=True, help="What nobody could process: list, show, replay, drop.")
+LetterId = Annotated[str, Argument(help="id of the letter")]
+LetterIds = Annotated[str, Argument(help="id of the letter, or all")]
+
+app = Typer(no_args_is_help=True, help="What nobody could process: list, show, replay, discard.")
 
 
 @app.command("list")
@@ -29,35 +35,35 @@ def list_letters(
 
 
 @app.command("show")
-def show_letter(letter_id: str) -> None:
+def show_letter(letter_id: LetterId) -> None:
     """One dead letter with the fields it came with."""
     show(act(lambda pix: letters.letter(pix, letter_id)))
 
 
-@app.command("replay")
-def replay(
-    letter_id: Annotated[str, Argument(help="id of the letter, or all")],
-) -> None:
-    """Put a dead letter back into its stream; a payment that was settled meanwhile is recognised and not paid again."""
-
-    async def put_back(pix: Pix) -> int:
-        if letter_id != "all":
-            return int(await letters.replay(pix, letter_id))
-        done, after = 0, "-"
-        while page := await letters.letters(pix, after=after, count=PAGE_MAX):
-            for letter in page:
-                done += not letter.cut_off and await letters.replay(pix, letter.id)
-            after = page[-1].id
-        return done
-
-    echo(f"{act(put_back)} replayed")
+@app.command()
+def replay(letter_id: LetterIds) -> None:
+    """Put dead letters back into their stream; a payment settled meanwhile is recognised, and not paid again."""
+    echo(f"{act(lambda pix: _each(pix, letter_id, letters.replay))} replayed")
 
 
-@app.command("drop")
-def drop(letter_id: str) -> None:
-    """Throw a dead letter away."""
-    act(lambda pix: letters.drop(pix, letter_id))
-    echo("dropped")
+@app.command()
+def discard(letter_id: LetterIds) -> None:
+    """Throw dead letters away."""
+    echo(f"{act(lambda pix: _each(pix, letter_id, letters.discard))} discarded")
+
+
+async def _each(pix: Pix, letter_id: str, settle: Callable[[Pix, str], Awaitable[bool]]) -> int:
+    """How many. Of all of them those that are there now: what dies meanwhile is not of this call."""
+    if letter_id != "all":
+        return int(await settle(pix, letter_id))
+    ids: list[str] = []
+    while page := await letters.letters(pix, after=ids[-1] if ids else "-", count=PAGE_MAX):
+        ids += [letter.id for letter in page]
+    done = 0
+    for id_ in ids:
+        with suppress(NoSuchLetter, LetterCutOff):  # somebody else was faster; or it has to be looked at by itself
+            done += await settle(pix, id_)
+    return done
 
 
 def _line(letter: Letter) -> str:

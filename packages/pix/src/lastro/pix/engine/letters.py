@@ -1,4 +1,4 @@
-"""Dead letters: what nobody could process, with its reason. Listed, shown, replayed, dropped."""
+"""Dead letters: what nobody could process, with its reason. Listed, shown, replayed, discarded."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -19,14 +19,21 @@ PAGE_MAX = 500
 class Letter:
     """One dead letter."""
 
+    __pydantic_config__ = {"use_attribute_docstrings": True}  # noqa: RUF012  # OpenAPI says of its fields what it says
+
     id: str
     source: str
+    """The stream it came from."""
     entry_id: str
+    """Where it was in there."""
     code: str
+    """The SPI's."""
     reason: str
     deliveries: int
     fields: dict[str, str]
+    """As it came; bytes that are no text are escaped."""
     cut_off: bool
+    """It was too long to be kept whole, and cannot be replayed."""
 
 
 async def letters(pix: Pix, *, after: str = "-", count: int = 100) -> list[Letter]:
@@ -57,10 +64,10 @@ async def replay(pix: Pix, letter_id: str) -> bool:
     return word == "replayed"
 
 
-async def drop(pix: Pix, letter_id: str) -> None:
-    """Throw one away. Raises NoSuchLetter."""
+async def discard(pix: Pix, letter_id: str) -> bool:
+    """Throw one away; False when another did. Raises NoSuchLetter."""
     await _find(pix, letter_id)
-    await pix.write.xdel(pix.keys.dead, letter_id)
+    return bool(await pix.write.xdel(pix.keys.dead, letter_id))
 
 
 async def _find(pix: Pix, letter_id: str) -> tuple[bytes, dict[bytes, bytes]]:

@@ -17,6 +17,8 @@ COUNT_MAX = 500
 class Movement:
     """One posting on a Conta PI."""
 
+    __pydantic_config__ = {"use_attribute_docstrings": True}  # noqa: RUF012  # OpenAPI says of its fields what it says
+
     at_ms: int
     id: str
     cents: int

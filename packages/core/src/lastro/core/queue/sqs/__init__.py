@@ -108,11 +108,17 @@ class SqsQueue:
         await self._let_go([receipt for _, receipt in found])
         return letters[start : start + count]
 
+    async def letter(self, id_: bytes) -> DeadLetter | None:
+        """One dead letter of the first 1,000, or None."""
+        found = await self._dead()
+        await self._let_go([receipt for _, receipt in found])
+        return next((letter for letter, _ in found if letter.id == id_), None)
+
     async def replay(self, ids: Sequence[bytes]) -> int:
         """Send them anew, then delete them here; a crash between leaves both."""
         return await self._settle(ids, again=True)
 
-    async def drop(self, ids: Sequence[bytes]) -> int:
+    async def discard(self, ids: Sequence[bytes]) -> int:
         """Delete them."""
         return await self._settle(ids, again=False)
 
