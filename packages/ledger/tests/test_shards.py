@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 from functools import partial
 from random import Random
 from typing import Any
@@ -14,10 +15,11 @@ from lastro.core.keys import slot
 from lastro.core.redis import Hub, connect_url
 from lastro.core.testing.load import dying
 from lastro.ledger import keys
-from lastro.ledger.engine.shards import STUCK_MS, Shards
+from lastro.ledger.engine.shards import PAGE, STUCK_MS, Shards
+from lastro.ledger.engine.shards.crossing import RECOVER_MAX, Way
 from lastro.ledger.errors import CannotCross
 from lastro.ledger.model.codes import AccountFlag, TransferFlag
-from lastro.ledger.model.crossing import TRANSIT, Crossing, derived, shard_of, transit
+from lastro.ledger.model.crossing import TRANSIT, TRANSIT_CODE, Crossing, derived, shard_of, transit
 from lastro.ledger.model.records import Account, AccountFilter, QueryFilter, Transfer
 from lastro.ledger.settings import LedgerSettings
 
@@ -136,11 +138,7 @@ async def test_some_inside_and_some_between_each_have_their_outcome_in_its_place
 
 async def test_what_was_reserved_before_an_account_closed_is_still_settled(shards: Shards) -> None:
     """Else it could be posted on one side and never on the other."""
-    coordinator = shards.coordinator
-    way = Crossing(paying(1), 0, 1)
-    await coordinator._open({(way.home, way.away, 1)})
-    await shards.ledgers[way.home].create_transfers([way.hold_home], crossing=True, metadata={0: way.note})
-    await shards.ledgers[way.away].create_transfers([way.hold_away])
+    await half_way(shards, Crossing(paying(1), 0, 1), away=True)
     closing = paying(
         90, debit=B, credit=living(1, 1), amount=0, flags=TransferFlag.PENDING | TransferFlag.CLOSING_DEBIT
     )
@@ -148,6 +146,159 @@ async def test_what_was_reserved_before_an_account_closed_is_still_settled(shard
     assert statuses(await shards.create_transfers([closing])) == ["ok"]
     assert await shards.recover(older_ms=-1000) == 1
     assert await balances(shards) == [(0, 10, 0, 0), (0, 0, 0, 10)]
+
+
+async def half_way(shards: Shards, crossing: Crossing, *, away: bool = False) -> None:
+    """Whoever carries it dies when it is reserved at home, or on both sides."""
+    await shards.coordinator._open({crossing.pair})
+    await shards.ledgers[crossing.home].create_transfers(
+        [crossing.hold_home], crossing=True, metadata={0: crossing.note}
+    )
+    if away:
+        await shards.ledgers[crossing.away].create_transfers([crossing.hold_away])
+
+
+async def noted(shards: Shards) -> int:
+    """How many crossings are not done."""
+    return sum([await shards.hub.read.zcard(keys.crossings(ledger.name)) for ledger in shards.ledgers])
+
+
+async def test_an_id_on_its_way_into_a_shard_is_taken_for_a_payer_of_another(shards: Shards) -> None:
+    """The second touches nothing of the first, which comes to its end."""
+    await half_way(shards, Crossing(paying(1), 0, 1), away=True)
+    told = await shards.create_transfers([paying(1, debit=C), paying(2, debit=C, amount=5)])
+    assert statuses(told) == ["exists_with_different_debit_account_id", "ok"]
+    assert await shards.recover(older_ms=-1000) == 1
+    assert await balances(shards, A, B, C) == [(0, 10, 0, 0), (0, 0, 0, 15), (0, 5, 0, 0)]
+    assert await shards.recover(older_ms=-1000) == 0
+    assert statuses([await shards.create_transfer(paying(1, debit=C))]) == ["id_already_failed"]
+    assert await noted(shards) == 0
+
+
+async def test_of_two_payers_of_one_id_in_two_shards_one_pays_and_no_money_is_lost(shards: Shards) -> None:
+    for number in range(1, 101):
+        told = await asyncio.gather(
+            shards.create_transfers([paying(number)]), shards.create_transfers([paying(number, debit=C)])
+        )
+        assert sorted(statuses([one for some in told for one in some])) == [
+            "exists_with_different_debit_account_id",
+            "ok",
+        ]
+    a, b, c = await balances(shards, A, B, C)
+    assert (a[1] + c[1], b) == (1000, (0, 0, 0, 1000))
+    assert await noted(shards) == 0
+
+
+@pytest.mark.parametrize("answered", [False, True], ids=["unsent", "unheard"])
+async def test_whoever_uses_an_id_again_may_die_at_any_step(hub: Hub, *, answered: bool) -> None:
+    """The first transfer of that id stands, nothing of the second is left reserved."""
+    died = 0
+    while True:
+        await hub.write.flushall()
+        first = await Shards.open(hub, LedgerSettings(), COUNT)
+        await first.create_accounts([Account(id=each, ledger=1, code=1) for each in (A, B, C)])
+        await first.create_transfer(paying(1, debit=C))
+        got = await dying(hub, died + 1, answered=answered, act=partial(first.create_transfers, [paying(1)]))
+        async with await connect_url(hub.url) as own:
+            second = await Shards.open(own, LedgerSettings(), COUNT)
+            await second.recover(older_ms=-1000)
+            again = await second.create_transfer(paying(1))
+            assert again.status in {"exists_with_different_debit_account_id", "id_already_failed"}
+            assert await balances(second, A, B, C) == [(0, 0, 0, 0), (0, 0, 0, 10), (0, 10, 0, 0)]
+            assert await noted(second) == 0
+            assert await second.check() == []
+        if not got:
+            break
+        died += 1
+    assert died >= 7, "every step was met"
+
+
+async def test_a_crossing_that_cannot_end_is_told_of_and_keeps_no_other_from_it(hub: Hub) -> None:
+    """Somebody voids what is reserved away, after it was posted at home."""
+    made = await Shards.open(hub, LedgerSettings(), COUNT)
+    await made.create_accounts([Account(id=each, ledger=1, code=1) for each in (A, B)])
+    broken, honest = Crossing(paying(1), 0, 1), Crossing(paying(2, amount=5), 0, 1)
+    for each in (broken, honest):
+        await half_way(made, each, away=True)
+    await made.ledgers[0].create_transfer(broken.decide)
+    await made.ledgers[1].create_transfer(made.ledgers[1].voiding(broken.hold_away.id, 99))
+    assert statuses(await made.create_transfers([paying(1), paying(3, amount=1)])) == ["exists", "ok"]
+    assert await made.recover(older_ms=-1000) == 1
+    assert await balances(made, A, B) == [(0, 16, 0, 0), (0, 0, 0, 6)]
+    name = keys.crossings(made.ledgers[0].name)
+    assert await hub.write.zrange(name, 0, -1) == [broken.hold_home.id.to_bytes(16, "little")]
+    await hub.write.zadd(name, {broken.hold_home.id.to_bytes(16, "little"): now_ms() - 2 * STUCK_MS})
+    assert await made.check() == [f"shard 0: crossing {broken.hold_home.id} is not done after 10 minutes"]
+    await made.aclose()
+
+
+async def test_more_crossings_that_cannot_end_than_are_taken_up_at_once_do_not_stand_before_the_others(
+    shards: Shards,
+) -> None:
+    await shards.coordinator._open({(0, 1, 1)})
+    strange = [Crossing(paying(number, amount=0), 0, 1).hold_home for number in range(1, RECOVER_MAX + 2)]
+    await shards.ledgers[0].create_transfers(strange, crossing=True)  # no note says for whom
+    await half_way(shards, Crossing(paying(9999), 0, 1))
+    assert await shards.recover(older_ms=-1000) == 1
+    assert await balances(shards) == [(0, 10, 0, 0), (0, 0, 0, 10)]
+    assert await noted(shards) == len(strange)
+
+
+async def test_what_the_store_refuses_to_one_crossing_it_does_not_refuse_to_the_others(shards: Shards) -> None:
+    """The state of the third shard is unreadable for a while."""
+    for each in (Crossing(paying(1, credit=C), 0, 2), Crossing(paying(2, amount=5), 0, 1)):
+        await half_way(shards, each)
+    state: Any = keys.state(shards.ledgers[2].name)
+    before: Any = await shards.hub.write.getset(state, "?")
+    assert await shards.recover(older_ms=-1000) == 1
+    assert await balances(shards) == [(10, 5, 0, 0), (0, 0, 0, 5)]
+    await shards.hub.write.set(state, before)
+    assert await shards.recover(older_ms=-1000) == 1
+    assert await balances(shards, A, C) == [(0, 15, 0, 0), (0, 0, 0, 10)]
+
+
+async def test_a_refused_crossing_voids_what_a_slower_one_reserved_and_nothing_of_another_with_its_id(
+    shards: Shards,
+) -> None:
+    mine, others = Crossing(paying(1), 0, 1), Crossing(paying(1, debit=C), 2, 1)
+    await half_way(shards, mine, away=True)
+    await shards.coordinator._undo([Way(others)])
+    assert await balances(shards) == [(10, 0, 0, 0), (0, 0, 10, 0)]
+    await shards.ledgers[0].create_transfer(mine.release_home)
+    await shards.coordinator._undo([Way(mine)])
+    assert await balances(shards) == [(0, 0, 0, 0), (0, 0, 0, 0)]
+
+
+async def test_a_refused_crossing_leaves_no_account_behind(shards: Shards) -> None:
+    elsewhere = [replace(paying(number), ledger=1000 + number) for number in range(20)]
+    nobody = [paying(100, debit=living(0, 9)), replace(paying(101), ledger=0)]
+    told = statuses(await shards.create_transfers(elsewhere + nobody))
+    assert told == ["accounts_must_have_the_same_ledger"] * 20 + ["debit_account_not_found", "ledger_must_not_be_zero"]
+    assert {each.id for each in await shards.query_accounts(QueryFilter())} == {A, OTHER_A, B, C}
+
+
+async def test_a_payer_of_another_ledger_is_told_the_same_whether_or_not_others_crossed_there(shards: Shards) -> None:
+    other = replace(paying(1), ledger=2)
+    first = await shards.create_transfer(other)
+    await shards.create_accounts(
+        [Account(id=living(0, 3), ledger=2, code=1), Account(id=living(1, 3), ledger=2, code=1)]
+    )
+    assert (await shards.create_transfer(replace(paying(2, living(0, 3), living(1, 3)), ledger=2))).status == "ok"
+    assert (await shards.create_transfer(other)).status == first.status == "accounts_must_have_the_same_ledger"
+    assert (await shards.create_transfer(paying(1))).status == "ok", "and the id is still free"
+
+
+async def test_between_shards_is_looked_at_behind_any_number_of_accounts_of_the_same_code(hub: Hub) -> None:
+    """Which number a user gives his accounts is his own affair."""
+    made = await Shards.open(hub, LedgerSettings(), COUNT)
+    users = [each for each in range(1, 5000) if shard_of(each, COUNT) == 0][: PAGE + 1]
+    await made.create_accounts([Account(id=each, ledger=1, code=TRANSIT_CODE, user_data_32=999) for each in users])
+    assert await made.check() == []
+    await made.create_accounts([Account(id=B, ledger=1, code=1)])
+    await made.create_transfer(paying(1))
+    await made.ledgers[1].create_transfer(paying(2, debit=transit(1, 0), credit=B, amount=7))
+    assert "shard 0: 10 left for shard 1 in ledger 1, 17 came in there" in await made.check()
+    await made.aclose()
 
 
 async def test_only_plain_transfers_cross_and_chains_stay_in_their_shard(shards: Shards) -> None:

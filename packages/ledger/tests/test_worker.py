@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -9,9 +10,11 @@ from lastro.core.redis import Hub
 from lastro.core.settings import Settings
 from lastro.core.testing import wait_for
 from lastro.core.worker import Run, run
-from lastro.ledger import worker
+from lastro.ledger import keys, worker
 from lastro.ledger.engine import Ledger
+from lastro.ledger.engine.shards import Shards
 from lastro.ledger.model.codes import TransferFlag
+from lastro.ledger.model.crossing import Crossing
 from lastro.ledger.model.records import Account, Transfer
 from lastro.ledger.settings import LedgerSettings
 
@@ -35,5 +38,37 @@ async def test_a_reservation_is_released_within_a_second_of_its_end(hub: Hub) ->
     assert not await released() or time.monotonic() - reserved >= 1
     await wait_for(released, "the release", within_seconds=2)
     assert await worker.check(hub) == []
+    running.stopping.set()
+    await works
+
+
+async def test_what_one_shard_cannot_release_or_finish_keeps_no_other_from_it(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of two shards, the first has no list of what expires and none of what crosses, but something else there."""
+    monkeypatch.setenv("LASTRO_LEDGER_SHARDS", "2")
+    monkeypatch.setenv("LASTRO_LEDGER_RECOVER_AFTER_SECONDS", "0.1")
+    shards = await Shards.open(hub, LedgerSettings.read(), 2)
+    ids = [[each for each in range(1, 20) if shards.home(each) == home][:2] for home in range(2)]
+    await shards.create_accounts([Account(id=each, ledger=1, code=1) for some in ids for each in some])
+    for number, (payer, payee) in enumerate(ids, 10):
+        held = Transfer(id=number, debit_account_id=payer, credit_account_id=payee, amount=5, ledger=1, code=1)
+        await shards.create_transfer(replace(held, flags=TransferFlag.PENDING, timeout=1))
+    payer, away = ids[1][0], ids[0][0]
+    crossing = Crossing(
+        Transfer(id=2, debit_account_id=payer, credit_account_id=away, amount=7, ledger=1, code=1), 1, 0
+    )
+    await shards.coordinator._open({crossing.pair})
+    await shards.ledgers[1].create_transfers([crossing.hold_home], crossing=True, metadata={0: crossing.note})
+    for key in (keys.crossings(shards.ledgers[0].name), keys.expiries(shards.ledgers[0].name)):
+        await hub.write.set(key, "something else")
+    running = Run(hub=hub, settings=Settings())
+    works = asyncio.create_task(run({"ledger.expire": worker.expire, "ledger.cross": worker.cross}, running))
+
+    async def both() -> bool:
+        account = await shards.account(payer)
+        return (account.debits_pending, account.debits_posted) == (0, 7)
+
+    await wait_for(both, "the release and the crossing", within_seconds=10)
     running.stopping.set()
     await works

@@ -29,6 +29,11 @@ def transit(ledger: int, other: int) -> int:
     return TRANSIT | ledger << 16 | other
 
 
+def stands_for(account_id: int) -> tuple[int, int] | None:
+    """The ledger number and the shard that a transit account stands for; nothing for another account."""
+    return (account_id >> 16 & 0xFFFFFFFF, account_id & 0xFFFF) if account_id >= TRANSIT else None
+
+
 def transit_account(ledger: int, other: int) -> Account:
     """It."""
     return Account(id=transit(ledger, other), ledger=ledger, code=TRANSIT_CODE, user_data_32=other)
@@ -48,6 +53,11 @@ class Crossing:
     transfer: Transfer
     home: int
     away: int
+
+    @property
+    def pair(self) -> tuple[int, int, int]:
+        """The shards and the ledger number: what it needs transit accounts for."""
+        return self.home, self.away, self.transfer.ledger
 
     @property
     def note(self) -> dict[str, str]:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 
 import structlog
 
-from lastro.core.errors import Busy
+from lastro.core.errors import Busy, LastroError
 from lastro.core.redis import Hub
 from lastro.core.worker import Run
 from lastro.ledger import keys
@@ -29,11 +29,16 @@ async def expire(run: Run) -> None:
     settings = LedgerSettings.read()
     ledgers, pause = _all(run.hub, settings), settings.expire_every_seconds
     while not run.stopping.is_set():
-        try:
-            released = sum([await ledger.expire_transfers() for ledger in ledgers])
-        except Busy as busy:
-            log.warning("expire.postponed", reason=str(busy))
-            released = 0
+        released = 0
+        for ledger in ledgers:
+            if run.stopping.is_set():
+                break
+            try:
+                released += await ledger.expire_transfers()
+            except Busy as busy:
+                log.warning("expire.postponed", ledger=ledger.archive.name, reason=str(busy))
+            except LastroError as error:  # of that one's own, its archive's for example: the others go on
+                log.error("expire.failed", ledger=ledger.archive.name, reason=str(error))  # noqa: TRY400  # it says it
         if released:
             log.info("expire.released", transfers=released)
         elif await run.pause(pause):

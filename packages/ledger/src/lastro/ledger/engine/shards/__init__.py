@@ -18,7 +18,7 @@ from lastro.ledger.engine import Ledger
 from lastro.ledger.engine.check import check as recompute
 from lastro.ledger.errors import CannotCross, UnknownAccount, UnknownTransfer
 from lastro.ledger.model.codes import QueryFilterFlag, TransferFlag
-from lastro.ledger.model.crossing import TRANSIT, TRANSIT_CODE, Crossing, shard_of, transit
+from lastro.ledger.model.crossing import TRANSIT, TRANSIT_CODE, Crossing, shard_of, stands_for, transit
 from lastro.ledger.model.records import U128_MAX, Account, AccountFilter, Balance, Outcome, QueryFilter, Transfer
 from lastro.ledger.settings import LedgerSettings
 
@@ -252,8 +252,7 @@ class Shards:
     async def _between(self) -> AsyncIterator[str]:
         """Compare what left each shard for another with what came in there, but for what is on its way."""
         for home, ledger in self._numbered:
-            for account in await ledger.query_accounts(QueryFilter(code=TRANSIT_CODE)):
-                away, number = account.user_data_32, account.ledger
+            async for number, away in self._stand_ins(ledger):
                 for _ in range(TRIES):
                     under_way = await self._under_way(home)
                     left, came = await self._across(home, away, number)
@@ -264,6 +263,16 @@ class Shards:
                     yield f"shard {home}: {left} left for shard {away} in ledger {number}, {came} came in there"
             for id_ in await self._under_way(home, until_ms=now_ms() - STUCK_MS):
                 yield f"shard {home}: crossing {id_} is not done after {STUCK_MS // 60_000} minutes"
+
+    @staticmethod
+    async def _stand_ins(ledger: Ledger) -> AsyncIterator[tuple[int, int]]:
+        """The ledger number and the other shard of each transit account; others may have the same code."""
+        wanted = QueryFilter(code=TRANSIT_CODE, limit=PAGE)
+        while page := await ledger.query_accounts(wanted):
+            for account in page:
+                if (found := stands_for(account.id)) is not None:
+                    yield found
+            wanted = replace(wanted, timestamp_min=page[-1].timestamp + 1)
 
     async def _across(self, home: int, away: int, ledger: int) -> tuple[int, int]:
         sides = ((home, away), (away, home))
