@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 from collections.abc import AsyncIterator
+from hashlib import sha1
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from lastro.core.redis import Hub, connect_url
 from lastro.core.redis.copies import Copies
 from lastro.core.settings import Settings
 from lastro.core.testing.web import served
-from lastro.ledger import keys
+from lastro.ledger import keys, scripts
 from lastro.ledger.engine import Ledger
 from lastro.ledger.engine.archive import TABLES
 from lastro.ledger.engine.archive.schema import METADATA, transfers
@@ -214,6 +215,70 @@ async def test_everything_comes_back_and_then_the_table_goes_down_and_up(
     assert await asyncio.to_thread(migrate.upgrade, database, TABLES) == TABLES.head
     assert await check(twins[0]) == []
     assert await twins[0].archive.archive() == 2
+    await database.aclose()
+
+
+async def test_bringing_everything_back_beside_workers_that_archive_loses_nothing(
+    twins: tuple[Ledger, Ledger],
+) -> None:
+    """What they archive again meanwhile is there, too."""
+    ledger = twins[0]
+    async with await connect_url(ledger.hub.url) as other:
+        done = asyncio.Event()
+
+        async def work() -> None:
+            while not done.is_set():  # each time as one that was just started
+                await Ledger(other, ledger.settings, name="archived").archive.archive()
+
+        worker, back = asyncio.create_task(work()), 0
+        while back < 20 and not worker.done():
+            back += await ledger.archive.unarchive()
+        done.set()
+        await worker
+    assert await check(ledger) == []
+
+
+async def test_a_segment_that_was_put_back_since_somebody_looked_at_the_archive_is_not_dropped(
+    twins: tuple[Ledger, Ledger],
+) -> None:
+    """Whoever looked may have seen rows that are gone now."""
+    ledger = twins[0]
+    records = await ledger.archive.segment(0)
+    digest, space = sha1(records).hexdigest(), [ledger.keyspace]  # noqa: S324  # not a secret
+    write = ledger.hub.write
+    assert await scripts.restore_segment(write, keyspace=space, segment=0, records=bytes(len(records))) == "ok"
+    assert await scripts.restore_segment(write, keyspace=space, segment=0, records=records) == "other"
+    assert await scripts.drop_segment(write, keyspace=space, segment=0, sha1=digest, restored=0) == "restored"
+    assert await scripts.drop_segment(write, keyspace=space, segment=0, sha1=digest, restored=1) == "other"
+    assert await segments(ledger) == [True, False, True]
+    with pytest.raises(Fault, match="segment 0 of ledger archived is another one"):
+        await ledger.archive.unarchive()
+
+
+async def test_what_is_not_sure_to_last_in_the_store_stays_in_the_archive(
+    twins: tuple[Ledger, Ledger], archive_url: str
+) -> None:
+    """Until its copies have it, where there are any; else until it is on the disk."""
+    ledger, database = twins[0], Database(archive_url, 5)
+
+    async def left() -> Any:
+        return await database.run(lambda c: c.execute(sa.select(sa.func.count(transfers.c.place))).scalar())
+
+    async with await connect_url(ledger.hub.url, copies=Copies(1, 50)) as alone:  # there is no replica
+        with pytest.raises(OutcomeUnknown):
+            await Ledger(alone, ledger.settings, name="archived").archive.unarchive()
+    assert await left() == 2 * LOG_SEGMENT
+    server: Any = ledger.hub.write
+    await server.config_set("appendfsync", "always")
+    await server.config_set("appendonly", "yes")
+    try:
+        await server.config_resetstat()
+        assert await ledger.archive.unarchive() == 2
+        assert (await server.info("commandstats"))["cmdstat_waitaof"]["calls"] == 1
+    finally:
+        await server.config_set("appendonly", "no")
+        await server.config_set("appendfsync", "no")
+    assert await left() == 0
     await database.aclose()
 
 

@@ -2,17 +2,18 @@
 
 import asyncio
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
 from lastro.core.errors import Invalid
 from lastro.core.redis import Hub
 from lastro.core.testing import wait_for
-from lastro.ledger import keys, new_id
+from lastro.ledger import keys, new_id, scripts
 from lastro.ledger.engine import Ledger
 from lastro.ledger.engine.check import check
 from lastro.ledger.errors import TooMuchData, UnknownAccount, UnknownTransfer
-from lastro.ledger.model.codes import AccountFlag, TransferCode, TransferFlag
+from lastro.ledger.model.codes import AccountFlag, QueryFilterFlag, TransferCode, TransferFlag
 from lastro.ledger.model.records import U128_MAX, Account, AccountFilter, QueryFilter, Transfer
 from lastro.ledger.settings import LedgerSettings
 
@@ -258,3 +259,17 @@ def test_ids_rise_also_when_the_clock_goes_back() -> None:
     later = new_id()
     assert later >> 80 > 1_700_000_000_000
     assert new_id() > later
+
+
+async def test_a_query_downwards_ends_at_the_first_timestamp_that_there_can_be(hub: Hub) -> None:
+    """Looked at in steps of 10,000 records: behind that of timestamp 1 comes nothing, and not the newest again."""
+    ledger = Ledger(hub, LedgerSettings())
+    made = [
+        Account(id=n, ledger=1, code=1 + (n == 5), flags=AccountFlag.IMPORTED, timestamp=n) for n in range(1, 10_001)
+    ]
+    assert all(one.ok for one in await ledger.create_accounts(made))
+    downwards = QueryFilter(code=2, limit=20, flags=QueryFilterFlag.REVERSED)
+    assert [each.id for each in await ledger.query_accounts(downwards)] == [5]
+    asked = '{"code": 3, "limit": 20, "flags": 1}'
+    found: Any = await scripts.query_accounts(hub.read, keyspace=[ledger.keyspace], wanted=asked)
+    assert found == b"[]"

@@ -24,6 +24,8 @@ All of it is permanent: a ledger is history.
                                             expiry, number of accounts, of transfers, length of the change stream
 ``expiries``                                sorted set of pending transfers with a timeout, by the instant they expire
 ``crossings``                               sorted set of reservations for other shards, by when (ms), until settled
+``restored``                                number of segments that came back from the archive for good; who drops one
+                                            must have seen the last of them
 ``shards``                                  string, on the first shard of a ledger: how many there are
 ``changes``                                 stream; one entry per created account, created transfer and expiry
 ==========================================  ===========================================================================
@@ -68,6 +70,11 @@ def expiries(ledger: str) -> Key:
 def crossings(ledger: str) -> Key:
     """Sorted set; the reservations here for transfers to other shards."""
     return Key(f"{keyspace(ledger)}crossings")
+
+
+def restored(ledger: str) -> Key:
+    """Number; how many segments came back from the archive for good."""
+    return Key(f"{keyspace(ledger)}restored")
 
 
 def shards(ledger: str) -> Key:

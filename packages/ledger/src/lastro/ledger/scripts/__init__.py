@@ -82,5 +82,11 @@ async def retain_changes(redis: Client, *, keyspace: Sequence[Key], keep: int) -
 
 @script
 async def drop_segment(
-    redis: Client, *, keyspace: Sequence[Key], segment: int, sha1: str
-) -> Literal["gone", "other", "ok"]: ...
+    redis: Client, *, keyspace: Sequence[Key], segment: int, sha1: str, restored: int
+) -> Literal["gone", "restored", "other", "ok"]: ...
+
+
+@script
+async def restore_segment(
+    redis: Client, *, keyspace: Sequence[Key], segment: int, records: bytes
+) -> Literal["other", "ok"]: ...

@@ -9,11 +9,9 @@ import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from hashlib import sha1
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
-import sqlalchemy as sa
 import structlog
-from sqlalchemy.dialects import postgresql, sqlite
 
 from lastro.core.clock import now_ms
 from lastro.core.database import Database
@@ -27,16 +25,15 @@ from lastro.ledger.model.records import Transfer, decode_all
 from lastro.ledger.model.stored import LOG_SEGMENT, PENDING, place_and_status, transfers_stored
 from lastro.ledger.settings import LedgerSettings
 
-from .schema import transfers
+from . import rows
+from .restore import restoring
 
 TABLES = Tables(__name__, head="0001", versions="ledger_version")
-RECORD_BYTES = 128
-SEGMENT_BYTES = LOG_SEGMENT * RECORD_BYTES
 BACK_SECONDS = 60
 FETCHED_MAX = 500
 """Segments one call may need, 64 MB of them."""
 LOOK = 500  # segments looked at in one round trip
-TURN = 16  # segments archived in one turn
+TURN = 16  # segments moved in one turn, or one transaction
 
 Answer = TypeVar("Answer")
 log = structlog.get_logger()
@@ -65,10 +62,12 @@ class Archive:
         raise TooMuchData(field="filter", reason=f"more than {FETCHED_MAX * LOG_SEGMENT} archived transfers: narrow it")
 
     async def segment(self, number: int) -> bytes:
-        """The records of an archived segment. Raises Fault when it is nowhere."""
+        """The records of a segment that was not in the store. Raises Fault when it is nowhere."""
         database = await self._database()
-        found = b"" if database is None else await database.run(lambda connection: self._read(connection, number))
-        if len(found) != SEGMENT_BYTES:
+        found = b"" if database is None else await database.run(lambda c: rows.read(c, self.name, number))
+        if len(found) != rows.SEGMENT_BYTES:  # or it came back meanwhile
+            found = cast("bytes | None", await self.hub.read.get(keys.log(self.name, "transfers", number))) or b""
+        if len(found) != rows.SEGMENT_BYTES:
             raise Fault(reason=f"segment {number} of ledger {self.name} is neither in the store nor in the archive")
         return found
 
@@ -94,20 +93,18 @@ class Archive:
         return moved
 
     async def unarchive(self) -> int:
-        """Bring everything back for good, and empty the archive; how many segments. Workers would archive it again."""
-        database, done = await self._database(), 0
-        mine = transfers.c.ledger == self.name
+        """Bring everything back for good, and empty the archive; how many segments. Workers would archive it again.
+
+        A transaction deletes rows, and ends when the store has their segments: then those who archive, too, know.
+        Raises DatabaseAway, OutcomeUnknown (what was not sure to last in the store is still in the archive), Fault.
+        """
+        database, done, first = await self._database(), 0, None
         while database is not None:
-            place = await database.run(
-                lambda c: c.execute(sa.select(sa.func.max(transfers.c.place)).where(mine)).scalar()
-            )
-            if place is None:
+            last = await database.run(lambda c, below=first: rows.newest(c, self.name, below))  # type: ignore[misc]
+            if last is None:
                 break
-            number = place // LOG_SEGMENT
-            await self.hub.write.set(keys.log(self.name, "transfers", number), await self.segment(number))
-            gone = sa.delete(transfers).where(mine, transfers.c.place >= number * LOG_SEGMENT)
-            await database.run(lambda connection, gone=gone: connection.execute(gone).rowcount)  # type: ignore[misc]
-            done += 1
+            first = max(0, last + 1 - TURN)
+            done += await database.run(restoring(self.hub, self.name, first, last))
         return done
 
     async def _here(self, full: int) -> list[int]:
@@ -126,8 +123,9 @@ class Archive:
 
     async def _move(self, database: Database, number: int) -> bool:
         """One segment, if all of it is old and final: commit, read it back, and drop it if it is the same."""
-        records: Any = await self.hub.read.get(keys.log(self.name, "transfers", number))
-        if records is None or len(records) != SEGMENT_BYTES:
+        asked = [keys.log(self.name, "transfers", number), keys.restored(self.name)]
+        records, restored = cast("list[bytes | None]", await self.hub.read.mget(asked))
+        if records is None or len(records) != rows.SEGMENT_BYTES:
             return False
         found = decode_all(Transfer, records)
         if found[-1].timestamp // 1_000_000 > now_ms() - self.settings.archive_after_seconds * 1000:
@@ -135,13 +133,14 @@ class Archive:
         if await self._pending(found):
             return False
         await self.hub.copied(keys.state(self.name))
-        await database.run(lambda connection: self._write(connection, number, found))
-        kept = await self.segment(number)
+        await database.run(lambda c: rows.write(c, self.name, number, found))
+        kept = await database.run(lambda c: rows.read(c, self.name, number))
         word = await scripts.drop_segment(
             self.hub.write,
             keyspace=[keys.keyspace(self.name)],
             segment=number,
             sha1=sha1(kept).hexdigest(),  # noqa: S324  # not a secret: equality
+            restored=int(restored or 0),
         )
         if word == "other":
             log.critical("ledger.archive_differs", ledger=self.name, segment=number)
@@ -151,33 +150,6 @@ class Archive:
         ids = [each.id for each in found if each.flags & TransferFlag.PENDING]
         values: list[Any] = await self.hub.read.mget([keys.transfer(self.name, id_) for id_ in ids]) if ids else []
         return any(place_and_status(value)[1] in {-1, PENDING} for value in values)
-
-    def _write(self, connection: sa.Connection, number: int, found: list[Transfer]) -> None:
-        rows = [
-            {
-                "ledger": self.name,
-                "place": number * LOG_SEGMENT + at,
-                "transfer_id": str(each.id),
-                "debit_account_id": str(each.debit_account_id),
-                "credit_account_id": str(each.credit_account_id),
-                "amount": str(each.amount),
-                "pending_id": str(each.pending_id),
-                "ledger_number": each.ledger,
-                "code": each.code,
-                "flags": each.flags,
-                "timestamp_ns": each.timestamp,
-                "record": each.encode(),
-            }
-            for at, each in enumerate(found)
-        ]
-        dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-        once = dialect.insert(transfers).on_conflict_do_nothing(index_elements=["ledger", "place"])
-        connection.execute(once, rows)
-
-    def _read(self, connection: sa.Connection, number: int) -> bytes:
-        place = transfers.c.place
-        mine = (transfers.c.ledger == self.name) & place.between(number * LOG_SEGMENT, (number + 1) * LOG_SEGMENT - 1)
-        return b"".join(connection.execute(sa.select(transfers.c.record).where(mine).order_by(place)).scalars())
 
     async def _bring_back(self, number: int) -> None:
         records = await self.segment(number)

@@ -76,13 +76,14 @@ local function answer_page(records, json, kind, resume_low, resume_high)
   return answer_records(records, true, fields_of(kind))
 end
 
--- The timestamp after a record's, in the direction of reading.
+-- The timestamp after a record's, in the direction of reading; none below 1, since 0 would mean any.
 local function beyond(bytes, reversed)
   local low, high = read("<I6I2", bytes, 121)
   if not reversed then
     return later(low, high, 1)
   elseif low == 0 then
     return LIMB - 1, high - 1
+  elseif low > 1 or high > 0 then
+    return low - 1, high
   end
-  return low - 1, high
 end
