@@ -9,7 +9,7 @@ import pytest
 
 from lastro.core.errors import Invalid, Misconfigured
 from lastro.core.keys import Key, beside
-from lastro.core.queue import Fields, Queue, open_queue
+from lastro.core.queue import Bound, Fields, Queue, open_queue
 from lastro.core.queue.memory import MemoryQueue
 from lastro.core.queue.wire import BrokerAway
 from lastro.core.redis import Hub
@@ -121,6 +121,29 @@ async def test_what_a_broker_refuses_is_passed_over_and_its_neighbours_are_not(h
     async with passing_on(hub, sink):
         await wait_for(lambda: len(sink.ready) == 4)
     assert numbers(sink) == [0, 1, 2, 3]
+
+
+@strict
+@pytest.mark.parametrize("large", [(), (0,)])
+async def test_a_full_queue_gets_what_it_has_room_for_and_nothing_twice(hub: Hub, large: tuple[int, ...]) -> None:
+    """Whether the batch goes in one call or one by one: what it took is passed on, and the rest goes on behind it."""
+    sink = Shaky("sink", bound=Bound(len_max=7))
+    sink.every = 1_000
+    await _append(hub, range(40))
+    for _ in large:
+        await hub.write.xadd(LOG, {"large": "x"})
+    async with passing_on(hub, sink):
+        consumer, found = sink.consumer("slow"), list[int]()
+
+        async def look() -> bool:
+            await wait_for(lambda: len(sink.ready) == min(7, 40 - len(found)), "as many as there is room for")
+            messages = await consumer.read(5, block_seconds=0)
+            found.extend(int(message.fields[b"n"]) for message in messages)
+            await consumer.acknowledge(messages)
+            return len(found) == 40
+
+        await wait_for(look, "all entries", 20)
+    assert found == list(range(40))
 
 
 @strict

@@ -14,14 +14,14 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from random import uniform
 from secrets import token_hex
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 import structlog
 
 from lastro.core.errors import Busy, Invalid, Misconfigured
 from lastro.core.keys import QUEUES, Key, beside
 from lastro.core.metrics import BOUNDED, counter
-from lastro.core.queue import Queue, open_queue
+from lastro.core.queue import Queue, QueueFull, open_queue
 from lastro.core.streams import AGAIN, Group, scripts
 
 from . import Run
@@ -93,11 +93,21 @@ class Relay:
         many = [self._message(id_, flat) for id_, flat in entries if not _comes_back(flat)]
         try:
             await self.sink.publish_many(many)
+            RELAYED.of(queue=self.name).inc(len(many))
         except Invalid:
             await self._one_by_one(many)
+        except QueueFull as full:
+            self._accepted(many[: cast("int", full.about["published"])])
+            raise
         self._done = entries[-1][0]
-        RELAYED.of(queue=self.name).inc(len(many))
         return len(entries)
+
+    def _accepted(self, many: list[dict[bytes, Any]]) -> None:
+        """The first of a batch: whatever becomes of the rest, it goes on behind these."""
+        if many:
+            self._done = many[-1][b"entry"]
+            self._failures = min(self._failures, 1)  # it moves: what is free soon is filled soon
+            RELAYED.of(queue=self.name).inc(len(many))
 
     async def _next(self, lead_ms: int, count: int) -> list[Any] | None:
         return await scripts.pass_on(
@@ -121,9 +131,11 @@ class Relay:
         for message in many:
             try:
                 await self.sink.publish(message)
+                self._accepted([message])
             except Invalid as invalid:
                 REFUSED.of(queue=self.name).inc()
                 log.error("relay.refused", stream=self.stream, entry=message[b"entry"].decode(), reason=str(invalid))  # noqa: TRY400  # the reason is it
+                self._done = message[b"entry"]
 
     async def _wait(self, busy: Busy) -> None:
         self._failures += 1
