@@ -1,16 +1,20 @@
 """One suite, four kinds of queue; and what a URL may say."""
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from lastro.core.errors import Misconfigured
+from lastro.core.cli.chaos.proxy import Proxy
+from lastro.core.errors import Misconfigured, OutcomeUnknown
 from lastro.core.keys import Key
-from lastro.core.queue import REPLAYED, Backoff, Bound, Queue, open_queue
+from lastro.core.queue import REPLAYED, Backoff, Bound, Queue, open_queue, scripts
 from lastro.core.queue.lists import ListQueue
-from lastro.core.redis import Hub
-from lastro.core.testing.queues import QueueCases
+from lastro.core.queue.stream import StreamQueue
+from lastro.core.redis import Hub, connect_url
+from lastro.core.testing import start_server
+from lastro.core.testing.queues import QueueCases, gone, reader, taken
 
 pytestmark = pytest.mark.anyio
 
@@ -116,3 +120,53 @@ async def test_what_other_programs_push_onto_a_list_is_a_message_too(hub: Hub) -
     assert (again.id, again.fields, again.deliveries) == (found[0].id, found[0].fields, 2)
     await consumer.acknowledge([again])
     await consumer.aclose()
+
+
+@pytest.mark.parametrize("renewed", [False, True])
+async def test_a_suspect_of_a_list_whose_begin_was_not_answered_is_begun_once_and_not_lost(
+    tmp_path: Path, *, renewed: bool
+) -> None:
+    """What it is in hand has changed by then, and only the server knows. A renewal that misses it finds it again."""
+    running = start_server(tmp_path)
+    async with (
+        Proxy.to(running.socket, tmp_path / "p.sock") as proxy,
+        await connect_url(proxy.url, timeout_seconds=0.3) as hub,
+    ):
+        queue = ListQueue(hub, Key("queue:list"))
+        await queue.publish({"n": 1})
+        for name in "ab":
+            assert await queue.consumer(name).read(1, block_seconds=0)
+            assert await queue.consumer(name).release() == 1
+        consumer = queue.consumer("c")
+        (message,) = await consumer.read(1, block_seconds=0)
+        await hub.write.script_load(scripts.start.source.text)  # so that the first call is the one that counts
+        proxy.drop_replies = 1.0
+        with pytest.raises(OutcomeUnknown):
+            await consumer.begin(message)
+        proxy.drop_replies = 0.0
+        if renewed:
+            assert await consumer.renew([message]) == [message.id]
+            assert not await consumer.begin(message)
+            (message,) = await consumer.read(1, block_seconds=0)
+        assert (message.deliveries, message.suspect) == (4 if renewed else 3, True)
+        assert await consumer.begin(message)
+        assert await consumer.acknowledge([message]) == 1
+        assert (await queue.measure()).pending == 0
+    running.stop()
+
+
+@pytest.mark.parametrize("kind", [StreamQueue, ListQueue])
+async def test_what_cannot_be_buried_comes_back_after_a_lease_as_it_was(hub: Hub, kind: type[Any]) -> None:
+    """A message of a list has no lease of its own: it would stay in the hand of a consumer that lives."""
+    queue = kind(hub, Key("queue:full"), dead_max=0)
+    consumer = reader(queue, "one")
+    await queue.publish({"n": 1})
+    (message,) = await taken(consumer)
+    assert not await consumer.bury(message, reason="failed", error="", deliveries=1)
+    (again,) = await taken(consumer)
+    assert (again.id, again.deliveries, again.earlier, again.suspect) == (message.id, 2, 0, False)
+    queue.dead_max = 1
+    assert await consumer.bury(again, reason="failed", error="", deliveries=2)
+    told = await queue.measure()
+    assert (told.pending, told.delayed, told.dead) == (0, 0, 1)
+    await gone()

@@ -3,13 +3,14 @@
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from secrets import token_hex
 from typing import Any
 
 import pytest
 
 from lastro.core.errors import Invalid, Misconfigured
 from lastro.core.keys import Key, beside
-from lastro.core.queue import Fields, Queue, open_queue
+from lastro.core.queue import Bound, Fields, Queue, open_queue
 from lastro.core.queue.memory import MemoryQueue
 from lastro.core.queue.wire import BrokerAway
 from lastro.core.redis import Hub
@@ -18,7 +19,7 @@ from lastro.core.streams import Message
 from lastro.core.testing import wait_for
 from lastro.core.testing.brokers import Kafka, Sqs
 from lastro.core.worker import Run
-from lastro.core.worker.relay import Relay, relay, routes
+from lastro.core.worker.relay import MISSED, Relay, relay, routes
 
 pytestmark = pytest.mark.anyio
 strict = pytest.mark.parametrize("server", ["cluster"], indirect=True)
@@ -121,6 +122,52 @@ async def test_what_a_broker_refuses_is_passed_over_and_its_neighbours_are_not(h
     async with passing_on(hub, sink):
         await wait_for(lambda: len(sink.ready) == 4)
     assert numbers(sink) == [0, 1, 2, 3]
+
+
+@strict
+@pytest.mark.parametrize("large", [(), (0,)])
+async def test_a_full_queue_gets_what_it_has_room_for_and_nothing_twice(hub: Hub, large: tuple[int, ...]) -> None:
+    """Whether the batch goes in one call or one by one: what it took is passed on, and the rest goes on behind it."""
+    sink = Shaky("sink", bound=Bound(len_max=7))
+    sink.every = 1_000
+    await _append(hub, range(40))
+    for _ in large:
+        await hub.write.xadd(LOG, {"large": "x"})
+    async with passing_on(hub, sink):
+        consumer, found = sink.consumer("slow"), list[int]()
+
+        async def look() -> bool:
+            await wait_for(lambda: len(sink.ready) == min(7, 40 - len(found)), "as many as there is room for")
+            messages = await consumer.read(5, block_seconds=0)
+            found.extend(int(message.fields[b"n"]) for message in messages)
+            await consumer.acknowledge(messages)
+            return len(found) == 40
+
+        await wait_for(look, "all entries", 20)
+    assert found == list(range(40))
+
+
+async def test_what_was_trimmed_before_it_was_passed_on_is_told_once(hub: Hub) -> None:
+    client: Any = hub.write
+    sink = Shaky("sink")
+    run, name = Run(hub=hub, settings=Settings()), token_hex(4)
+    relay, other = (Relay(run=run, stream=LOG, sink=sink, name=name + each, token=name) for each in ("a", "b"))
+    missed, missed_after = (MISSED.of(queue=one.name)._value for one in (relay, other))
+    await _append(hub, range(10))
+    assert await relay.step() == 10
+    await relay.group.trim()  # what all groups have done with goes, and is missed by nobody
+    await _append(hub, range(10, 20))
+    assert await relay.step() == 10
+    assert missed.get() == 0
+    await _append(hub, range(20, 30))
+    await client.xtrim(LOG, maxlen=4, approximate=False)
+    with pytest.raises(BrokerAway):
+        await relay.step()
+    assert await other.step() == 4  # after a restart, say
+    assert [await relay.step() for _ in range(2)] == [4, 0]
+    assert first_of_each(numbers(sink)) == [*range(20), *range(26, 30)]
+    numbered = "entries-added" in await client.xinfo_stream(LOG)  # from Redis 7.0 on
+    assert (missed.get(), missed_after.get()) == ((6, 6) if numbered else (0, 0))
 
 
 @strict

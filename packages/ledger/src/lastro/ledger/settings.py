@@ -22,9 +22,11 @@ class LedgerSettings(Environment):
         5.0, gt=0, description="a transfer between shards left half way for so long is finished by the worker"
     )
     expire_every_seconds: float = Field(0.1, gt=0, description="pause of the worker that releases expired transfers")
-    changes_keep: int = Field(20_000, ge=100, description="entries of the change stream kept when nobody lags behind")
+    changes_keep: int = Field(
+        20_000, ge=100, description="entries of the change stream that the worker leaves when nobody lags behind"
+    )
     changes_max: int = Field(
-        1_000_000, ge=100, description="entries kept at most, however far a consumer group lags behind"
+        1_000_000, ge=100, description="entries kept at most, however far a consumer group or the worker lags behind"
     )
     retain_every_seconds: float = Field(1.0, gt=0, description="pause of the worker that trims the change stream")
     pix_movements: str = Field(

@@ -139,6 +139,9 @@ class ListConsumer:
     waiting: Waiting
     _members: dict[bytes, bytes] = field(default_factory=dict)
     _unsure: bool = False
+    """A read failed: what it was given may lie in hand unseen."""
+    _astray: bool = False
+    """A message in hand was not found there: it is another consumer's, or lies there as what we have not heard of."""
 
     @property
     def taken(self) -> Key:
@@ -147,8 +150,12 @@ class ListConsumer:
 
     async def read(self, count: int, *, block_seconds: float) -> list[Message]:
         """What is there; nothing there, BLMOVE waits for one and its companions are taken with it."""
-        moved = await self._orphans() if self._unsure else []
-        self._unsure = True  # if this fails, what we were given may lie in hand unseen: the next read looks
+        look = self._unsure or self._astray
+        self._unsure, self._astray = (
+            True,
+            False,
+        )  # until this is done; what goes astray meanwhile the next read looks for
+        moved = await self._orphans() if look else []
         found = await self._take(count, moved)
         if not found and block_seconds:
             member = await self.waiting.ask("BLMOVE", self.queue.key, self.taken, "RIGHT", "LEFT", block_seconds)
@@ -209,10 +216,18 @@ class ListConsumer:
 
     async def begin(self, message: Message) -> bool:
         """Count the delivery of a suspect."""
-        member = await scripts.start(self.queue.hub.write, taken=self.taken, member=self._members.get(message.id, b""))
-        if member:
-            self._members[message.id] = member
-        return bool(member)
+        before = self._members.get(message.id)
+        begun = before and await scripts.start(self.queue.hub.write, taken=self.taken, member=before)
+        if begun:
+            self._members[message.id] = begun
+        elif before:
+            self._stray([message.id])
+        return bool(begun)
+
+    def _stray(self, ids: Sequence[bytes]) -> None:
+        for id_ in ids:
+            self._members.pop(id_, None)
+        self._astray = self._astray or bool(ids)
 
     async def acknowledge(self, messages: Sequence[Message]) -> int:
         """LREM each, in a script."""
@@ -240,21 +255,22 @@ class ListConsumer:
         return answer == "ok"
 
     async def bury(self, message: Message, *, reason: Reason, error: str, deliveries: int) -> bool:
-        """Into the stream of dead letters."""
+        """Into the stream of dead letters; while there is no room, into the delayed set for as long as a lease."""
         answer = await scripts.give_up(
             self.queue.hub.write,
             taken=self.taken,
             dead=self.queue.beside("dead"),
+            delayed=self.queue.beside("delayed"),
             member=self._members.get(message.id, b""),
             deliveries=deliveries,
             reason=reason,
             error=error[:ERROR_CHARS_MAX],
             dead_max=self.queue.dead_max,
+            delay_ms=int(self.lease_seconds * 1000),
         )
         if answer == "ok":
             DEAD.of(queue=self.queue.name, reason=reason).inc()
-        if answer != "full":
-            self._members.pop(message.id, None)
+        self._members.pop(message.id, None)
         return answer == "ok"
 
     async def renew(self, messages: Sequence[Message]) -> list[bytes]:
@@ -272,6 +288,7 @@ class ListConsumer:
                 members=members[at : at + IDS_MAX],
             )
             lost += [ids[member] for member in gone]
+        self._stray(lost)
         return lost
 
     async def release(self) -> int:

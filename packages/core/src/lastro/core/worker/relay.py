@@ -3,9 +3,10 @@
     LASTRO_RELAYS="payments_final=kafka://k1:9092/finals?key=correlation_id" lastro relay
 
 How far it got stays with the stream, as a group of it, so the stream keeps what was not passed on for as long as it
-respects its groups. One process leads, others wait for it to fall silent; two that lead at once, after a pause, repeat
-some entries and never overtake one. A message has the entry's fields, and ``stream`` and ``entry``: who reads it is
-idempotent by these. One without the broker's ``key`` field gets the stream's name there: it is one order for all.
+respects its groups; what was trimmed all the same is logged and counted (servers before 7.0 cannot tell). One process
+leads, others wait for it to fall silent; two that lead at once, after a pause, repeat some entries and never overtake
+one. A message has the entry's fields, and ``stream`` and ``entry``: who reads it is idempotent by these. One without
+the broker's ``key`` field gets the stream's name there: it is one order for all.
 """
 
 import asyncio
@@ -14,14 +15,14 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from random import uniform
 from secrets import token_hex
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 import structlog
 
 from lastro.core.errors import Busy, Invalid, Misconfigured
 from lastro.core.keys import QUEUES, Key, beside
 from lastro.core.metrics import BOUNDED, counter
-from lastro.core.queue import Queue, open_queue
+from lastro.core.queue import Queue, QueueFull, open_queue
 from lastro.core.streams import AGAIN, Group, scripts
 
 from . import Run
@@ -44,6 +45,12 @@ REFUSED = counter(
     do="the log names them",
     queue=BOUNDED,
 )
+MISSED = counter(
+    "relay_missed_total",
+    "entries that were trimmed before they were passed on",
+    do="the log says how many: catch up from the books, and keep more of the stream",
+    queue=BOUNDED,
+)
 
 log = structlog.get_logger()
 
@@ -60,6 +67,9 @@ class Relay:
     """As metrics call it; the stream's without this."""
     token: str = field(default_factory=lambda: token_hex(8))
     _done: bytes = b""
+    _numbers: dict[bytes, int] = field(default_factory=dict)
+    """Of the entries of the batch at hand, as the stream counts them."""
+    _missed_to: int = 0
     _failures: int = 0
 
     def __post_init__(self) -> None:
@@ -93,14 +103,24 @@ class Relay:
         many = [self._message(id_, flat) for id_, flat in entries if not _comes_back(flat)]
         try:
             await self.sink.publish_many(many)
+            RELAYED.of(queue=self.name).inc(len(many))
         except Invalid:
             await self._one_by_one(many)
+        except QueueFull as full:
+            self._accepted(many[: cast("int", full.about["published"])])
+            raise
         self._done = entries[-1][0]
-        RELAYED.of(queue=self.name).inc(len(many))
         return len(entries)
 
+    def _accepted(self, many: list[dict[bytes, Any]]) -> None:
+        """The first of a batch: whatever becomes of the rest, it goes on behind these."""
+        if many:
+            self._done = many[-1][b"entry"]
+            self._failures = min(self._failures, 1)  # it moves: what is free soon is filled soon
+            RELAYED.of(queue=self.name).inc(len(many))
+
     async def _next(self, lead_ms: int, count: int) -> list[Any] | None:
-        return await scripts.pass_on(
+        told = await scripts.pass_on(
             self.run.hub.write,
             stream=self.stream,
             leader=beside(self.stream, "relaying"),
@@ -108,8 +128,23 @@ class Relay:
             token=self.token,
             lead_ms=lead_ms,
             done=self._done,
+            number=self._numbers.get(self._done, -1),
             count_max=count,
         )
+        if told is None:
+            return None
+        passed, before, entries = told
+        if passed >= 0:
+            self._miss(passed, before)
+            self._numbers = {id_: number for number, (id_, _) in enumerate(entries, before + 1)}
+        return cast("list[Any]", entries)
+
+    def _miss(self, passed: int, before: int) -> None:
+        """What lies between was trimmed before it was passed on: told once, however often the next batch is tried."""
+        if (missing := before - max(passed, min(self._missed_to, before))) > 0:
+            MISSED.of(queue=self.name).inc(missing)
+            log.error("relay.missed", stream=self.stream, sink=self.sink.name, entries=missing)
+        self._missed_to = before
 
     def _message(self, id_: bytes, flat: list[bytes]) -> dict[bytes, Any]:
         fields = dict(zip(flat[::2], flat[1::2], strict=True))
@@ -121,9 +156,11 @@ class Relay:
         for message in many:
             try:
                 await self.sink.publish(message)
+                self._accepted([message])
             except Invalid as invalid:
                 REFUSED.of(queue=self.name).inc()
                 log.error("relay.refused", stream=self.stream, entry=message[b"entry"].decode(), reason=str(invalid))  # noqa: TRY400  # the reason is it
+                self._done = message[b"entry"]
 
     async def _wait(self, busy: Busy) -> None:
         self._failures += 1

@@ -36,6 +36,8 @@ POSITION = re.compile(r"\d{1,20}(-\d{1,20})?", re.ASCII)
 U64_MAX = (1 << 64) - 1
 BLOCK_SECONDS = 1.0
 """How long a reader of the change stream waits for the next entry before it looks whether it should stop."""
+TRIM_MAX = 100_000
+"""Entries of the change stream dropped in one call: some milliseconds, and more than a second can bring."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,20 +164,18 @@ class Ledger:
         return await self.archive.ask(partial(scripts.expire_transfers, self.hub.write, keyspace=[self.keyspace]))
 
     async def retain_changes(self) -> int:
-        """Trim the change stream; how long it may be now.
+        """Trim the change stream, a bounded number of entries; how many those were.
 
-        It keeps ``changes_keep`` entries, and beyond them what the slowest group still needs, at most ``changes_max``.
+        ``changes_keep`` stay, and beyond them what the slowest group still needs. What is created in between, or by
+        processes without a worker, trims to ``changes_max`` alone: a group loses nothing between two looks at it.
         """
-        stream, needed = keys.changes(self.name or self.settings.name), 0
-        if not await self.hub.write.exists(stream):
-            return self.settings.changes_keep
-        length = await self.hub.write.xlen(stream)
-        for group in await self.hub.write.xinfo_groups(stream):
-            lag = length if group.get("lag") is None else group["lag"]  # 6.2 does not tell
-            needed = max(needed, lag + group["pending"])
-        keep = max(self.settings.changes_keep, min(self.settings.changes_keep + needed, self.settings.changes_max))
-        await scripts.retain_changes(self.hub.write, keyspace=[self.keyspace], keep=keep)
-        return keep
+        return await scripts.retain_changes(
+            self.hub.write,
+            keyspace=[self.keyspace],
+            keep=self.settings.changes_keep,
+            keep_max=max(self.settings.changes_keep, self.settings.changes_max),
+            trim_max=TRIM_MAX,
+        )
 
     async def changes(self, after: str = "$") -> AsyncIterator[Change | None]:
         """Every change after that position of the stream ("0" from the oldest kept, "$" from now on), without end.

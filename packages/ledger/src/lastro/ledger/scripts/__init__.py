@@ -77,7 +77,7 @@ async def expire_transfers(redis: Client, *, keyspace: Sequence[Key]) -> int: ..
 
 
 @script
-async def retain_changes(redis: Client, *, keyspace: Sequence[Key], keep: int) -> int: ...
+async def retain_changes(redis: Client, *, keyspace: Sequence[Key], keep: int, keep_max: int, trim_max: int) -> int: ...
 
 
 @script

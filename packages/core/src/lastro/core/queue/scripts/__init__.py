@@ -85,11 +85,13 @@ async def give_up(
     *,
     taken: Key,
     dead: Key,
+    delayed: Key,
     member: bytes,
     deliveries: int,
     reason: str,
     error: str,
     dead_max: int,
+    delay_ms: int,
 ) -> Literal["ok", "lost", "full"]: ...
 
 

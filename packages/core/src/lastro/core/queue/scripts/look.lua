@@ -12,6 +12,8 @@
 local queue, delayed, consumers, now_ms = KEYS[1], KEYS[2], KEYS[3], clock_ms()
 redis.call("ZADD", consumers, now_ms + ARGV[2], ARGV[1])
 local moved, next_ms = due_now(delayed, now_ms, ARGV[3], function(id, deliveries, first_ms, fields)
-  redis.call("LPUSH", queue, cmsgpack.pack({ id, "0", first_ms, deliveries, unpack(fields) }))
+  local before, handed_out = string.match(deliveries, "^(%S+) ?(%S*)") -- the second of what could not be given up
+  handed_out = handed_out == "" and "0" or handed_out
+  redis.call("LPUSH", queue, cmsgpack.pack({ id, handed_out, first_ms, before, unpack(fields) }))
 end)
 return { moved, next_ms, redis.call("ZRANGEBYSCORE", consumers, "-inf", now_ms, "LIMIT", 0, 10) }

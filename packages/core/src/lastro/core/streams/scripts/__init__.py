@@ -95,5 +95,14 @@ async def list_delayed(redis: Client, *, delayed: Key, after: int, count_max: in
 
 @script
 async def pass_on(
-    redis: Client, *, stream: Key, leader: Key, group: str, token: str, lead_ms: int, done: bytes, count_max: int
+    redis: Client,
+    *,
+    stream: Key,
+    leader: Key,
+    group: str,
+    token: str,
+    lead_ms: int,
+    done: bytes,
+    number: int,
+    count_max: int,
 ) -> list[Any] | None: ...
