@@ -48,7 +48,7 @@ def lastro(environment: dict[str, str], *words: str) -> tuple[Any, str, str]:
 
 
 def test_an_argument_that_is_no_text_is_told_in_a_sentence(environment: dict[str, str]) -> None:
-    told = process(environment, "queue", "dead", "\udcff")
+    told = process(environment, "queue", "dead", "list", "\udcff")
     assert (told.returncode, "not UTF-8" in told.stderr, "Traceback" in told.stderr) == (2, True, False), told.stderr
 
 
@@ -69,6 +69,8 @@ def test_the_server_goes_up_is_seen_and_goes_down(environment: dict[str, str]) -
 
 
 def test_a_script_is_shown_as_the_server_gets_it(environment: dict[str, str]) -> None:
+    listed = json.loads(lastro(environment, "scripts", "list", "--json")[1])
+    assert listed["core.limits.take"].keys() == {"sha", "keys", "args"}
     _, shown, _ = lastro(environment, "scripts", "show", "core.limits.take")
     assert shown.startswith("#!lua\n-- ")
     code, _, told = lastro(environment, "scripts", "show", "nothing.here")
@@ -108,7 +110,7 @@ def test_what_is_wrong_is_told_in_a_sentence(environment: dict[str, str]) -> Non
     assert (code, "LASTRO_HTTP_PORT" in told) == (os.EX_CONFIG, True), told
 
 
-@pytest.mark.parametrize("words", [("up",), ("check",), ("settings",), ("server", "up"), ("queue", "ls")])
+@pytest.mark.parametrize("words", [("up",), ("check",), ("settings",), ("server", "up"), ("queue", "list")])
 def test_every_command_refuses_a_variable_that_nobody_knows_before_it_starts_anything(
     environment: dict[str, str], words: tuple[str, ...]
 ) -> None:

@@ -55,10 +55,13 @@ def test_who_waits_gets_a_ticket_and_with_it_a_coupon(capsys: Capture) -> None:
     given = told(capsys, "issue", "e", "ana", "--ticket", ticket)
     assert given.startswith("issued 1")
     assert told(capsys, "of", "e", "ana").split() == given.split()[1:4]
+    assert [one["code"] for one in json.loads(told(capsys, "of", "e", "ana", "--json"))] == given.split()[2:3]
+    assert json.loads(told(capsys, "join", "e", "bia", "--json"))["stock"] == 4
     for words in (
         ("issue", "e", "ana#2"),
         ("issue", "e", "x" * 129),
         ("join", "e", "#"),
+        ("of", "nowhere", "ana"),
         ("dead", "list", "e", "--after", "x"),
     ):
         with pytest.raises(SystemExit):
@@ -127,9 +130,12 @@ def test_one_coupon_is_shown_with_its_history_and_an_event_is_recovered(capsys: 
     _, _, code, id_, *_ = told(capsys, "issue", "e", "ana").split()
     told(capsys, "rebuild", "e")
     order = "6f1e2a44-0c9b-4f5e-9d55-0b0a5a3f9b11"
-    assert "700 of 1000 to charge" in told(capsys, "spend", id_, "ana", order, "1000")
+    assert "R$ 7,00 of R$ 10,00 to charge" in told(capsys, "spend", id_, "ana", order, "1000")
     assert "reserved" in told(capsys, "show", code)
-    assert json.loads(told(capsys, "show", id_, "--json"))["coupon"]["order_ref"] == order
+    shown = json.loads(told(capsys, "show", id_, "--json"))
+    assert (shown["coupon"]["order_ref"], shown["coupon"]["persistence"]) == (order, "stored")
+    assert [line["act"] for line in shown["history"]] == ["reserved"]
+    assert [event["stock"] for event in json.loads(told(capsys, "list", "--json"))] == [4]
     assert "issued" in told(capsys, "release", id_, order)
     assert "reserved" in told(capsys, "reserve", id_, "another", "--seconds", "60")
     assert told(capsys, "expire") == "0 expired\n"

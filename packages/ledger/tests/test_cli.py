@@ -151,5 +151,7 @@ def test_tigerbeetle_gets_the_same_load_and_both_are_told(lastro: Lastro, monkey
 
 
 def test_a_shard_that_is_none_is_refused_in_a_sentence(lastro: Lastro) -> None:
+    (shard,) = json.loads(lastro("shards", "list", "--json")[1])
+    assert (shard["number"], shard.keys()) == (0, {"number", "slot", "server"})
     ended, said = lastro("shards", "move", "99", "x")[:2]
     assert (ended, "there are 1 shards" in said) == ("1", True)

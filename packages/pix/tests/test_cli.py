@@ -9,8 +9,12 @@ import msgspec
 import pytest
 
 from lastro.core import local
+from lastro.core.app import create_app
 from lastro.core.cli import main
+from lastro.core.plugins import installed
+from lastro.core.settings import Settings
 from lastro.core.testing import wait_for
+from lastro.core.testing.web import served
 from lastro.pix.engine.letters import letters
 from lastro.pix.model import iso20022
 
@@ -32,12 +36,14 @@ def lastro(server: local.Server, monkeypatch: pytest.MonkeyPatch, capsys: pytest
     return call
 
 
-async def test_a_payment_is_sent_looked_up_and_given_back(lastro: Any, desk: Any) -> None:
+async def test_a_payment_is_sent_looked_up_and_given_back(lastro: Any, desk: Any, server: local.Server) -> None:
     name = (await lastro("submit", PAYER, PAYEE, "12.50")).strip()
     await desk.work()
     assert "ACCEPTED" in await lastro("status", name)
     assert "ACCEPTED  R$ 12,50" in await lastro("submit", PAYER, PAYEE, "12.50", "--id", name)
     record = json.loads(await lastro("status", name, "--json"))
+    async with served(create_app(installed("lastro.routers", "pix"), Settings(redis_url=server.url))) as web:
+        assert record == (await web.get(f"/pix/payments/{name}")).json()
     assert record["state"] == "ACCEPTED"
     payment = msgspec.structs.replace(desk.order(1_250), end_to_end_id=name)
     await desk.answer(payment)

@@ -18,7 +18,7 @@ from typer import Argument, Exit, Option, Typer, confirm, echo
 from lastro.core.access.client import own_key
 from lastro.core.clock import iso, parse_iso
 from lastro.core.errors import Invalid
-from lastro.core.money import cents, decimal
+from lastro.core.money import brl, cents
 from lastro.core.redis import connect
 from lastro.core.settings import Settings
 
@@ -77,7 +77,7 @@ def summary(
         return
     table = Table("processor", "payments", "amount", title="Charged")
     for name in PROCESSORS:
-        table.add_row(name, f"{totals[name].requests:,}", decimal(totals[name].amount_cents))
+        table.add_row(name, f"{totals[name].requests:,}", brl(totals[name].amount_cents))
     Console().print(table)
 
 
@@ -254,9 +254,9 @@ def _list(payments: list[Payment], *, as_json: bool) -> None:
 
 def _line(payment: Payment) -> str:
     at = iso(payment.requested_at_ms) if payment.requested_at_ms else "-"
-    amount = decimal(payment.amount_cents)
+    amount = brl(payment.amount_cents)
     tries = f"{payment.attempts} tries"
-    return f"{payment.correlation_id}  {amount:>12}  {payment.state:9}  {payment.processor or '-':8}  {at}  {tries}"
+    return f"{payment.correlation_id}  {amount:>16}  {payment.state:9}  {payment.processor or '-':8}  {at}  {tries}"
 
 
 def _run(act: Callable[[Payments], Awaitable[Answer]]) -> Answer:

@@ -1,6 +1,7 @@
 """``lastro scripts``: what runs inside the server."""
 
 import asyncio
+import json
 from importlib import import_module
 from typing import Annotated
 
@@ -25,8 +26,13 @@ def registered() -> dict[str, Script[..., object]]:
 
 
 @app.command("list")
-def list_() -> None:
+def list_(as_json: Annotated[bool, Option("--json", help="for scripts")] = False) -> None:  # noqa: FBT002
     """Name, SHA, keys and arguments of each."""
+    if as_json:
+        sources = {name: script.source for name, script in registered().items()}
+        told = {name: {"sha": one.sha, "keys": one.keys, "args": one.args} for name, one in sources.items()}
+        echo(json.dumps(told, indent=2))
+        return
     for name, script in registered().items():
         echo(f"{name:32} {script.source.sha}  {' '.join(script.source.keys)} | {' '.join(script.source.args)}")
 

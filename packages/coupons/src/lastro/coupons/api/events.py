@@ -26,6 +26,7 @@ from lastro.coupons.errors import (
     UnknownEvent,
     WrongState,
 )
+from lastro.coupons.model import tickets
 from lastro.coupons.model.event import (
     AMOUNT_CENTS_MAX,
     EVENT_ID,
@@ -98,6 +99,16 @@ class Users(Body):
 
     users: list[Annotated[str, Field(pattern=f"^{USER_ID.pattern}$")]] = Field(
         min_length=1, max_length=events.ELIGIBLE_MAX, examples=[["ana", "bia"]]
+    )
+
+
+def place_told(place: tickets.Place) -> Place:
+    """A place in the waiting room for the world."""
+    return Place(
+        position=place.position,
+        stock=place.stock,
+        poll_after_ms=place.poll_after_ms,
+        ticket=place.ticket or None,
     )
 
 
@@ -209,12 +220,7 @@ async def join(event_id: Named, user_id: UserId, coupons: Engine, response: Resp
     place = await events.join(coupons, event_id, user_id)
     if place.position:
         response.headers["retry-after"] = str(-(-place.poll_after_ms // 1000))
-    return Place(
-        position=place.position,
-        stock=place.stock,
-        poll_after_ms=place.poll_after_ms,
-        ticket=place.ticket or None,
-    )
+    return place_told(place)
 
 
 def _ms(moment: datetime | None, field: str) -> int:

@@ -1,5 +1,6 @@
 """Issued coupons over HTTP: what a user has, and what becomes of it."""
 
+from collections.abc import Sequence
 from typing import Annotated
 from uuid import UUID
 
@@ -73,6 +74,11 @@ def told(stored: Stored) -> StoredCoupon:
     )
 
 
+def acts_told(acts: Sequence[tuple[str, str, int]]) -> list[CouponAct]:
+    """What became of a coupon, for the world."""
+    return [CouponAct(act=act, order_ref=reference or None, at=iso(at_ms)) for act, reference, at_ms in acts]
+
+
 def _pending(issuance: Issuance) -> PendingCoupon:
     return PendingCoupon(**_issued(issuance), status="issued", persistence="pending")
 
@@ -108,8 +114,7 @@ async def find(issuance_id: IssuanceId, coupons: Engine) -> StoredCoupon:
 @router.get("/issuances/{issuance_id}/history", responses=FOUND)
 async def history(issuance_id: IssuanceId, coupons: Engine) -> list[CouponAct]:
     """All that became of it."""
-    acts = await redemption.history(coupons, issuance_id)
-    return [CouponAct(act=act, order_ref=reference or None, at=iso(at_ms)) for act, reference, at_ms in acts]
+    return acts_told(await redemption.history(coupons, issuance_id))
 
 
 @router.get("/codes/{code}", responses=FOUND)

@@ -100,13 +100,19 @@ def allow(event_id: EventId, users: Annotated[list[str], Argument(help="who may 
 
 
 @app.command("list")
-def list_events() -> None:
+def list_events(as_json: AsJson = False) -> None:  # noqa: FBT002
     """Every event that is not settled."""
 
     async def every(coupons: Coupons) -> list[Event]:
         return [await coupons.event(event_id) for event_id in await coupons.live()]
 
-    for event in act(every, database=False):
+    found = act(every, database=False)
+    if as_json:
+        from lastro.coupons.api.events import shown
+
+        show([shown(event) for event in found])
+        return
+    for event in found:
         echo(line(event))
 
 

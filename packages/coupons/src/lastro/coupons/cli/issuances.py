@@ -2,12 +2,12 @@
 
 from typing import Annotated
 
-import msgspec
 from typer import Argument, Option, Typer, echo
 
 from lastro.core.clock import iso
-from lastro.coupons.engine import events, redemption, spending
-from lastro.coupons.model.issuance import Stored
+from lastro.core.money import brl
+from lastro.coupons.engine import Coupons, events, redemption, spending
+from lastro.coupons.model.issuance import Issuance, Stored
 
 from .act import AsJson, EventId, IssuanceId, OrderRef, act, show
 
@@ -29,16 +29,34 @@ def issue(
 
 
 @app.command()
-def join(event_id: EventId, user_id: UserId) -> None:
+def join(event_id: EventId, user_id: UserId, as_json: AsJson = False) -> None:  # noqa: FBT002
     """A user's place in the waiting room; at its turn the ticket to show with the attempt."""
     place = act(lambda coupons: events.join(coupons, event_id, user_id), database=False)
+    if as_json:
+        from lastro.coupons.api.events import place_told
+
+        show(place_told(place))
+        return
     echo(place.ticket or f"{place.position} before you, ask again in {place.poll_after_ms} ms; {place.stock} left")
 
 
 @app.command()
-def of(event_id: EventId, user_id: UserId) -> None:
+def of(event_id: EventId, user_id: UserId, as_json: AsJson = False) -> None:  # noqa: FBT002
     """What a user has of an event, what is on its way into the database too."""
-    for one in act(lambda coupons: coupons.issuances(event_id, user_id), database=False):
+
+    async def look(coupons: Coupons) -> list[Issuance]:
+        found = await coupons.issuances(event_id, user_id)
+        if not found:
+            await coupons.event(event_id)
+        return found
+
+    found = act(look, database=False)
+    if as_json:
+        from lastro.coupons.api.attempt import shown
+
+        show([shown(one) for one in found])
+        return
+    for one in found:
         echo(f"{one.seq} {one.code} {one.issuance_id}")
 
 
@@ -49,7 +67,9 @@ def show_coupon(coupon: Annotated[str, Argument(help="its id or its code")], as_
     stored = act(lambda coupons: (redemption.find if is_id else redemption.find_code)(coupons, coupon))
     acts = act(lambda coupons: redemption.history(coupons, stored.issuance.issuance_id))
     if as_json:
-        show({"coupon": msgspec.to_builtins(stored), "history": acts})
+        from lastro.coupons.api.issuances import acts_told, told
+
+        show({"coupon": told(stored), "history": acts_told(acts)})
         return
     echo(_line(stored))
     for name, reference, at_ms in acts:
@@ -85,7 +105,7 @@ def spend(
 ) -> None:
     """Use a coupon in a payment: the rest of the amount is charged."""
     told = act(lambda coupons: spending.spend(coupons, issuance_id, user_id, correlation_id, amount_cents))
-    echo(f"{told.correlation_id}  {told.charge_cents} of {told.amount_cents} to charge  {told.state}")
+    echo(f"{told.correlation_id}  {brl(told.charge_cents)} of {brl(told.amount_cents)} to charge  {told.state}")
 
 
 @app.command()

@@ -1,8 +1,9 @@
 """``lastro ledger shards``: where the parts of a ledger are, and another place for one."""
 
+import json
 from typing import Annotated
 
-from typer import Argument, Typer, echo
+from typer import Argument, Option, Typer, echo
 
 from lastro.core.errors import Invalid, Refused
 from lastro.core.keys import slot
@@ -28,17 +29,23 @@ def _names(settings: LedgerSettings) -> list[str]:
 
 
 @app.command("list")
-def list_shards() -> None:
+def list_shards(as_json: Annotated[bool, Option("--json", help="for scripts")] = False) -> None:  # noqa: FBT002
     """Each shard with its slot and its server."""
     settings = LedgerSettings.read()
 
-    async def act(hub: Hub) -> list[str]:
+    async def act(hub: Hub) -> list[dict[str, object]]:
         spaces = [keys.keyspace(name) for name in _names(settings)]
-        found = [(slot(space), hub.place(space) or "the only server") for space in spaces]
-        return [f"{number:>4}  slot {slot_number:>5}  {place}" for number, (slot_number, place) in enumerate(found)]
+        return [
+            {"number": number, "slot": slot(space), "server": str(hub.place(space) or "the only server")}
+            for number, space in enumerate(spaces)
+        ]
 
-    for line in on_hub(act):
-        echo(line)
+    found = on_hub(act)
+    if as_json:
+        echo(json.dumps(found))
+        return
+    for shard in found:
+        echo("{number:>4}  slot {slot:>5}  {server}".format_map(shard))
 
 
 @app.command()

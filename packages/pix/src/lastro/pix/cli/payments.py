@@ -19,6 +19,7 @@ from lastro.pix.errors import BadMessage, PaymentRefused
 from lastro.pix.model import iso20022
 from lastro.pix.model.ids import make_end_to_end_id, make_rtr_id
 from lastro.pix.model.payment import Answer, Payment, Return
+from lastro.pix.model.record import Record
 
 from .act import act, line, show
 
@@ -98,12 +99,14 @@ def status(
 ) -> None:
     """What became of a payment or return, step by step."""
 
-    async def look(pix: Pix) -> Any:
+    async def look(pix: Pix) -> tuple[Record, list[orders.Event]]:
         return await orders.status(pix, payment_id), await orders.timeline(pix, payment_id)
 
     record, events = act(look)
     if as_json:
-        show({"record": record, "state": record.state, "timeline": events})
+        from lastro.pix.api.answers import Status, told
+
+        show(Status(**told(record), timeline=events))
         return
     echo(line(record))
     for event in events:
