@@ -53,6 +53,12 @@ async def stack(deployment: Stack) -> Stack:
     for url in deployment.processors:
         await asked(url, "PUT /admin/configurations/delay", {"delay": 0})
         await asked(url, "PUT /admin/configurations/failure", {"failure": False})
+
+    async def rested() -> bool:  # what nobody heard of, and the test before did not wait for
+        return await asked(deployment.url, "GET /payments/pending") == []
+
+    await wait_for(rested, "the end of what is in flight")
+    for url in deployment.processors:
         await asked(url, "POST /admin/purge-payments")
     await asked(deployment.url, "POST /purge-payments")
     return deployment
@@ -109,7 +115,10 @@ async def played_through(
 
     async def settled() -> Result | None:
         result = await crowd.audit()
-        return None if result.differing or result.doubled else result
+        if not (result.differing or result.doubled):
+            return result
+        print(result)
+        return None
 
     result: Result = await wait_for(settled, "every acknowledged payment at one processor, counted once", 60)
     await books_agree(stack)
