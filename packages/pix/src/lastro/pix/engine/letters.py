@@ -60,7 +60,8 @@ async def replay(pix: Pix, letter_id: str) -> bool:
 async def drop(pix: Pix, letter_id: str) -> None:
     """Throw one away. Raises NoSuchLetter."""
     await _find(pix, letter_id)
-    await pix.write.xdel(pix.keys.dead, letter_id)
+    if await scripts.drop(pix.hub.write, dead=pix.keys.dead, letter=letter_id) == "gone":
+        raise NoSuchLetter(letter=letter_id)
 
 
 async def _find(pix: Pix, letter_id: str) -> tuple[bytes, dict[bytes, bytes]]:
