@@ -111,6 +111,28 @@ async def test_what_is_no_json_is_said_to_be_none(web: httpx.AsyncClient) -> Non
         assert (answer.status_code, answer.json()["field"]) == (422, "content-type")
 
 
+@pytest.mark.parametrize("amount", ["9" * 5_000, "[" * 100_000])
+async def test_what_is_too_much_to_be_read_is_refused_like_what_is_no_json(web: httpx.AsyncClient, amount: str) -> None:
+    content = json.dumps(PAYMENT).replace('"30"', amount)
+    answer = await web.post("/ledger/transfers", content=content, headers={"content-type": "application/json"})
+    assert (answer.status_code, answer.json()["field"]) == (422, "body")
+
+
+@pytest.mark.parametrize("note", [r'"\ud800"', r'{"\udfff": 1}', "[" * 101 + "]" * 101, "NaN", '"' + "x" * 5_000 + '"'])
+async def test_metadata_that_could_not_be_answered_again_is_refused(web: httpx.AsyncClient, note: str) -> None:
+    content = f'{json.dumps(PAYMENT)[:-1]}, "metadata": {note}}}'
+    for path, body in (("transfers", content), ("transfers/batch", f"[{content}]")):
+        answer = await web.post(f"/ledger/{path}", content=body, headers={"content-type": "application/json"})
+        assert (answer.status_code, answer.json()["field"]) == (422, "metadata")
+    assert (await web.get("/ledger/transfers/100")).status_code == 404
+
+
+async def test_metadata_is_answered_as_it_came(web: httpx.AsyncClient) -> None:
+    note = {"é😀": [1.5, None, True, "\x00[{"], "deep": json.loads("[" * 98 + "]" * 98)}
+    assert (await web.post("/ledger/transfers", json={**PAYMENT, "metadata": note})).status_code == 201
+    assert (await web.get("/ledger/transfers/100")).json()["metadata"] == note
+
+
 async def test_a_field_of_a_path_or_a_query_is_named_as_it_is_written_there(web: httpx.AsyncClient) -> None:
     for request, field in (
         ("GET accounts/x", "account_id"),
@@ -127,6 +149,10 @@ async def test_a_field_of_a_path_or_a_query_is_named_as_it_is_written_there(web:
         assert (answer.status_code, answer.json()["field"]) == (422, field), request
     answer = await web.post("/ledger/accounts/lookup", json={"ids": ["1", "x"]})
     assert (answer.status_code, answer.json()["field"]) == (422, "ids.1")
+    for number in (True, 2.0, None, ["1"]):
+        for path in ("accounts", "transfers"):
+            answer = await web.post(f"/ledger/{path}/lookup", json={"ids": [number]})
+            assert (answer.status_code, answer.json()["field"]) == (422, "ids.0")
 
 
 async def test_every_documented_field_of_a_query_is_understood(web: httpx.AsyncClient) -> None:

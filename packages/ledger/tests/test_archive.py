@@ -23,7 +23,7 @@ from lastro.core.redis.copies import Copies
 from lastro.core.settings import Settings
 from lastro.core.testing.web import served
 from lastro.ledger import keys, scripts
-from lastro.ledger.engine import Ledger
+from lastro.ledger.engine import Ledger, archive
 from lastro.ledger.engine.archive import TABLES
 from lastro.ledger.engine.archive.schema import METADATA, transfers
 from lastro.ledger.engine.check import check
@@ -156,6 +156,51 @@ async def test_what_is_pending_keeps_its_segment_in_the_store_until_it_is_final(
     await ledger.create_transfer(ledger.posting(1, COUNT))
     assert await mover.archive() == 1
     assert await check(ledger) == []
+    await migrate.close_all()
+
+
+async def test_behind_reservations_that_nobody_settles_the_archive_goes_on_and_reads_them_once(
+    hub: Hub, archive_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(archive, "LOOK", 4)  # else this takes more than 500 segments
+    waiting, final = 2 * archive.TURN, 3
+    ledger = Ledger(hub, LedgerSettings(archive_url=SecretStr(archive_url), archive_after_seconds=0))
+    await ledger.create_accounts([Account(id=n, ledger=1, code=1) for n in (1, 2, 3)])
+    events = [paying(number) for number in range(1, (waiting + final) * LOG_SEGMENT + 9)]
+    for number in range(waiting):
+        events[number * LOG_SEGMENT] = paying(number * LOG_SEGMENT + 1, flags=TransferFlag.PENDING)
+    await ledger.create_transfers(events)
+    mover = ledger.archive
+    moved = [await mover.archive() for _ in range(4)]
+    assert sum(moved) == final
+    before: Any = await hub.read.info()
+    assert await mover.archive() + await mover.archive() == 0
+    after: Any = await hub.read.info()
+    assert after["total_net_output_bytes"] - before["total_net_output_bytes"] < LOG_SEGMENT * 128
+    await ledger.create_transfer(ledger.posting(1, len(events) + 1))
+    assert sum([await mover.archive() for _ in range(waiting)]) == 1
+    assert await check(ledger) == []
+    await migrate.close_all()
+
+
+async def test_a_segment_that_the_archive_refuses_stays_and_the_others_go(hub: Hub, archive_url: str) -> None:
+    """An older archive may have a transfer at another place: that is for an operator, and stops no worker."""
+    ledger = Ledger(hub, LedgerSettings(archive_url=SecretStr(archive_url), archive_after_seconds=0))
+    await ledger.create_accounts([Account(id=n, ledger=1, code=1) for n in (1, 2, 3)])
+    await ledger.create_transfers([paying(number) for number in range(1, COUNT)])
+    twice: dict[str, Any] = dict.fromkeys(transfers.c.keys(), "1") | dict.fromkeys(
+        ("code", "flags", "ledger_number"), 1
+    )
+    twice |= {"ledger": "main", "place": 10**9, "transfer_id": "5", "timestamp_ns": 1, "record": b""}
+    assert await ledger.archive.archive() == 2
+    assert await ledger.archive.unarchive() == 2
+    database = Database(archive_url, 5)
+    await database.run(lambda c: c.execute(sa.insert(transfers), [twice]))
+    mover = ledger.archive
+    assert [await mover.archive(), await mover.archive()] == [1, 0]
+    await database.run(lambda c: c.execute(sa.delete(transfers).where(transfers.c.place == 10**9)))
+    assert await mover.archive() == 1
+    await database.aclose()
     await migrate.close_all()
 
 

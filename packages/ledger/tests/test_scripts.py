@@ -198,6 +198,82 @@ async def test_bad_input_names_the_field_and_writes_nothing(redis: Client, given
     assert await everything(redis) == before
 
 
+@pytest.mark.parametrize(
+    "number", ["1.0", "1e2", "1E+1", "0x10", "00012", "+7", ".5", "-0x1", "nan", "-inf", "Infinity"]
+)
+async def test_a_number_that_is_no_plain_integer_is_refused_by_its_field(redis: Client, number: str) -> None:
+    """Its exact digits, not what a double makes of them: 1, 1.0 and 0x1 would be one amount."""
+    await two_accounts(redis)
+    before = await everything(redis)
+    note = json.dumps({"metadata": '{"a \\" 0.5": [1.5, "1e2"]}'})[1:]
+    event = json.dumps(TRANSFER).replace("30", number)
+    for text in (event, event[:-1] + ", " + note):
+        with pytest.raises(Fault, match="BADINPUT amount must be a whole number"):
+            await scripts.create_transfer(redis, keyspace=SPACE, events=text, options=[])
+    both = f"[{json.dumps(TRANSFER)}, {event}]"
+    with pytest.raises(Fault, match="event 1: amount must be a whole number"):
+        await scripts.create_chained_transfers(redis, keyspace=SPACE, events=both, options=[])
+    with pytest.raises(Fault, match="BADINPUT limit must be a whole number"):
+        await scripts.query_transfers(redis, keyspace=SPACE, wanted=f'{{"limit": {number}}}')
+    with pytest.raises(Fault, match="BADINPUT id must be a whole number"):
+        await scripts.lookup_accounts(redis, keyspace=SPACE, ids=f'["1", {number}]')
+    assert await everything(redis) == before
+    given = await scripts.create_transfer(
+        redis, keyspace=SPACE, events=f"{json.dumps(TRANSFER)[:-1]}, {note}", options=[]
+    )
+    assert json.loads(given)["result"] == 0
+
+
+@pytest.mark.parametrize("reserved", [1 << 48, 1 << 49, str(1 << 48)])
+async def test_a_reserved_number_that_does_not_fit_is_not_taken_for_zero(redis: Client, reserved: int | str) -> None:
+    with pytest.raises(Fault, match=r"reserved must be below 2\^48"):
+        await scripts.query_accounts(redis, keyspace=SPACE, wanted=json.dumps({"reserved": reserved, "limit": 5}))
+
+
+UNREADABLE = [
+    *(b"0x10", b"nan", b"-Infinity", b"1e999", b"[01]", b"[1.]", b'{"a":+1}', b"{}\0{", b'"\xff"', b'"\xed\xa0\x80"'),
+    *(b'"a\nb"', b'"\xc0\xaf"', b'"\xf5\x80\x80\x80"', rb'"\ud800"', b"[" * 101 + b"]" * 101),
+]
+READABLE = [
+    *(
+        b"0",
+        b"-0.5e-7",
+        b"[1E3,true,null]",
+        b' {"a":\t[{}]}',
+        rb'"\ud83d\ude00 [\"\\"',
+        "“é😀￿”".encode().join([b'"'] * 2),
+    ),
+    *(b"[" * 100 + b"]" * 100, b'"' + b"[" * 200 + b'"', b"9" * 4000),
+]
+
+
+@pytest.mark.parametrize("form", ["json", "record"])
+async def test_metadata_is_what_every_reader_of_json_can_read(redis: Client, form: str) -> None:
+    """The server's own reader takes more than JSON has, and would keep what nobody can answer again."""
+    await two_accounts(redis)
+
+    async def create(text: bytes) -> None:
+        if form == "json":
+            escaped = text.replace(b"\\", b"\\\\").replace(b'"', b'\\"').replace(b"\0", rb"\u0000")
+            event = json.dumps(TRANSFER)[:-1].encode() + b', "metadata": "' + escaped + b'"}'
+            await scripts.create_transfer(redis, keyspace=SPACE, events=event, options=[])
+            return
+        record = Transfer(id=100, debit_account_id=1, credit_account_id=2, amount=30, ledger=700, code=10).encode()
+        packed = b'{"1":"' + text.replace(b"\\", b"\\\\").replace(b'"', b'\\"').replace(b"\0", rb"\u0000") + b'"}'
+        await scripts.create_chained_transfers(redis, keyspace=SPACE, events=record, options=[0, packed])
+
+    for text in UNREADABLE:
+        with pytest.raises(Fault, match="metadata must be a string that holds JSON"):
+            await create(text)
+        assert await redis.get(keys.transfer("main", 100)) is None
+    for text in READABLE:
+        await create(text)
+        kept = await redis.get(keys.metadata("main", 100))
+        assert kept == text
+        json.loads(kept)
+        await redis.delete(keys.transfer("main", 100), keys.metadata("main", 100))
+
+
 async def test_a_bad_event_in_an_array_is_named_by_its_number(redis: Client) -> None:
     await two_accounts(redis)
     with pytest.raises(Fault, match="event 1: amount"):

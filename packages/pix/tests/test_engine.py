@@ -6,9 +6,12 @@ from typing import Any
 import msgspec
 import pytest
 
-from lastro.core.errors import Invalid
+from lastro.core.errors import Invalid, OutcomeUnknown
+from lastro.core.redis import connect_url
+from lastro.core.redis.copies import Copies
 from lastro.pix.engine import accounts, orders, statements
 from lastro.pix.engine.letters import letters
+from lastro.pix.engine.pix import Pix
 from lastro.pix.errors import (
     NoSuchParticipant,
     NoSuchPayment,
@@ -129,6 +132,17 @@ async def test_an_unknown_or_suspended_participant_is_told_so(desk: Any) -> None
     active = desk.order()
     await desk.pay(active)
     assert (await desk.status(active)).state == "ACCEPTED"
+
+
+async def test_what_has_no_copy_yet_is_not_answered_as_suspended(desk: Any) -> None:
+    """A failover could take it back, and the participant would pay on."""
+    with pytest.raises(NoSuchParticipant):
+        await accounts.suspend(desk.pix, "12345678", active=False)
+    async with await connect_url(desk.pix.hub.url, copies=Copies(1, 50)) as alone:  # there is no replica
+        with pytest.raises(OutcomeUnknown):
+            await accounts.suspend(Pix.of(alone, desk.pix.settings), PAYEE, active=False)
+    assert not (await accounts.suspend(desk.pix, PAYEE, active=False)).active
+    assert (await accounts.suspend(desk.pix, PAYEE, active=True)).active
 
 
 async def test_an_unknown_payer_is_rejected_and_gets_no_outbox(desk: Any) -> None:

@@ -5,7 +5,11 @@ from typing import Any
 import msgspec
 import pytest
 
+from lastro.core.errors import OutcomeUnknown
+from lastro.core.redis import connect_url
+from lastro.core.redis.copies import Copies
 from lastro.pix.engine import letters
+from lastro.pix.engine.pix import Pix
 from lastro.pix.errors import LetterCutOff, NoSuchLetter
 
 pytestmark = pytest.mark.anyio
@@ -157,3 +161,15 @@ async def test_a_page_of_letters_goes_on_where_the_last_one_ended(desk: Any) -> 
     first = await letters.letters(desk.pix, count=3)
     rest = await letters.letters(desk.pix, after=first[-1].id, count=3)
     assert [letter.fields["nonsense"] for letter in first + rest] == ["0", "1", "2", "3", "4"]
+
+
+async def test_a_letter_whose_end_has_no_copy_is_not_answered_as_discarded(desk: Any) -> None:
+    """A failover could bring it back to who believes it gone."""
+    await desk.send(payment="nothing")
+    await desk.work()
+    (kept,) = await letters.letters(desk.pix)
+    async with await connect_url(desk.pix.hub.url, copies=Copies(1, 50)) as alone:  # there is no replica
+        with pytest.raises(OutcomeUnknown):
+            await letters.discard(Pix.of(alone, desk.pix.settings), kept.id)
+    with pytest.raises(NoSuchLetter):
+        await letters.discard(desk.pix, kept.id)

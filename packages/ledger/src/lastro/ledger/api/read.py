@@ -1,8 +1,9 @@
 """Looking up, listing, querying."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Request
+from pydantic import WithJsonSchema
 
 from lastro.core.docs import refuses
 from lastro.core.errors import Invalid
@@ -15,6 +16,7 @@ from lastro.ledger.model.records import AccountFilter, QueryFilter
 from .access import seen, within
 from .engine import Engine
 from .schemas import (
+    NUMBER,
     SIDES,
     AccountShown,
     AccountsShown,
@@ -26,7 +28,7 @@ from .schemas import (
 )
 
 router = APIRouter()
-Ids = Annotated[list[str | int], Body(embed=True, examples=[["1", "2"]])]
+Ids = Annotated[list[Annotated[Any, WithJsonSchema(NUMBER)]], Body(embed=True, examples=[["1", "2"]])]
 FLAGS = {
     "both": AccountFilterFlag.DEBITS | AccountFilterFlag.CREDITS,
     "debits": AccountFilterFlag.DEBITS,
@@ -103,14 +105,14 @@ async def _may_see(request: Request, ledger: Ledger, account_id: int) -> bool:
     return within(request).values is None or bool(seen(request, await ledger.lookup_accounts([account_id])))
 
 
-def _id(name: str, text: str | int) -> int:
+def _id(name: str, text: object) -> int:
     number = whole(name, text)
     if not 0 <= number < 1 << 128:
         raise Invalid(field=name, reason="must be from 0 to 2^128 - 1")
     return number
 
 
-def _ids(ids: list[str | int]) -> list[int]:
+def _ids(ids: list[object]) -> list[int]:
     return [_id(f"ids.{at}", each) for at, each in enumerate(ids)]
 
 

@@ -14,6 +14,7 @@ Schema = dict[str, Any]
 Record = type[Account] | type[Transfer] | type[Balance] | type[AccountFilter] | type[QueryFilter]
 
 DIGITS: Schema = {"type": "string", "pattern": "^[0-9]{1,39}$"}
+NUMBER: Schema = {"anyOf": [DIGITS, {"type": "integer", "minimum": 0}]}
 METADATA: Schema = {"description": "any JSON, kept beside the transfer"}
 
 
@@ -39,7 +40,7 @@ def _object(properties: Schema) -> Schema:
 
 def _given(size: int) -> Schema:
     small = {"type": "integer", "minimum": 0, "maximum": (1 << 8 * size) - 1}
-    return small if size < WIDE_BYTES else {"anyOf": [DIGITS, {"type": "integer", "minimum": 0}]}
+    return small if size < WIDE_BYTES else NUMBER
 
 
 def _shown(size: int) -> Schema:

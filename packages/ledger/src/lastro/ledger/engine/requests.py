@@ -1,9 +1,11 @@
 """Create requests of any size as script calls that never hold the server for long, and their answers."""
 
 import json
+import re
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import accumulate
 from typing import Any, TypeAlias
 
 from lastro.core.errors import Invalid
@@ -131,12 +133,23 @@ def checked(metadata: Mapping[int, object] | None) -> dict[int, str] | None:
     for number, value in metadata.items():
         try:
             texts[number] = json.dumps(value, separators=(",", ":"), allow_nan=False)
-        except (TypeError, ValueError) as wrong:
+            json.dumps(value, ensure_ascii=False).encode()  # half a character has no UTF-8, though it has an escape
+        except (TypeError, ValueError, RecursionError) as wrong:
             raise Invalid(field="metadata", reason=str(wrong)) from None
         if len(texts[number].encode()) > METADATA_MAX:
             raise Invalid(field="metadata", reason=f"longer than {METADATA_MAX} bytes of JSON")
+        if _levels(texts[number]) > LEVELS_MAX:
+            raise Invalid(field="metadata", reason=f"nested deeper than {LEVELS_MAX} levels")
     return texts
 
 
 METADATA_MAX = 4096
 """Bytes of JSON beside one transfer."""
+LEVELS_MAX = 100
+"""Objects and arrays of it within one another; parts/metadata.lua has both bounds, too."""
+_STRING = re.compile(r'"(?:[^"\\]|\\.)*"')
+
+
+def _levels(text: str) -> int:
+    brackets = re.findall(r"[\[{]|[\]}]", _STRING.sub("", text))
+    return max(accumulate((1 if each in "[{" else -1 for each in brackets), initial=0))

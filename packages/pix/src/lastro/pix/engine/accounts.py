@@ -65,12 +65,13 @@ async def fund(pix: Pix, ispb: str, amount_cents: int, act: str) -> Account:
 
 
 async def suspend(pix: Pix, ispb: str, *, active: bool) -> Account:
-    """Let a participant pay, receive and give back, or not (DS27); what is on its way still ends."""
-    await account(pix, ispb)
-    if active:
-        await pix.write.hdel(pix.keys.accounts, f"{ispb}:off")
-    else:
-        await pix.write.hset(pix.keys.accounts, f"{ispb}:off", "1")
+    """Let a participant pay, receive and give back, or not (DS27); what is on its way still ends.
+
+    Raises NoSuchParticipant.
+    """
+    ispb = participant(ispb)
+    if await scripts.suspend(pix.hub.write, accounts=pix.keys.accounts, ispb=ispb, active=int(active)) == "unknown":
+        raise NoSuchParticipant(ispb=ispb)
     return await account(pix, ispb)
 
 

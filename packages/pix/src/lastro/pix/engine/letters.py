@@ -67,7 +67,7 @@ async def replay(pix: Pix, letter_id: str) -> bool:
 async def discard(pix: Pix, letter_id: str) -> bool:
     """Throw one away; False when another did. Raises NoSuchLetter."""
     await _find(pix, letter_id)
-    return bool(await pix.write.xdel(pix.keys.dead, letter_id))
+    return await scripts.discard(pix.hub.write, dead=pix.keys.dead, letter=letter_id) == "discarded"
 
 
 async def _find(pix: Pix, letter_id: str) -> tuple[bytes, dict[bytes, bytes]]:

@@ -239,3 +239,11 @@ async def take_in(
 async def has_arrived(
     redis: Client, *, leaving: Key, ispb: str, to: int, number: int, amount_cents: int
 ) -> Literal["past", "done"]: ...
+
+
+@script
+async def suspend(redis: Client, *, accounts: Key, ispb: str, active: int) -> Literal["unknown", "done"]: ...
+
+
+@script
+async def discard(redis: Client, *, dead: Key, letter: str) -> Literal["gone", "discarded"]: ...

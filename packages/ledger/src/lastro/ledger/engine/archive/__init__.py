@@ -6,10 +6,10 @@ a minute, and the script is called again. So every answer is what it was before,
 """
 
 import re
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
 from hashlib import sha1
-from typing import Any, TypeVar, cast
+from typing import Any, Literal, TypeAlias, TypeVar, cast
 
 import structlog
 
@@ -33,9 +33,11 @@ BACK_SECONDS = 60
 FETCHED_MAX = 500
 """Segments one call may need, 64 MB of them."""
 LOOK = 500  # segments looked at in one round trip
-TURN = 16  # segments moved in one turn, or one transaction
+TURN = 16  # segments read in one turn, or moved in one transaction
+WAITING_MAX = 100_000  # segments known to have something pending; beyond them all are read again
 
 Answer = TypeVar("Answer")
+Moved: TypeAlias = Literal["moved", "stays", "young"]
 log = structlog.get_logger()
 
 
@@ -48,6 +50,10 @@ class Archive:
     name: str
     _next: int = 0
     """All segments before it are in the archive."""
+    _at: int = 0
+    """Where the next turn goes on."""
+    _waiting: dict[int, int] = field(default_factory=dict)
+    """Segment → a transfer of it that was pending when it was read: it is not read again before that is settled."""
 
     async def ask(self, call: Callable[[], Awaitable[Answer]]) -> Answer:
         """Call a script; what it misses is fetched, and it is called again. Raises TooMuchData, DatabaseAway."""
@@ -72,25 +78,35 @@ class Archive:
         return found
 
     async def archive(self) -> int:
-        """Move old and final segments, a bounded number; how many. Safe to repeat, and by several at once."""
+        """Move old and final segments, a bounded number; how many. Safe to repeat, and by several at once.
+
+        Turn by turn it goes round past the segments that must stay: what waits for somebody, or what the archive does
+        not take, holds nothing up.
+        """
         database = await self._database()
         state: Any = await self.hub.read.get(keys.state(self.name))
         if database is None or state is None:
             return 0
-        full, moved = transfers_stored(state) // LOG_SEGMENT, 0
+        full = transfers_stored(state) // LOG_SEGMENT
         if transfers_stored(state) % LOG_SEGMENT == 0:
             full -= 1  # the newest stays: it is the one that everybody reads
-        here, first_left = await self._here(full), full
-        for number in here:
-            if moved == TURN:
-                first_left = min(first_left, number)
+        start = max(self._at, self._next)
+        here, end = await self._here(start, full)
+        await self._forget_settled(here)
+        ready = [number for number in here if number not in self._waiting]
+        moved, word = set[int](), ""
+        for number in ready[:TURN]:
+            word = await self._try_to_move(database, number)
+            if word == "moved":
+                moved.add(number)
+            elif word == "young":  # and so are all that follow
                 break
-            if await self._move(database, number):
-                moved += 1
-            else:
-                first_left = min(first_left, number)
-        self._next = max(self._next, min(first_left, here[-1] + 1 if here else full))
-        return moved
+        if len(ready) > TURN:
+            end = ready[TURN]
+        if start == self._next:
+            self._next = min([number for number in here if number not in moved], default=end)
+        self._at = 0 if word == "young" or end >= full else end
+        return len(moved)
 
     async def unarchive(self) -> int:
         """Bring everything back for good, and empty the archive; how many segments. Workers would archive it again.
@@ -107,31 +123,49 @@ class Archive:
             done += await database.run(restoring(self.hub, self.name, first, last))
         return done
 
-    async def _here(self, full: int) -> list[int]:
-        """The first full segments that are in the store for good."""
+    async def _here(self, start: int, full: int) -> tuple[list[int], int]:
+        """The first full segments from there on that are in the store for good, and up to where was looked."""
         found: list[int] = []
-        for start in range(self._next, full, LOOK):
-            numbers = range(start, min(start + LOOK, full))
+        end = start
+        while end < full and len(found) <= TURN:
+            numbers = range(end, min(end + LOOK, full))
             async with self.hub.read.pipeline(transaction=False) as pipe:
                 for number in numbers:
                     pipe.pttl(keys.log(self.name, "transfers", number))
                 lives: list[Any] = await pipe.execute()
             found += [number for number, life in zip(numbers, lives, strict=True) if life == -1]
-            if len(found) > TURN:
-                break
-        return found
+            end = numbers.stop
+        return found, end
 
-    async def _move(self, database: Database, number: int) -> bool:
+    async def _forget_settled(self, numbers: Sequence[int]) -> None:
+        """Of these segments, those whose pending transfer is settled are read again."""
+        waiting = [number for number in numbers if number in self._waiting]
+        still = await self._pending([self._waiting[number] for number in waiting])
+        for number in waiting:
+            if self._waiting[number] not in still:
+                del self._waiting[number]
+
+    async def _try_to_move(self, database: Database, number: int) -> Moved:
+        try:
+            return await self._move(database, number)
+        except Fault as fault:  # of this segment: the others go on
+            log.critical("ledger.archive_refused", ledger=self.name, segment=number, reason=str(fault))
+            return "stays"
+
+    async def _move(self, database: Database, number: int) -> Moved:
         """One segment, if all of it is old and final: commit, read it back, and drop it if it is the same."""
         asked = [keys.log(self.name, "transfers", number), keys.restored(self.name)]
         records, restored = cast("list[bytes | None]", await self.hub.read.mget(asked))
         if records is None or len(records) != rows.SEGMENT_BYTES:
-            return False
+            return "stays"
         found = decode_all(Transfer, records)
         if found[-1].timestamp // 1_000_000 > now_ms() - self.settings.archive_after_seconds * 1000:
-            return False
-        if await self._pending(found):
-            return False
+            return "young"
+        if pending := await self._pending([each.id for each in found if each.flags & TransferFlag.PENDING]):
+            if len(self._waiting) == WAITING_MAX:
+                self._waiting.clear()
+            self._waiting[number] = pending.pop()
+            return "stays"
         await self.hub.copied(keys.state(self.name))
         await database.run(lambda c: rows.write(c, self.name, number, found))
         kept = await database.run(lambda c: rows.read(c, self.name, number))
@@ -144,12 +178,12 @@ class Archive:
         )
         if word == "other":
             log.critical("ledger.archive_differs", ledger=self.name, segment=number)
-        return word == "ok"
+        return "moved" if word == "ok" else "stays"
 
-    async def _pending(self, found: list[Transfer]) -> bool:
-        ids = [each.id for each in found if each.flags & TransferFlag.PENDING]
+    async def _pending(self, ids: Sequence[int]) -> set[int]:
+        """Those of these transfers that are not final yet."""
         values: list[Any] = await self.hub.read.mget([keys.transfer(self.name, id_) for id_ in ids]) if ids else []
-        return any(place_and_status(value)[1] in {-1, PENDING} for value in values)
+        return {id_ for id_, value in zip(ids, values, strict=True) if place_and_status(value)[1] in {-1, PENDING}}
 
     async def _bring_back(self, number: int) -> None:
         records = await self.segment(number)

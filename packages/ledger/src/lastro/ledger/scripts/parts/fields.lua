@@ -37,7 +37,7 @@ local function encode(value, size)
     return nil, "must be a whole number, not negative"
   elseif number > 9007199254740991 then
     return nil, "is too large for a JSON number to be exact, send a string"
-  elseif size < 6 and number >= 2 ^ (8 * size) then
+  elseif size < 8 and number >= 2 ^ (8 * size) then
     return nil, "must be below 2^" .. size * 8
   elseif size < 8 then
     return write("<I" .. size, number)

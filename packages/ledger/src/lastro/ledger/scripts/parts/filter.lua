@@ -2,6 +2,7 @@
 -- @include "parts/base.lua"
 -- @include "parts/account_table.lua"
 -- @include "parts/decimal.lua"
+-- @include "parts/json.lua"
 -- @include "parts/fields.lua"
 -- @include "parts/time.lua"
 -- @include "parts/reading.lua"
@@ -12,7 +13,7 @@ local function read_filter(kind, size)
   local text, fault = ARGV[1], nil
   local json = is_json(text, size)
   if json or #text ~= size then
-    local whole, object = pcall(cjson.decode, text)
+    local whole, object = decode_json(text)
     if not whole or type(object) ~= "table" then
       return nil, true, "not a JSON object, nor a filter of " .. size .. " bytes"
     end

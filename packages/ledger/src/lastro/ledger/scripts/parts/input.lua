@@ -1,18 +1,8 @@
 -- The events of a create request, whatever their form. A fault names the event.
-local METADATA_MAX = 4096 -- bytes of JSON text beside one transfer
-
--- Metadata must be JSON text of bounded length.
-local function refuse_metadata(text)
-  if type(text) ~= "string" or not pcall(cjson.decode, text) then
-    return "metadata must be a string that holds JSON"
-  elseif #text > METADATA_MAX then
-    return "metadata is longer than " .. METADATA_MAX .. " bytes"
-  end
-end
 
 -- All events of a JSON text as records, and their metadata; or nil, nil, and what is wrong.
 local function decode_events(text, kind, single)
-  local whole, list = pcall(cjson.decode, text)
+  local whole, list = decode_json(text)
   local is_array = text:find("^%s*%[") ~= nil
   if not whole or type(list) ~= "table" or is_array == single then
     return nil, nil, single and "not a JSON object, nor a record of 128 bytes"
@@ -42,6 +32,10 @@ local function read_events(text, kind, single)
     fault = "not a JSON object, nor a record of 128 bytes"
   elseif ARGV[3] and ARGV[3] ~= "" then
     notes = cjson.decode(ARGV[3])
+    for i, note in pairs(notes) do
+      local wrong = refuse_metadata(note)
+      fault = fault or wrong and "event " .. i - 1 .. ": " .. wrong
+    end
   end
   if not fault and #text > EVENTS_MAX * 128 then
     fault = "too much data: " .. #text / 128 .. " events, at most " .. EVENTS_MAX

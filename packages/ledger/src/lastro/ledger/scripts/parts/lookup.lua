@@ -2,6 +2,7 @@
 -- @include "parts/base.lua"
 -- @include "parts/account_table.lua"
 -- @include "parts/decimal.lua"
+-- @include "parts/json.lua"
 -- @include "parts/fields.lua"
 -- @include "parts/reading.lua"
 
@@ -22,7 +23,7 @@ local function read_ids(single)
   if not bare and not is_json(text, 16) then
     return text, false, single and #text ~= 16 and "an id has 16 bytes"
   end
-  local whole, list = pcall(cjson.decode, bare and '"' .. text .. '"' or text)
+  local whole, list = decode_json(bare and '"' .. text .. '"' or text)
   if single and not whole and #text == 16 then
     return text, false
   elseif not whole or not single and type(list) ~= "table" then
