@@ -28,9 +28,10 @@ end
 local found = redis.call("XRANGE", stream, entry, entry)[1]
 if found then
   local _, first_ms, fields = entry_fields(found[2])
+  local fits = math.min(#fields, 2000) -- of another program's entry no more: unpack() fails at 8,000
   -- stylua: ignore
   redis.call("XADD", dead, "*", "reason", ARGV[5], "error", ARGV[6], "deliveries", deliveries,
-    "first_ms", first_ms or string.match(entry, "^%d+"), "last_ms", clock_ms(), "id", entry, unpack(fields))
+    "first_ms", first_ms or string.match(entry, "^%d+"), "last_ms", clock_ms(), "id", entry, unpack(fields, 1, fits))
 end
 ack(stream, group, entry, ARGV[8] == "1") -- ARGV[8] keep
 return "ok"
