@@ -1,5 +1,6 @@
 """Keys: made once, narrowed, rotated side by side, revoked within a second; and the gate in front of all routes."""
 
+import asyncio
 import json
 import time
 from base64 import b64encode
@@ -21,7 +22,8 @@ from lastro.core.access.model import checked
 from lastro.core.access.routes import Access
 from lastro.core.app import create_app
 from lastro.core.cli import main
-from lastro.core.errors import Forbidden, Invalid, LastroError, Misconfigured, TooFast, Unauthorized
+from lastro.core.cli.chaos.proxy import Proxy
+from lastro.core.errors import Busy, Forbidden, Invalid, LastroError, Misconfigured, TooFast, Unauthorized
 from lastro.core.keys import API_KEYS
 from lastro.core.redis import Hub, connect_url
 from lastro.core.settings import Environment, Settings
@@ -138,6 +140,12 @@ async def test_an_expired_key_opens_nothing_before_anybody_looks_again(hub: Hub)
         assert ring._read_at == asked or lost.seconds > 0.1
 
 
+async def asked_so_far(hub: Hub) -> int:
+    found: Any = await hub.read.info("commandstats")
+    nodes = [found] if "cmdstat_hgetall" in found else list(found.values())
+    return sum(int(node["cmdstat_hgetall"]["calls"]) for node in nodes)
+
+
 @one_server
 async def test_a_process_asks_the_store_at_most_twice_in_the_bound_and_forgets_a_revoked_key_within_it(
     hub: Hub,
@@ -145,17 +153,12 @@ async def test_a_process_asks_the_store_at_most_twice_in_the_bound_and_forgets_a
     ring = Keyring(hub)
     key, secret = await ring.create("a test", ("admin",))
 
-    async def asked_so_far() -> int:
-        found: Any = await hub.read.info("commandstats")
-        nodes = [found] if "cmdstat_hgetall" in found else list(found.values())
-        return sum(int(node["cmdstat_hgetall"]["calls"]) for node in nodes)
-
     assert await ring.find(secret.encode())
-    before, begun = await asked_so_far(), time.monotonic()
+    before, begun = await asked_so_far(hub), time.monotonic()
     for _ in range(1000):
         assert await ring.find(secret.encode())
         assert await ring.find(b"somebody's guess") is None
-    assert await asked_so_far() - before <= 1 + (time.monotonic() - begun) * 2 / FRESH_SECONDS
+    assert await asked_so_far(hub) - before <= 1 + (time.monotonic() - begun) * 2 / FRESH_SECONDS
     await ring.revoke(key.id)
     revoked = time.monotonic()
 
@@ -390,3 +393,32 @@ async def test_while_the_store_is_away_no_key_is_believed_for_longer_than_the_bo
         store = start_server(tmp_path, durability="always")
         assert (await wait_for(lambda: client.get("/sample/seen", headers=headers))).status_code == 200
     store.stop()
+
+
+async def test_an_answer_that_is_older_than_the_bound_when_it_comes_opens_nothing(tmp_path: Path) -> None:
+    """A key that was revoked after the server had answered, and before the answer was here."""
+    running = start_server(tmp_path)
+    async with (
+        await connect_url(running.url) as hub,
+        Proxy.to(running.socket, tmp_path / "p.sock") as proxy,
+        await connect_url(proxy.url, timeout_seconds=10) as slow,
+    ):
+        key, secret = await Keyring(hub).create("a test", ("admin",))
+        ring = Keyring(slow)
+        assert await ring.find(secret.encode())
+        ring._read_at -= FRESH_SECONDS * 2
+        proxy.delay_seconds = FRESH_SECONDS * 1.5
+        before = await asked_so_far(hub)
+        asking = asyncio.create_task(ring.find(secret.encode()))
+
+        async def answered() -> bool:
+            return await asked_so_far(hub) > before
+
+        await wait_for(answered, "an answer on its way")
+        await Keyring(hub).revoke(key.id)
+        with pytest.raises(Busy):
+            await asking
+        asking = asyncio.create_task(ring.find(secret.encode()))
+        proxy.delay_seconds = 0.0
+        assert await asking is None
+    running.stop()

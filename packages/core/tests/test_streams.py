@@ -8,6 +8,7 @@ from lastro.core.errors import Fault, TooFast
 from lastro.core.keys import Key, beside
 from lastro.core.limits import admit
 from lastro.core.queue import Backoff, QueueFull
+from lastro.core.queue.memory import MemoryQueue
 from lastro.core.queue.stream import StreamQueue
 from lastro.core.redis import Hub
 from lastro.core.settings import Settings
@@ -15,6 +16,7 @@ from lastro.core.streams import CLAIM_MAX, NOBODY, RECREATED, Message
 from lastro.core.testing import wait_for
 from lastro.core.worker import Run
 from lastro.core.worker.consume import Handler, Worker
+from lastro.core.worker.relay import Relay
 
 pytestmark = pytest.mark.anyio
 
@@ -175,6 +177,32 @@ async def test_a_try_that_one_group_of_a_log_puts_off_comes_back_to_it_alone(hub
     await asyncio.gather(*working)
     assert handled == {"one": [1, 2, 3, 4, 5], "other": [1, 2, 3, 4], "third": [1]}
     assert await hub.read.xlen(STREAM) <= 1 + 4 + 3
+
+
+async def test_a_dead_letter_of_a_log_is_its_groups_own_and_comes_back_to_it_alone(hub: Hub) -> None:
+    """The others are done with it, and a relay has passed it on."""
+    giving, other = (StreamQueue(hub, STREAM, group=name, keep=True) for name in ("who gives up", "other"))
+    consumer, done = giving.consumer("c"), other.consumer("c")
+    await consumer.turn(0)
+    await done.turn(0)
+    await other.publish({"n": 1})
+    await done.acknowledge(await done.read(1, block_seconds=0))
+    relay = Relay(run=Run(hub=hub, settings=Settings()), stream=STREAM, sink=MemoryQueue("sink"))
+    assert await relay.step() == 1
+    (message,) = await consumer.read(1, block_seconds=0)
+    assert await consumer.bury(message, reason="invalid", error="", deliveries=1)
+    (letter,) = await other.letters()
+    assert (letter.group, letter.fields, letter.first_ms) == ("who gives up", {b"n": b"1"}, _ms(message))
+    assert await other.replay([letter.id]) == 1  # whoever asks for it
+    assert await done.read(1, block_seconds=0) == []
+    (again,) = await consumer.read(1, block_seconds=0)
+    assert (again.fields, again.deliveries, again.first_ms) == ({b"n": b"1"}, 1, _ms(message))
+    assert await relay.step() == 1  # it is there, and nothing is passed on
+    assert (await relay.sink.measure()).lag == 1
+
+
+def _ms(message: Message) -> int:
+    return int(message.id.partition(b"-")[0])
 
 
 async def test_when_there_are_too_many_dead_letters_poison_stays_pending(hub: Hub) -> None:

@@ -266,6 +266,68 @@ async def test_a_suspect_that_the_store_does_not_let_begin_begins_later(tmp_path
     assert set(handled) == {b"1", b"2"}
 
 
+async def test_a_worker_stops_that_buries_a_killer_while_the_store_is_away(tmp_path: Path) -> None:
+    """What no handler gets is let go at the end of the grace like what one has."""
+    running = start_server(tmp_path)
+    async with (
+        Proxy.to(running.socket, tmp_path / "p.sock") as proxy,
+        await connect_url(proxy.url, timeout_seconds=0.1) as hub,
+    ):
+        queue = open_queue("stream://queue:work?group=g", hub)
+        killer, other = await queue.publish_many([{"n": 1}, {"n": 2}])
+        dead = queue.consumer("dead")
+        await wait_for(lambda: dead.read(2, block_seconds=0.1), "both")
+        await hub.write.xclaim("queue:work", "g", "dead", 0, [killer], idle=100_000, retrycount=9, justid=True)
+        await hub.write.xclaim("queue:work", "g", "dead", 0, [other], idle=100_000, retrycount=1, justid=True)
+        both_taken = asyncio.Event()
+
+        async def handle(message: Message) -> None:
+            proxy.half_open = True
+            both_taken.set()
+
+        run = Run(hub=hub, settings=Settings(grace_seconds=0.5))
+        working = asyncio.create_task(Worker.each(queue, handle, lease_seconds=30, block_seconds=0.1).run(run))
+        await both_taken.wait()
+        run.stopping.set()
+        stopped, _ = await asyncio.wait({working}, timeout=20)
+        proxy.half_open = False
+        await working
+        assert stopped
+        await dead.aclose()
+    running.stop()
+
+
+@pytest.mark.parametrize(
+    ("entry", "reason"),
+    [
+        (["~", "x", "a", "1"], "its field ~ is not the queue's: b'x'"),
+        (["~", "9" * 5000 + " 1", "a", "1"], "its field ~ is not the queue's"),
+        ([word for n in range(4_500) for word in (f"f{n}", "v")], "4500 fields, and a message has at most 1000"),
+    ],
+)
+@pytest.mark.parametrize("taken_over", [False, True])
+async def test_an_entry_that_is_no_message_is_dead_and_stops_nobody(
+    hub: Hub, entry: list[str], reason: str, *, taken_over: bool
+) -> None:
+    queue = open_queue("stream://queue:work?group=g", hub)
+    await hub.write.execute_command("XADD", "queue:work", "*", *entry)
+    await queue.publish({"n": "good"})
+    if taken_over:
+        await hub.write.xgroup_create("queue:work", "g", id="0")
+        await hub.write.execute_command("XREADGROUP", "GROUP", "g", "dead", "STREAMS", "queue:work", ">")
+    seen: list[dict[bytes, bytes]] = []
+
+    async def handle(message: Message) -> None:
+        seen.append(message.fields)
+
+    async with working(hub, Worker.each(queue, handle, lease_seconds=0.05, block_seconds=0.1, turn_seconds=0.05)):
+        await wait_for(empty(queue))
+    assert seen == [{b"n": b"good"}]
+    (letter,) = await queue.letters()
+    assert (letter.reason, len(letter.fields)) == ("invalid", min(len(entry) // 2 - (entry[0] == "~"), 1000))
+    assert letter.error.startswith(reason)
+
+
 async def test_suspects_that_were_lost_and_come_back_while_they_wait_run_once(hub: Hub) -> None:
     """They stand in line twice then."""
     queue = open_queue("stream://queue:work?group=g", hub)

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from lastro.core.clock import now_ms
-from lastro.core.errors import Invalid, NotFound, Refused
+from lastro.core.errors import Busy, Invalid, NotFound, Refused
 from lastro.core.keys import API_KEYS
 from lastro.core.redis import Hub
 
@@ -16,6 +16,7 @@ from . import scripts
 from .model import NAME, ApiKey, Grant, Secret, digest, grant_of, made
 
 FRESH_SECONDS = 1.0  # what a process knows of the keys is never older: a revocation bites within it
+READS_MAX = 2  # waited for by one who asks: the one under way, which may be too old, and one of its own
 KEYS_MAX = 1000
 SECRETS_MAX = 2
 
@@ -57,17 +58,24 @@ class Keyring:
 
     async def find(self, secret: bytes) -> Grant | None:
         """What a secret opens; None when it opens nothing. Raises Busy when that cannot be known."""
-        age = monotonic() - self._read_at
-        if age > FRESH_SECONDS / 2:
-            if self._reading is None or self._reading.done():
-                self._reading = asyncio.create_task(self._read())
-                self._reading.add_done_callback(lambda task: task.cancelled() or task.exception())
-            if age > FRESH_SECONDS:
-                await asyncio.shield(self._reading)
+        await self._freshen()
         grant = self._grants.get(digest(secret))
         if grant is not None and grant.expires_ms and now_ms() >= grant.expires_ms:
             return None
         return grant
+
+    async def _freshen(self) -> None:
+        """Ask the server when it is time. Raises Busy when its answers are older than FRESH_SECONDS as they come."""
+        for _ in range(READS_MAX):
+            age = monotonic() - self._read_at
+            if age > FRESH_SECONDS / 2 and (self._reading is None or self._reading.done()):
+                self._reading = asyncio.create_task(self._read())
+                self._reading.add_done_callback(lambda task: task.cancelled() or task.exception())
+            if age <= FRESH_SECONDS or self._reading is None:
+                return
+            await asyncio.shield(self._reading)
+        if monotonic() - self._read_at > FRESH_SECONDS:
+            raise Busy
 
     async def create(
         self, name: str, scopes: tuple[str, ...], *, life_ms: int = 0, per_second: float = 0.0, burst: int = 0

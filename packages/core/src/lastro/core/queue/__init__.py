@@ -19,7 +19,7 @@ from lastro.core.errors import Busy, Invalid, Misconfigured, Refused
 from lastro.core.keys import Key
 from lastro.core.metrics import BOUNDED, counter
 from lastro.core.redis import Hub
-from lastro.core.streams import Measure, Message, Turn
+from lastro.core.streams import FIELDS_MAX, Measure, Message, Turn
 from lastro.core.streams.letters import DeadLetter, Reason
 
 Value: TypeAlias = bytes | str | int
@@ -27,7 +27,6 @@ Fields: TypeAlias = Mapping[str, Value] | Mapping[bytes, Value]
 WhenFull = Literal["reject", "block", "drop"]
 
 LEN_MAX = 1_000_000
-FIELDS_MAX = 1_000
 DEAD_MAX = 100_000
 REMEMBER_SECONDS = 3_600
 LEASE_SECONDS = 30.0

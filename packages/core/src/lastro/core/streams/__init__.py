@@ -6,6 +6,7 @@ except acknowledging: then the work is done, whoever did it.
 """
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -24,6 +25,8 @@ AGAIN = b"~"
 """First field of an entry that comes back: ``deliveries first_ms``, in a log the group. Not for use by others."""
 NOBODY = "released"
 """The consumer that holds what a stopping one let go of."""
+_BEFORE = re.compile(rb"(\d{1,15}) (\d{1,15})(?: (.*))?", re.DOTALL)
+FIELDS_MAX = 1_000  # of a message
 IDS_MAX = 500  # in one script call: unpack() fails at 8,000 values
 DUE_MAX = 200  # moved in one turn
 MISSING_CAP_SECONDS = 0.5
@@ -55,6 +58,8 @@ class Message(msgspec.Struct, gc=False):
     """Twice handed out and never heard of again: it is handled alone, after ``begin``."""
     only: bytes = b""
     """The group of a log that it comes back for; empty for all."""
+    unreadable: str = ""
+    """Why it is no message of ours: another program's entry, which no handler gets."""
 
 
 class Turn(msgspec.Struct):
@@ -259,13 +264,21 @@ def parsed(entries: Iterable[Any]) -> list[Message]:
     messages = []
     for id_, flat in entries:
         pairs = iter(flat)
-        fields = dict(zip(pairs, pairs, strict=True))
-        message = Message(id_, fields)
-        if AGAIN in fields:
-            earlier, first_ms, *back_for = fields.pop(AGAIN).split(b" ", 2)
-            message.earlier = int(earlier)
-            message.deliveries += message.earlier
-            message.first_ms = int(first_ms)
-            message.only = back_for[0] if back_for else b""
+        message = Message(id_, dict(zip(pairs, pairs, strict=True)))
+        if AGAIN in message.fields:
+            _come_back(message, message.fields.pop(AGAIN))
+        if len(flat) > 2 * FIELDS_MAX + 2:
+            message.unreadable = f"{len(flat) // 2} fields, and a message has at most {FIELDS_MAX}"
         messages.append(message)
     return messages
+
+
+def _come_back(message: Message, told: bytes) -> None:
+    before = _BEFORE.fullmatch(told)
+    if before is None:
+        message.unreadable = f"its field {AGAIN.decode()} is not the queue's: {told[:100]!r}"
+        return
+    message.earlier = int(before[1])
+    message.deliveries += message.earlier
+    message.first_ms = int(before[2])
+    message.only = before[3] or b""

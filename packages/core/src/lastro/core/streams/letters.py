@@ -44,6 +44,8 @@ class DeadLetter(msgspec.Struct, frozen=True):
     message_id: bytes
     fields: dict[bytes, bytes]
     """As published."""
+    group: str = ""
+    """Of a log: which of its groups gave it up. It is replayed for that one alone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,6 +125,7 @@ async def discard(hub: Hub, queue: Key, ids: Sequence[bytes]) -> int:
 def _letter(id_: bytes, flat: list[bytes]) -> DeadLetter:
     about, own = flat[1 : 2 * ABOUT : 2], flat[2 * ABOUT :]
     reason, error, deliveries, first_ms, last_ms, message_id = about
+    first_ms, _, group = first_ms.partition(b" ")
     return DeadLetter(
         id_,
         reason.decode(),
@@ -132,4 +135,5 @@ def _letter(id_: bytes, flat: list[bytes]) -> DeadLetter:
         int(last_ms),
         message_id,
         dict(zip(own[::2], own[1::2], strict=True)),
+        group.decode(),
     )

@@ -202,9 +202,9 @@ class Worker:
         return min(self.turn_seconds, max(TURN_SECONDS_MIN, turn.next_seconds))
 
     def _admit(self, messages: list[Message]) -> None:
-        """Into the handler; what crashed before goes one at a time, what crashed too often goes to the dead."""
+        """Into the handler; what crashed before goes one at a time; what crashed too often, or is none, to the dead."""
         again = [message for message in messages if message.deliveries > 1]
-        if not again:
+        if not again and not any(message.unreadable for message in messages):
             self._start(messages)
             return
         REDELIVERED.of(queue=self.queue.name).inc(len(again))
@@ -212,8 +212,11 @@ class Worker:
         for message in messages:
             if message.id in self._held:
                 continue  # ours, renewed too late: we go on with it
-            if message.deliveries - message.earlier > self.backoff.attempts:
-                self._tasks.create_task(self._bury_crashed(message))
+            if message.unreadable:
+                self._set_aside(message, "invalid", message.unreadable, message.deliveries)
+            elif message.deliveries - message.earlier > self.backoff.attempts:
+                deliveries = message.deliveries - 1  # and nobody ever came back from one
+                self._set_aside(message, "crashed", f"no answer after {deliveries} deliveries", deliveries)
             elif message.suspect:
                 self._hold(_Unit([message]))
                 self._suspects.put_nowait((message.deliveries, message.id))
@@ -307,18 +310,16 @@ class Worker:
         """Among the dead letters; of a queue that has none, it is passed over, and the log names it."""
         if self.queue.offers.dead_letters:
             await self._bury(message, failed.reason(error), told, message.deliveries)
-            self._forget([message])
             return
         log.error("worker.dropped", queue=self.queue.name, id=message.id.decode(), error=told)
         self._done.append(message)
         self._finished.set()
 
-    async def _bury_crashed(self, message: Message) -> None:
-        """It was handed out often enough, and nobody ever came back from it."""
-        self._hold(_Unit([message]))
-        deliveries = message.deliveries - 1
-        await self._bury(message, "crashed", f"no answer after {deliveries} deliveries", deliveries)
-        self._forget([message])
+    def _set_aside(self, message: Message, reason: Reason, error: str, deliveries: int) -> None:
+        """Bury what no handler gets; like a call of it, it is ended when the grace is over."""
+        unit = _Unit([message])
+        self._hold(unit)
+        unit.task = self._tasks.create_task(self._bury(message, reason, error, deliveries))
 
     async def _bury(self, message: Message, reason: Reason, error: str, deliveries: int) -> None:
         buried = await self._insist(
@@ -326,6 +327,7 @@ class Worker:
         )
         event = "worker.buried" if buried else "worker.not_buried"  # not ours any more, or no room among the dead
         log.warning(event, queue=self.queue.name, id=message.id.decode(), reason=reason, error=error)
+        self._forget([message])
 
     async def _insist(self, act: Callable[[], Awaitable[bool]]) -> bool:
         """Until the store answers; settling twice changes nothing."""

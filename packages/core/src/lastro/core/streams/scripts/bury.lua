@@ -1,6 +1,6 @@
 -- Take an entry that cannot be processed out of the way, with everything known about it.
 --   KEYS[1] stream      stream
---   KEYS[2] dead        stream: reason, error, deliveries, first_ms, last_ms, id, then the fields as published
+--   KEYS[2] dead        stream: reason, error, deliveries, first_ms and in a log the group, last_ms, id, then the fields
 --   ARGV[1] group
 --   ARGV[2] consumer
 --   ARGV[3] entry
@@ -28,9 +28,11 @@ end
 local found = redis.call("XRANGE", stream, entry, entry)[1]
 if found then
   local _, first_ms, fields = entry_fields(found[2])
+  local back_for = ARGV[8] == "1" and " " .. group or "" -- ARGV[8] keep
+  local fits = math.min(#fields, 2000) -- of another program's entry no more: unpack() fails at 8,000
   -- stylua: ignore
   redis.call("XADD", dead, "*", "reason", ARGV[5], "error", ARGV[6], "deliveries", deliveries,
-    "first_ms", first_ms or string.match(entry, "^%d+"), "last_ms", clock_ms(), "id", entry, unpack(fields))
+    "first_ms", (first_ms or string.match(entry, "^%d+")) .. back_for, "last_ms", clock_ms(), "id", entry, unpack(fields, 1, fits))
 end
-ack(stream, group, entry, ARGV[8] == "1") -- ARGV[8] keep
+ack(stream, group, entry, ARGV[8] == "1")
 return "ok"

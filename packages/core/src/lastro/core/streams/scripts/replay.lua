@@ -1,4 +1,5 @@
--- Give dead letters another life: back into the stream as they were published, with no delivery counted.
+-- Give dead letters another life: back into the stream as they were published, with no delivery counted; those of a log
+-- for the group alone that gave them up.
 --   KEYS[1] stream      stream
 --   KEYS[2] dead        stream of dead letters
 --   ARGV[1..] ids       of dead letters, at most 500
