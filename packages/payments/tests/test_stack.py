@@ -55,7 +55,8 @@ async def stack(deployment: Stack) -> Stack:
         await asked(url, "PUT /admin/configurations/failure", {"failure": False})
 
     async def rested() -> bool:  # what nobody heard of, and the test before did not wait for
-        return await asked(deployment.url, "GET /payments/pending") == []
+        pending: list[Any] = await asked(deployment.url, "GET /payments/pending")
+        return not pending
 
     await wait_for(rested, "the end of what is in flight")
     for url in deployment.processors:

@@ -65,6 +65,8 @@ class ShownLetter:
     """When it was given up."""
     fields: dict[str, str]
     """As published."""
+    group: str
+    """Of a log: which of its groups gave it up; empty in a queue."""
 
 
 def shown(letter: DeadLetter) -> ShownLetter:
@@ -77,6 +79,7 @@ def shown(letter: DeadLetter) -> ShownLetter:
         first_at=iso(letter.first_ms),
         last_at=iso(letter.last_ms),
         fields={_text(name): _text(value) for name, value in letter.fields.items()},
+        group=letter.group,
     )
 
 
@@ -84,9 +87,8 @@ def line(letter: DeadLetter) -> str:
     """One line for people: id, reason, deliveries, first and last seen, error, fields."""
     told = shown(letter)
     fields = " ".join(f"{name}={value}" for name, value in told.fields.items())
-    return (
-        f"{told.id}  {told.reason} after {told.deliveries}, {told.first_at} … {told.last_at}: {told.error} | {fields}"
-    )
+    why = f"{told.reason} after {told.deliveries}{told.group and f' in {told.group}'}"
+    return f"{told.id}  {why}, {told.first_at} … {told.last_at}: {told.error} | {fields}"
 
 
 def _text(value: bytes) -> str:
