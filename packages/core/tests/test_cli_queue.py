@@ -64,11 +64,21 @@ async def _clean(url: str) -> None:
         await hub.write.flushall()
 
 
-@pytest.mark.parametrize("args", [["list", "queue:none"], ["list", "--after", "1-1"], ["discard", "queue:none", "all"]])
+@pytest.mark.parametrize(
+    "args",
+    [
+        ["list", "queue:none"],
+        ["list", "--after", "1-1"],
+        ["list", "queue:none", "--after", "x"],
+        ["discard", "queue:none", "all"],
+    ],
+)
 def test_an_unknown_queue_or_an_ambiguous_choice_is_an_error_that_names_it(
     server: local.Server, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], args: list[str]
 ) -> None:
     monkeypatch.setenv("LASTRO_REDIS_URL", server.url)
     with pytest.raises(SystemExit):
         main(["queue", "dead", *args])
-    assert capsys.readouterr().err.startswith(("No worker ever tended a queue 'queue:none'", "--after: of which queue"))
+    assert capsys.readouterr().err.startswith(
+        ("No worker ever tended a queue 'queue:none'", "--after: of which queue", "--after: no id")
+    )

@@ -14,6 +14,7 @@ from lastro.core.queue import Backoff, Consumer, Queue, open_queue
 from lastro.core.redis import Hub, connect_url
 from lastro.core.settings import Settings
 from lastro.core.streams import Message
+from lastro.core.streams.letters import line
 from lastro.core.testing import standstill, start_server, wait_for
 from lastro.core.worker import Run
 from lastro.core.worker import run as together
@@ -297,12 +298,19 @@ async def test_a_worker_stops_that_buries_a_killer_while_the_store_is_away(tmp_p
     running.stop()
 
 
+def wide(fields: int) -> list[str]:
+    """An entry of so many."""
+    return [word for n in range(fields) for word in (f"f{n}", "v")]
+
+
 @pytest.mark.parametrize(
     ("entry", "reason"),
     [
         (["~", "x", "a", "1"], "its field ~ is not the queue's: b'x'"),
         (["~", "9" * 5000 + " 1", "a", "1"], "its field ~ is not the queue's"),
-        ([word for n in range(4_500) for word in (f"f{n}", "v")], "4500 fields, and a message has at most 1000"),
+        (["~", "1 99999999999999999999", "a", "1"], "its field ~ is not the queue's"),
+        (wide(1_500), "1500 fields, and a message has at most 1000"),
+        (wide(4_500), "4500 fields, and a message has at most 1000; the first 3900 are kept"),
     ],
 )
 @pytest.mark.parametrize("taken_over", [False, True])
@@ -320,12 +328,15 @@ async def test_an_entry_that_is_no_message_is_dead_and_stops_nobody(
     async def handle(message: Message) -> None:
         seen.append(message.fields)
 
-    async with working(hub, Worker.each(queue, handle, lease_seconds=0.05, block_seconds=0.1, turn_seconds=0.05)):
-        await wait_for(empty(queue))
-    assert seen == [{b"n": b"good"}]
-    (letter,) = await queue.letters()
-    assert (letter.reason, len(letter.fields)) == ("invalid", min(len(entry) // 2 - (entry[0] == "~"), 1000))
-    assert letter.error.startswith(reason)
+    for again in (False, True):  # replayed it is no message, either
+        async with working(hub, Worker.each(queue, handle, lease_seconds=0.05, block_seconds=0.1, turn_seconds=0.05)):
+            await wait_for(empty(queue))
+        assert seen == [{b"n": b"good"}]
+        (letter,) = await queue.letters()
+        assert (letter.reason, len(letter.fields)) == ("invalid", min(len(entry) // 2, 3900))
+        assert again or letter.error.startswith(reason)
+        assert line(letter).startswith(letter.id.decode())
+        assert await queue.replay([letter.id]) == 1
 
 
 async def test_suspects_that_were_lost_and_come_back_while_they_wait_run_once(hub: Hub) -> None:

@@ -15,7 +15,7 @@ from lastro.core.keys import QUEUES
 from lastro.core.queue import Queue, open_queue
 from lastro.core.redis import Hub, connect
 from lastro.core.settings import Settings
-from lastro.core.streams.letters import PAGE_MAX, DeadLetter, line, shown
+from lastro.core.streams.letters import LETTER_ID, PAGE_MAX, DeadLetter, line, shown
 
 app = Typer(
     add_completion=False,
@@ -66,6 +66,8 @@ def list_letters(
     """Dead letters, oldest first: id, reason, deliveries, times, error, fields; of every queue after its name."""
     if after and not name:
         raise Invalid(field="--after", reason="of which queue? name it")
+    if after and not LETTER_ID.fullmatch(after):
+        raise Invalid(field="--after", reason="no id of a dead letter")
 
     async def look(hub: Hub) -> dict[str, list[DeadLetter]]:
         found = {}

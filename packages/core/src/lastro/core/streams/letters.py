@@ -14,7 +14,7 @@ from lastro.core.metrics import BOUNDED, counter
 from lastro.core.redis import Hub
 from lastro.core.redis.failures import ours
 
-from . import IDS_MAX
+from . import IDS_MAX, scripts
 
 Reason = Literal["invalid", "failed", "timeout", "crashed"]
 REASONS = ("invalid", "failed", "timeout", "crashed")
@@ -120,7 +120,7 @@ async def discard(hub: Hub, queue: Key, ids: Sequence[bytes]) -> int:
     """Delete these for good; how many were there."""
     discarded = 0
     for at in range(0, len(ids), IDS_MAX):
-        discarded += int(await hub.write.xdel(beside(queue, "dead"), *ids[at : at + IDS_MAX]))
+        discarded += await scripts.discard(hub.write, dead=beside(queue, "dead"), ids=ids[at : at + IDS_MAX])
     return discarded
 
 

@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 
 from lastro.core.keys import Key
+from lastro.core.streams import scripts as streams
 from lastro.pix import scripts
 from lastro.pix.errors import LetterCutOff, NoSuchLetter
 
@@ -67,7 +68,7 @@ async def replay(pix: Pix, letter_id: str) -> bool:
 async def discard(pix: Pix, letter_id: str) -> bool:
     """Throw one away; False when another did. Raises NoSuchLetter."""
     await _find(pix, letter_id)
-    return await scripts.discard(pix.hub.write, dead=pix.keys.dead, letter=letter_id) == "discarded"
+    return await streams.discard(pix.hub.write, dead=pix.keys.dead, ids=[letter_id.encode()]) == 1
 
 
 async def _find(pix: Pix, letter_id: str) -> tuple[bytes, dict[bytes, bytes]]:

@@ -243,7 +243,3 @@ async def has_arrived(
 
 @script
 async def suspend(redis: Client, *, accounts: Key, ispb: str, active: int) -> Literal["unknown", "done"]: ...
-
-
-@script
-async def discard(redis: Client, *, dead: Key, letter: str) -> Literal["gone", "discarded"]: ...

@@ -70,6 +70,10 @@ async def bury(
 
 
 @script
+async def discard(redis: Client, *, dead: Key, ids: Sequence[bytes]) -> int: ...
+
+
+@script
 async def replay(redis: Client, *, stream: Key, dead: Key, ids: Sequence[bytes]) -> int: ...
 
 
