@@ -4,7 +4,7 @@
 -- program's is a field like any other.
 local function entry_fields(flat)
   local deliveries, first_ms = string.match(flat[1] == "~" and flat[2] or "", "^(%d+) (%d+)")
-  if not deliveries or #deliveries > 15 or #first_ms > 15 then
+  if not deliveries or #deliveries > 14 or #first_ms > 14 then
     return 0, false, flat
   end
   local own = {}

@@ -25,7 +25,7 @@ AGAIN = b"~"
 """First field of an entry that comes back: ``deliveries first_ms``, in a log the group. Not for use by others."""
 NOBODY = "released"
 """The consumer that holds what a stopping one let go of."""
-_BEFORE = re.compile(rb"(\d{1,15}) (\d{1,15})(?: (.*))?", re.DOTALL)
+_BEFORE = re.compile(rb"(\d{1,14}) (\d{1,14})(?: (.*))?", re.DOTALL)
 FIELDS_MAX = 1_000  # of a message
 IDS_MAX = 500  # in one script call: unpack() fails at 8,000 values
 DUE_MAX = 200  # moved in one turn
