@@ -68,22 +68,23 @@ async def rows_left(database: Database) -> int:
     return await database.run(lambda c: int(c.execute(sa.select(sa.func.count(transfers.c.place))).scalar() or 0))
 
 
-async def back_in_the_store(ledger: Ledger) -> None:
+async def back_in_the_store(ledger: Ledger, back: asyncio.Task[int]) -> None:
     """When the first segment, which comes last, is there."""
-    while not await ledger.hub.read.exists(keys.log("main", "transfers", 0)):  # noqa: ASYNC110  # it tells nobody
+    first = keys.log("main", "transfers", 0)
+    while not (back.done() or await ledger.hub.read.exists(first)):  # noqa: ASYNC110  # it tells nobody
         await asyncio.sleep(0.005)
 
 
-async def waiting_for_the_disk(ledger: Ledger) -> None:
+async def waiting_for_the_disk(ledger: Ledger, back: asyncio.Task[int]) -> None:
     server: Any = ledger.hub.read
-    while not (await server.info("clients"))["blocked_clients"]:  # noqa: ASYNC110  # it tells nobody
+    while not (back.done() or (await server.info("clients"))["blocked_clients"]):  # noqa: ASYNC110  # it tells nobody
         await asyncio.sleep(0.005)
 
 
 @pytest.mark.parametrize("hub", [FILE_NEVER_SURE], indirect=True)
 async def test_while_it_waits_for_the_disk_the_archive_is_read(ledger: Ledger, database: Database) -> None:
     back = asyncio.create_task(ledger.archive.unarchive())
-    await waiting_for_the_disk(ledger)
+    await waiting_for_the_disk(ledger, back)
     began = time.monotonic()
     assert await rows_left(database) == 2 * LOG_SEGMENT
     assert not back.done()
@@ -114,7 +115,7 @@ async def test_where_nobody_can_be_asked_rows_stay_as_long_as_everysec_may_lose_
     """Servers before 7.2 know no WAITAOF."""
     monkeypatch.setattr(restore, "EVERYSEC_SECONDS", 0.5)
     back = asyncio.create_task(ledger.archive.unarchive())
-    await back_in_the_store(ledger)
+    await back_in_the_store(ledger, back)
     began = time.monotonic()
     assert await rows_left(database) == 2 * LOG_SEGMENT
     assert await back == 2
@@ -136,7 +137,7 @@ async def test_who_brings_back_deletes_nothing_when_its_mark_is_gone(ledger: Led
     """Who took it away may have archived again what is back."""
     server: Any = ledger.hub.write
     back = asyncio.create_task(ledger.archive.unarchive())
-    await waiting_for_the_disk(ledger)
+    await waiting_for_the_disk(ledger, back)
     await restore.close(ledger.hub, "main")
     await server.config_set("appendfsync", "always")
     await server.set("other", "")  # goes to the disk now, and all before it
