@@ -24,8 +24,9 @@ All of it is permanent: a ledger is history.
                                             expiry, number of accounts, of transfers, length of the change stream
 ``expiries``                                sorted set of pending transfers with a timeout, by the instant they expire
 ``crossings``                               sorted set of reservations for other shards, by when (ms), until settled
-``restored``                                number of segments that came back from the archive for good; who drops one
-                                            must have seen the last of them
+``restored``                                string; a mark of who brought segments back from the archive last: "open",
+                                            since when (ms) and a token, or "closed" and a token; who drops a segment
+                                            must have seen this one, closed, before it was archived
 ``shards``                                  string, on the first shard of a ledger: how many there are
 ``changes``                                 stream; one entry per created account, created transfer and expiry
 ==========================================  ===========================================================================
@@ -73,7 +74,7 @@ def crossings(ledger: str) -> Key:
 
 
 def restored(ledger: str) -> Key:
-    """Number; how many segments came back from the archive for good."""
+    """String; a mark of who brought segments back from the archive last."""
     return Key(f"{keyspace(ledger)}restored")
 
 

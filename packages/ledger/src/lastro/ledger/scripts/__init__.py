@@ -82,7 +82,7 @@ async def retain_changes(redis: Client, *, keyspace: Sequence[Key], keep: int, k
 
 @script
 async def drop_segment(
-    redis: Client, *, keyspace: Sequence[Key], segment: int, sha1: str, restored: int
+    redis: Client, *, keyspace: Sequence[Key], segment: int, sha1: str, restored: bytes
 ) -> Literal["gone", "restored", "other", "ok"]: ...
 
 

@@ -4,10 +4,10 @@
 --   KEYS[1..] keyspace  the prefix of the ledger's keys, with its hash tag, or none for the bare prefix
 --   ARGV[1] segment   its number
 --   ARGV[2] sha1      of the archive's records of it, in hexadecimal
---   ARGV[3] restored  how many segments had been put back before it was written to the archive, or was found there
+--   ARGV[3] restored  the mark of who brought segments back, from before it was written to the archive, or found there
 --   returns the first that applies:
 --     "gone"      it is not here, or only for a while
---     "restored"  segments were put back since: the archive may have lost it again; nothing changed
+--     "restored"  segments are brought back since: the archive may lose it again; nothing changed
 --     "other"     it is not what the archive has; nothing changed
 --     "ok"        dropped
 --   flags  allow-oom
@@ -15,7 +15,7 @@
 local at = PREFIX .. "log:transfers:" .. ARGV[1]
 if redis.call("PTTL", at) ~= -1 then
   return "gone"
-elseif (redis.call("GET", PREFIX .. "restored") or "0") ~= ARGV[3] then
+elseif (redis.call("GET", PREFIX .. "restored") or "") ~= ARGV[3] then
   return "restored"
 elseif redis.sha1hex(redis.call("GET", at)) ~= ARGV[2] then
   return "other"

@@ -1,5 +1,5 @@
 --!df flags=allow-undeclared-keys
--- Put a segment of the log of transfers back for good, and keep off who looked at the archive before.
+-- Put a segment of the log of transfers back for good. Before that a mark was set: see drop_segment.lua.
 -- Keys are built from the ids in the arguments, inside the keyspace's hash tag: keys.py says which and what they hold.
 --   KEYS[1..] keyspace  the prefix of the ledger's keys, with its hash tag, or none for the bare prefix
 --   ARGV[1] segment  its number
@@ -12,6 +12,5 @@ local at = PREFIX .. "log:transfers:" .. ARGV[1]
 if redis.call("PTTL", at) == -1 and redis.call("GET", at) ~= ARGV[2] then
   return "other"
 end
-redis.call("INCR", PREFIX .. "restored") -- see drop_segment.lua
 redis.call("SET", at, ARGV[2])
 return "ok"

@@ -26,14 +26,14 @@ from lastro.ledger.model.stored import LOG_SEGMENT, PENDING, place_and_status, t
 from lastro.ledger.settings import LedgerSettings
 
 from . import rows
-from .restore import restoring
+from .restore import close, is_left, is_open, restore_all
 
 TABLES = Tables(__name__, head="0001", versions="ledger_version")
 BACK_SECONDS = 60
 FETCHED_MAX = 500
 """Segments one call may need, 64 MB of them."""
 LOOK = 500  # segments looked at in one round trip
-TURN = 16  # segments read in one turn, or moved in one transaction
+TURN = 16  # segments read in one turn
 WAITING_MAX = 100_000  # segments known to have something pending; beyond them all are read again
 
 Answer = TypeVar("Answer")
@@ -48,6 +48,8 @@ class Archive:
     hub: Hub
     settings: LedgerSettings
     name: str
+    _restored: bytes = b""
+    """The store's mark of who brought segments back last, when this was at the beginning."""
     _next: int = 0
     """All segments before it are in the archive."""
     _at: int = 0
@@ -81,11 +83,13 @@ class Archive:
         """Move old and final segments, a bounded number; how many. Safe to repeat, and by several at once.
 
         Turn by turn it goes round past the segments that must stay: what waits for somebody, or what the archive does
-        not take, holds nothing up.
+        not take, holds nothing up. While somebody brings segments back it does nothing; then it begins anew.
         """
         database = await self._database()
-        state: Any = await self.hub.read.get(keys.state(self.name))
-        if database is None or state is None:
+        asked = [keys.state(self.name), keys.restored(self.name)]
+        state, found = cast("list[bytes | None]", await self.hub.read.mget(asked))
+        restored = found or b""  # as it was before anything is written: several may be here at once
+        if database is None or state is None or await self._kept_off(restored):
             return 0
         full = transfers_stored(state) // LOG_SEGMENT
         if transfers_stored(state) % LOG_SEGMENT == 0:
@@ -96,7 +100,7 @@ class Archive:
         ready = [number for number in here if number not in self._waiting]
         moved, word = set[int](), ""
         for number in ready[:TURN]:
-            word = await self._try_to_move(database, number)
+            word = await self._try_to_move(database, number, restored)
             if word == "moved":
                 moved.add(number)
             elif word == "young":  # and so are all that follow
@@ -109,19 +113,23 @@ class Archive:
         return len(moved)
 
     async def unarchive(self) -> int:
-        """Bring everything back for good, and empty the archive; how many segments. Workers would archive it again.
+        """Bring everything back for good, and empty the archive; how many segments. Workers archive it again, later.
 
-        A transaction deletes rows, and ends when the store has their segments: then those who archive, too, know.
-        Raises DatabaseAway, OutcomeUnknown (what was not sure to last in the store is still in the archive), Fault.
+        Rows are deleted when the store has their segments for good. Raises DatabaseAway, OutcomeUnknown (what was not
+        sure to last in the store is still in the archive), Fault.
         """
-        database, done, first = await self._database(), 0, None
-        while database is not None:
-            last = await database.run(lambda c, below=first: rows.newest(c, self.name, below))  # type: ignore[misc]
-            if last is None:
-                break
-            first = max(0, last + 1 - TURN)
-            done += await database.run(restoring(self.hub, self.name, first, last))
-        return done
+        database = await self._database()
+        return 0 if database is None else await restore_all(self.hub, database, self.name)
+
+    async def _kept_off(self, restored: bytes) -> bool:
+        """Whether somebody brings segments back; what came back since the last turn is looked at again."""
+        if is_left(restored):
+            await close(self.hub, self.name)
+        if is_open(restored):
+            return True
+        if restored != self._restored:
+            self._restored, self._next, self._at = restored, 0, 0
+        return False
 
     async def _here(self, start: int, full: int) -> tuple[list[int], int]:
         """The first full segments from there on that are in the store for good, and up to where was looked."""
@@ -145,17 +153,16 @@ class Archive:
             if self._waiting[number] not in still:
                 del self._waiting[number]
 
-    async def _try_to_move(self, database: Database, number: int) -> Moved:
+    async def _try_to_move(self, database: Database, number: int, restored: bytes) -> Moved:
         try:
-            return await self._move(database, number)
+            return await self._move(database, number, restored)
         except Fault as fault:  # of this segment: the others go on
             log.critical("ledger.archive_refused", ledger=self.name, segment=number, reason=str(fault))
             return "stays"
 
-    async def _move(self, database: Database, number: int) -> Moved:
+    async def _move(self, database: Database, number: int, restored: bytes) -> Moved:
         """One segment, if all of it is old and final: commit, read it back, and drop it if it is the same."""
-        asked = [keys.log(self.name, "transfers", number), keys.restored(self.name)]
-        records, restored = cast("list[bytes | None]", await self.hub.read.mget(asked))
+        records = cast("bytes | None", await self.hub.read.get(keys.log(self.name, "transfers", number)))
         if records is None or len(records) != rows.SEGMENT_BYTES:
             return "stays"
         found = decode_all(Transfer, records)
@@ -174,7 +181,7 @@ class Archive:
             keyspace=[keys.keyspace(self.name)],
             segment=number,
             sha1=sha1(kept).hexdigest(),  # noqa: S324  # not a secret: equality
-            restored=int(restored or 0),
+            restored=restored,
         )
         if word == "other":
             log.critical("ledger.archive_differs", ledger=self.name, segment=number)

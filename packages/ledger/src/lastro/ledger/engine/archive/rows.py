@@ -44,22 +44,29 @@ def read(connection: sa.Connection, ledger: str, number: int) -> bytes:
     return b"".join(connection.execute(chosen).scalars())
 
 
-def newest(connection: sa.Connection, ledger: str, below: int | None) -> int | None:
-    """The last segment that has rows; of those before ``below`` if that is given."""
+def last(connection: sa.Connection, ledger: str, below: int | None, count: int) -> dict[int, bytes]:
+    """The records of the last segments that have rows, of those before ``below`` if that is given; downwards.
+
+    Looks at ``count`` numbers, from the last one that has rows: so there may be fewer, and none when nothing is left.
+    """
     mine = transfers.c.ledger == ledger
     if below is not None:
         mine &= below * LOG_SEGMENT > PLACE
     place = connection.execute(sa.select(sa.func.max(PLACE)).where(mine)).scalar()
-    return None if place is None else int(place) // LOG_SEGMENT
-
-
-def take(connection: sa.Connection, ledger: str, first: int, last: int) -> dict[int, bytes]:
-    """Delete these segments; the records of each. Until the transaction ends nobody writes rows in their places."""
-    gone = sa.delete(transfers).where(_of(ledger, first, last)).returning(PLACE, transfers.c.record)
+    if place is None:
+        return {}
+    newest = int(place) // LOG_SEGMENT
+    chosen = sa.select(PLACE, transfers.c.record).where(_of(ledger, max(0, newest + 1 - count), newest))
     found: dict[int, list[bytes]] = {}
-    for place, record in sorted(tuple(row) for row in connection.execute(gone)):
-        found.setdefault(place // LOG_SEGMENT, []).append(record)
-    return {number: b"".join(records) for number, records in found.items()}
+    for at, record in connection.execute(chosen.order_by(PLACE)):
+        found.setdefault(at // LOG_SEGMENT, []).append(record)
+    return {number: b"".join(found[number]) for number in reversed(found)}
+
+
+def delete(connection: sa.Connection, ledger: str, numbers: Sequence[int]) -> None:
+    """These segments. Until the transaction ends nobody writes rows in their places."""
+    for number in numbers:
+        connection.execute(sa.delete(transfers).where(_of(ledger, number, number)))
 
 
 def _of(ledger: str, first: int, last: int) -> sa.ColumnElement[bool]:
