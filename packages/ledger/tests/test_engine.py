@@ -147,6 +147,16 @@ async def test_metadata_is_kept_beside_the_transfers_that_were_created(ledger: L
         await ledger.create_transfer(paying(103), metadata="x" * 5000)
 
 
+async def test_metadata_of_a_whole_call_hardly_holds_the_server(ledger: Ledger) -> None:
+    """It was written here: the script does not look at each of its words again, which took 2 s."""
+    whole, note = Ledger(ledger.hub, LedgerSettings()), [1] * 2000
+    await ledger.hub.write.config_resetstat()
+    await whole.create_transfers([paying(100 + n) for n in range(1000)], metadata=dict.fromkeys(range(1000), note))
+    told: Any = await ledger.hub.read.info("commandstats")
+    assert sum(about["usec"] for name, about in told.items() if "eval" in name) < 500_000
+    assert await ledger.metadata([1099]) == [note]
+
+
 async def test_what_is_not_there_is_said_so(ledger: Ledger) -> None:
     with pytest.raises(UnknownAccount):
         await ledger.account(9)
