@@ -223,6 +223,17 @@ async def test_every_change_is_in_the_stream_in_the_order_of_commits(ledger: Led
         }
 
 
+async def test_a_ledger_that_nobody_trimmed_yet_keeps_a_burst_whole(ledger: Ledger) -> None:
+    """What its first creation notes is the setting's default, not what the worker leaves."""
+    whole, stream = Ledger(ledger.hub, LedgerSettings(batch_max=4000)), keys.changes(ledger.settings.name)
+    for start in range(1000, 25_000, 4000):
+        await whole.create_transfers([paying(start + number) for number in range(4000)])
+    client: Any = ledger.hub.read
+    assert await client.xlen(stream) == 24_002
+    state = await client.get(keys.state(ledger.settings.name))
+    assert int.from_bytes(state[44:48], "little") == LedgerSettings.model_fields["changes_max"].default
+
+
 async def test_the_stream_is_trimmed_but_not_what_a_group_still_needs(ledger: Ledger) -> None:
     """However much is created between two looks at the groups."""
     stream = keys.changes(ledger.settings.name)
