@@ -147,6 +147,16 @@ async def test_metadata_is_kept_beside_the_transfers_that_were_created(ledger: L
         await ledger.create_transfer(paying(103), metadata="x" * 5000)
 
 
+async def test_metadata_of_a_whole_call_hardly_holds_the_server(ledger: Ledger) -> None:
+    """It was written here: the script does not look at each of its words again, which took 2 s."""
+    whole, note = Ledger(ledger.hub, LedgerSettings()), [1] * 2000
+    await ledger.hub.write.config_resetstat()
+    await whole.create_transfers([paying(100 + n) for n in range(1000)], metadata=dict.fromkeys(range(1000), note))
+    told: Any = await ledger.hub.read.info("commandstats")
+    assert sum(about["usec"] for name, about in told.items() if "eval" in name) < 500_000
+    assert await ledger.metadata([1099]) == [note]
+
+
 async def test_what_is_not_there_is_said_so(ledger: Ledger) -> None:
     with pytest.raises(UnknownAccount):
         await ledger.account(9)
@@ -211,6 +221,17 @@ async def test_every_change_is_in_the_stream_in_the_order_of_commits(ledger: Led
         assert {name: getattr(account, name) for name in BALANCES} == {
             name: getattr(balance, name) for name in BALANCES
         }
+
+
+async def test_a_ledger_that_nobody_trimmed_yet_keeps_a_burst_whole(ledger: Ledger) -> None:
+    """What its first creation notes is the setting's default, not what the worker leaves."""
+    whole, stream = Ledger(ledger.hub, LedgerSettings(batch_max=4000)), keys.changes(ledger.settings.name)
+    for start in range(1000, 25_000, 4000):
+        await whole.create_transfers([paying(start + number) for number in range(4000)])
+    client: Any = ledger.hub.read
+    assert await client.xlen(stream) == 24_002
+    state = await client.get(keys.state(ledger.settings.name))
+    assert int.from_bytes(state[44:48], "little") == LedgerSettings.model_fields["changes_max"].default
 
 
 async def test_the_stream_is_trimmed_but_not_what_a_group_still_needs(ledger: Ledger) -> None:

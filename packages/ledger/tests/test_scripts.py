@@ -13,7 +13,7 @@ from lastro.core.redis.clients import Client
 from lastro.core.scripts import REGISTRY
 from lastro.ledger import keys, new_id, scripts
 from lastro.ledger.model.codes import AccountCode, TransferCode
-from lastro.ledger.model.records import Account, Transfer
+from lastro.ledger.model.records import Account, Transfer, joined
 
 pytestmark = pytest.mark.anyio
 
@@ -233,6 +233,8 @@ async def test_a_reserved_number_that_does_not_fit_is_not_taken_for_zero(redis: 
 UNREADABLE = [
     *(b"0x10", b"nan", b"-Infinity", b"1e999", b"[01]", b"[1.]", b'{"a":+1}', b"{}\0{", b'"\xff"', b'"\xed\xa0\x80"'),
     *(b'"a\nb"', b'"\xc0\xaf"', b'"\xf5\x80\x80\x80"', rb'"\ud800"', b"[" * 101 + b"]" * 101),
+    *(b"[1,-01]", b"[1.05,.5]", b"-1.e5", b"[0,-.5]", b"[1e+5,+1]", b"1e0000400", b"9" * 400 + b".5", b'["\t"\t]'),
+    *(b'[true,"true",NaN]', b'["\xc3"\n,"\xa9"]', b"[" + b"[]," * 300 + b"[" * 100 + b"]" * 101),
 ]
 READABLE = [
     *(
@@ -244,6 +246,7 @@ READABLE = [
         "“é😀￿”".encode().join([b'"'] * 2),
     ),
     *(b"[" * 100 + b"]" * 100, b'"' + b"[" * 200 + b'"', b"9" * 4000),
+    *(b'"a\x7fb"', b"[1.05,1e-05,1E+05,-0,10.0]", rb'["\\", 0, "01 .5 +1 NaN", "\u0000"]', b"[" + b"[]," * 300 + b"0]"),
 ]
 
 
@@ -272,6 +275,31 @@ async def test_metadata_is_what_every_reader_of_json_can_read(redis: Client, for
         assert kept == text
         json.loads(kept)
         await redis.delete(keys.transfer("main", 100), keys.metadata("main", 100))
+
+
+@pytest.mark.parametrize("form", ["json", "records"])
+async def test_metadata_that_nobody_has_looked_at_is_bounded_in_one_call(redis: Client, form: str) -> None:
+    """Looking at it holds the server: a mebibyte, whatever is in it. What its sender calls strict is not looked at."""
+    await two_accounts(redis)
+    note, ids = json.dumps("x" * 4000), range(100, 400)
+
+    async def create(count: int, bits: int = 0) -> bytes:
+        if form == "json":
+            events = json.dumps([{**TRANSFER, "id": each, "metadata": note} for each in ids[:count]])
+            return await scripts.create_chained_transfers(redis, keyspace=SPACE, events=events, options=[bits])
+        about = {"debit_account_id": 1, "credit_account_id": 2, "amount": 30, "ledger": 700, "code": 10}
+        records = joined([Transfer(id=each, **about) for each in ids[:count]])
+        packed = json.dumps({str(place): note for place in range(1, count + 1)}).encode()
+        return await scripts.create_chained_transfers(redis, keyspace=SPACE, events=records, options=[bits, packed])
+
+    with pytest.raises(Fault, match="metadata is longer than 1048576 bytes in all events together"):
+        await create(300)
+    assert await redis.get(keys.transfer("main", 100)) is None
+    if form == "records":
+        await create(300, scripts.STRICT)
+    else:
+        await create(260)
+    assert await redis.get(keys.metadata("main", 359)) == note.encode()
 
 
 async def test_a_bad_event_in_an_array_is_named_by_its_number(redis: Client) -> None:

@@ -1,6 +1,7 @@
 """A ledger in shards: what crosses is on both or on neither, whoever dies on the way."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from functools import partial
@@ -19,7 +20,7 @@ from lastro.ledger.engine.shards import PAGE, STUCK_MS, Shards
 from lastro.ledger.engine.shards.crossing import RECOVER_MAX, Way
 from lastro.ledger.errors import CannotCross
 from lastro.ledger.model.codes import AccountFlag, TransferFlag
-from lastro.ledger.model.crossing import TRANSIT, TRANSIT_CODE, Crossing, derived, shard_of, transit
+from lastro.ledger.model.crossing import TRANSIT, TRANSIT_CODE, Crossing, derived, shard_of, transit, transit_account
 from lastro.ledger.model.records import Account, AccountFilter, QueryFilter, Transfer
 from lastro.ledger.settings import LedgerSettings
 
@@ -242,6 +243,36 @@ async def test_more_crossings_that_cannot_end_than_are_taken_up_at_once_do_not_s
     assert await shards.recover(older_ms=-1000) == 1
     assert await balances(shards) == [(0, 10, 0, 0), (0, 0, 0, 10)]
     assert await noted(shards) == len(strange)
+
+
+@pytest.mark.parametrize(
+    "note",
+    [
+        *({"x": 1}, ["a"], "text", 7, {"id": "no", "credit_account_id": "1"}, {"id": 1, "credit_account_id": str(B)}),
+        *({"id": "1" * 5000, "credit_account_id": str(B)}, {"id": "1", "credit_account_id": str(1 << 128)}),
+        {"id": "3", "credit_account_id": str(B)},  # another's: what has no end under this id would be taken up for ever
+    ],
+)
+async def test_a_reservation_whose_note_is_no_crossings_keeps_no_other_from_its_end(
+    shards: Shards, note: object
+) -> None:
+    await half_way(shards, Crossing(paying(1), 0, 1))
+    await half_way(shards, Crossing(paying(2, debit=C), shards.home(C), 1))
+    strange = Crossing(paying(1), 0, 1).hold_home.id
+    await shards.hub.write.set(keys.metadata(shards.ledgers[0].name, strange), json.dumps(note))
+    assert await asyncio.wait_for(shards.recover(older_ms=-1000), 5) == 1
+    assert await noted(shards) == 1
+
+
+async def test_a_reservation_for_no_shard_there_is_keeps_no_other_from_its_end(hub: Hub) -> None:
+    made, nowhere = await Shards.open(hub, LedgerSettings(), COUNT), Crossing(paying(1), 0, 77)
+    await made.create_accounts([Account(id=each, ledger=1, code=1) for each in (A, B)])
+    await made.ledgers[0].create_accounts([transit_account(1, 77)])
+    await made.ledgers[0].create_transfers([nowhere.hold_home], crossing=True, metadata={0: nowhere.note})
+    await half_way(made, Crossing(paying(2), 0, 1))
+    assert await made.recover(older_ms=-1000) == 1
+    assert await noted(made) == 1
+    await made.aclose()
 
 
 async def test_what_the_store_refuses_to_one_crossing_it_does_not_refuse_to_the_others(shards: Shards) -> None:

@@ -5,6 +5,7 @@ import time
 from dataclasses import replace
 
 import pytest
+from structlog.testing import capture_logs
 
 from lastro.core.redis import Hub
 from lastro.core.settings import Settings
@@ -72,3 +73,40 @@ async def test_what_one_shard_cannot_release_or_finish_keeps_no_other_from_it(
     await wait_for(both, "the release and the crossing", within_seconds=10)
     running.stopping.set()
     await works
+
+
+async def test_a_stream_that_cannot_be_trimmed_ends_no_worker_and_is_logged_once(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of two shards, the first has something else there; what expires on it fails ten times a second."""
+    monkeypatch.setenv("LASTRO_LEDGER_SHARDS", "2")
+    monkeypatch.setenv("LASTRO_LEDGER_CHANGES_KEEP", "100")
+    for pause in ("RETAIN", "EXPIRE"):
+        monkeypatch.setenv(f"LASTRO_LEDGER_{pause}_EVERY_SECONDS", "0.02")
+    shards = await Shards.open(hub, LedgerSettings.read(), 2)
+    first, second, *_, payer, payee = sorted(range(1, 40), key=shards.home)
+    await shards.create_accounts([Account(id=each, ledger=1, code=1) for each in range(1, 40)])
+    pay = Transfer(id=1, debit_account_id=payer, credit_account_id=payee, amount=1, ledger=1, code=1)
+    due = replace(pay, debit_account_id=first, credit_account_id=second, flags=TransferFlag.PENDING, timeout=1)
+    await shards.create_transfer(due)
+    broken, whole = [keys.changes(ledger.name) for ledger in shards.ledgers]
+    await hub.write.set(broken, "something else")
+    await hub.write.set(keys.expiries(shards.ledgers[0].name), "something else")
+    running = Run(hub=hub, settings=Settings())
+    with capture_logs() as logs:
+        works = asyncio.create_task(run({"ledger.expire": worker.expire, "ledger.retain": worker.retain}, running))
+
+        async def trimmed() -> bool:
+            return await hub.read.xlen(whole) < 300
+
+        async def both() -> bool:
+            return {"expire.failed", "retain.failed"} <= {each["event"] for each in logs}
+
+        await wait_for(both, "the failures", within_seconds=10)
+        for round_ in range(1, 4):
+            await shards.create_transfers([replace(pay, id=1000 * round_ + each) for each in range(600)])
+            await wait_for(trimmed, "the stream of the other shard", within_seconds=10)
+        running.stopping.set()
+        await works
+    failed = [(each["event"], each["ledger"]) for each in logs if each["log_level"] == "error"]
+    assert sorted(failed) == [(f"{each}.failed", shards.ledgers[0].name) for each in ("expire", "retain")]

@@ -167,7 +167,8 @@ class Ledger:
         """Trim the change stream, a bounded number of entries; how many those were.
 
         ``changes_keep`` stay, and beyond them what the slowest group still needs. What is created in between, or by
-        processes without a worker, trims to ``changes_max`` alone: a group loses nothing between two looks at it.
+        processes without a worker, trims to ``changes_max`` alone: a group loses nothing between two looks at it. In a
+        ledger that this has not looked at yet, that is the setting's default.
         """
         return await scripts.retain_changes(
             self.hub.write,

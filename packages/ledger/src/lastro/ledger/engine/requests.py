@@ -59,7 +59,7 @@ class Request:
     events: Sequence[Account | Transfer]
     balances: bool = False
     metadata: Mapping[int, str] | None = None
-    """JSON text by the event's number, from 0."""
+    """JSON text by the event's number, from 0, as ``checked`` gives it."""
     crossing: bool = False
     """These are one side of transfers between shards."""
 
@@ -86,7 +86,7 @@ class Request:
             str(number - start + 1): text for number, text in (self.metadata or {}).items() if start <= number < end
         }
         if notes:
-            return [bits, json.dumps(notes).encode()]
+            return [bits | scripts.STRICT, json.dumps(notes).encode()]  # checked() wrote it
         return [bits] if bits else []
 
 

@@ -4,6 +4,7 @@ The side that pays is home, the other is away. A *transit* account of each stand
 away is credited to home's transit account of away, and debited to away's transit account of home.
 """
 
+import re
 from dataclasses import dataclass
 from hashlib import blake2b
 from zlib import crc32
@@ -17,6 +18,7 @@ TRANSIT_CODE = 65_535
 NOBODY = TRANSIT | 1 << 60, TRANSIT | 1 << 60 | 1
 """Two accounts that never are."""
 HOLD_HOME, HOLD_AWAY, SETTLE_AWAY, RELEASE_HOME, RELEASE_AWAY = range(1, 6)
+ID = re.compile(r"\d{1,39}", re.ASCII)
 
 
 def shard_of(account_id: int, shards: int) -> int:
@@ -115,11 +117,23 @@ class Crossing:
         return Transfer(id=number, pending_id=derived(self.transfer.id, step), amount=amount, flags=flag)
 
 
-def crossing_of(held: Transfer, note: dict[str, str], home: int) -> Crossing:
-    """What a reservation at home is one side of."""
+def crossing_of(held: Transfer, note: object, home: int) -> Crossing | None:
+    """What a reservation at home is one side of; None if it is none, for its note is not what a crossing's is."""
+    about = note if isinstance(note, dict) else {}
+    number, receiver = _id(about.get("id")), _id(about.get("credit_account_id"))
+    if number is None or receiver is None:
+        return None
     transfer = Transfer(
-        id=int(note["id"]), debit_account_id=held.debit_account_id, credit_account_id=int(note["credit_account_id"]),
+        id=number, debit_account_id=held.debit_account_id, credit_account_id=receiver,
         amount=held.amount, user_data_128=held.user_data_128, user_data_64=held.user_data_64,
         user_data_32=held.user_data_32, ledger=held.ledger, code=held.code,
     )  # fmt: skip
-    return Crossing(transfer, home, held.credit_account_id & 0xFFFF)
+    found = Crossing(transfer, home, held.credit_account_id & 0xFFFF)
+    own = found.hold_home
+    return found if (own.id, own.credit_account_id) == (held.id, held.credit_account_id) else None
+
+
+def _id(text: object) -> int | None:
+    """What a note spells as an id."""
+    number = int(text) if isinstance(text, str) and ID.fullmatch(text) else None
+    return None if number is None or number > U128_MAX else number

@@ -11,9 +11,9 @@ from lastro.core.keys import Key
 from lastro.core.redis.clients import Client
 from lastro.core.scripts import script
 
-BALANCES, IMPORTS, NO_IMPORTS, CROSSING = 1, 2, 4, 8
+BALANCES, IMPORTS, NO_IMPORTS, CROSSING, STRICT = 1, 2, 4, 8, 16
 """Bits of ``options``: balances in the answer; a request's earlier part began with an import, or did not; these are
-one side of transfers between shards."""
+one side of transfers between shards; the metadata is strict JSON, its sender has looked, and the script need not."""
 
 
 @script

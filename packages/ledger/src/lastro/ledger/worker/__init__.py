@@ -1,6 +1,8 @@
 """The ledger's background work: what is over is released, what nobody needs any more is dropped."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from time import monotonic
 
 import structlog
 
@@ -16,6 +18,37 @@ from lastro.ledger.engine.shards import Shards
 from lastro.ledger.settings import LedgerSettings
 
 log = structlog.get_logger()
+AGAIN_SECONDS = 10.0
+"""What goes on failing as it did is logged again after so long."""
+
+
+@dataclass(slots=True)
+class Acts:
+    """What a worker does to one ledger after another. What one of them, or its archive, refuses stops no other."""
+
+    postponed: str
+    """The log event of what the store cannot take just now."""
+    failed: str
+    """And of what else keeps it from its end."""
+    _told: dict[str, tuple[str, float]] = field(default_factory=dict)
+    """Of the ledgers that fail: why, and when it was logged."""
+
+    async def take(self, ledger: str, act: Callable[[], Awaitable[int]]) -> int:
+        """What the act answers; 0 if it failed, which is logged when it begins to, changes, and every AGAIN_SECONDS."""
+        try:
+            done = await act()
+        except LastroError as error:
+            reason, now = str(error), monotonic()
+            before, at = self._told.get(ledger, ("", now))
+            if reason != before or now - at >= AGAIN_SECONDS:
+                self._told[ledger] = reason, now
+                if isinstance(error, Busy):
+                    log.warning(self.postponed, ledger=ledger, reason=reason)
+                else:
+                    log.error(self.failed, ledger=ledger, reason=reason)  # noqa: TRY400  # it says it
+            return 0
+        self._told.pop(ledger, None)
+        return done
 
 
 def _all(hub: Hub, settings: LedgerSettings) -> list[Ledger]:
@@ -28,17 +61,13 @@ async def expire(run: Run) -> None:
     """Release expired transfers, ten times a second; as long as there are more, without a pause."""
     settings = LedgerSettings.read()
     ledgers, pause = _all(run.hub, settings), settings.expire_every_seconds
+    releasing = Acts("expire.postponed", "expire.failed")
     while not run.stopping.is_set():
         released = 0
         for ledger in ledgers:
             if run.stopping.is_set():
                 break
-            try:
-                released += await ledger.expire_transfers()
-            except Busy as busy:
-                log.warning("expire.postponed", ledger=ledger.archive.name, reason=str(busy))
-            except LastroError as error:  # of that one's own, its archive's for example: the others go on
-                log.error("expire.failed", ledger=ledger.archive.name, reason=str(error))  # noqa: TRY400  # it says it
+            released += await releasing.take(ledger.archive.name, ledger.expire_transfers)
         if released:
             log.info("expire.released", transfers=released)
         elif await run.pause(pause):
@@ -49,16 +78,14 @@ async def retain(run: Run) -> None:
     """Trim the change stream by policy, and archive what is old."""
     settings = LedgerSettings.read()
     ledgers = _all(run.hub, settings)
+    trimming, archiving = (Acts("retain.postponed", "retain.failed") for _ in range(2))
     archives = [ledger.archive for ledger in ledgers]
     while not await run.pause(settings.retain_every_seconds):
-        try:
-            for ledger in ledgers:
-                await ledger.retain_changes()
-            for archive in archives:
-                if moved := await archive.archive():
-                    log.info("retain.archived", ledger=archive.name, segments=moved)
-        except Busy as busy:
-            log.warning("retain.postponed", reason=str(busy))
+        for ledger in ledgers:
+            await trimming.take(ledger.archive.name, ledger.retain_changes)
+        for archive in archives:
+            if moved := await archiving.take(archive.name, archive.archive):
+                log.info("retain.archived", ledger=archive.name, segments=moved)
 
 
 async def cross(run: Run) -> None:

@@ -109,7 +109,8 @@ class Coordinator:
         ids = [int.from_bytes(each, "little") for each in found]
         held = {each.id: each for each in await ledger.lookup_transfers(ids)}
         notes = dict(zip(ids, await ledger.metadata(ids), strict=True)) if ids else {}
-        return [crossing_of(held[each], notes[each], home) if each in held and notes[each] else None for each in ids]
+        whose = [crossing_of(held[each], notes[each], home) if each in held else None for each in ids]
+        return [each if each and each.away < len(self.ledgers) else None for each in whose]
 
     async def _take(self, crossings: Sequence[Crossing]) -> list[Way]:
         ways = [Way(each) for each in crossings]

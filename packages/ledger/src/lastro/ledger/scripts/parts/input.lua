@@ -32,9 +32,13 @@ local function read_events(text, kind, single)
     fault = "not a JSON object, nor a record of 128 bytes"
   elseif ARGV[3] and ARGV[3] ~= "" then
     notes = cjson.decode(ARGV[3])
+    local strict = floor(tonumber(ARGV[2]) / 16) % 2 == 1 -- its sender has looked
     for i, note in pairs(notes) do
-      local wrong = refuse_metadata(note)
-      fault = fault or wrong and "event " .. i - 1 .. ": " .. wrong
+      local wrong = refuse_metadata(note, strict)
+      if wrong then
+        fault = "event " .. i - 1 .. ": " .. wrong
+        break
+      end
     end
   end
   if not fault and #text > EVENTS_MAX * 128 then

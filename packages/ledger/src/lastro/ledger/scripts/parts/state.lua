@@ -7,7 +7,7 @@ local slot_low = upper % 16777216 * 16777216 + micros % 16777216 * 1000
 local slot_high = floor(upper / 16777216) + floor(slot_low / LIMB)
 slot_low = slot_low % LIMB
 local last_low, last_high, account_low, account_high, transfer_low, transfer_high, due_low, due_high = 0, 0, 0, 0, 0, 0, 0, 0
-local account_count, transfer_count, keep = 0, 0, 20000
+local account_count, transfer_count, keep = 0, 0, 1000000 -- changes_max of settings.py; retain_changes writes another
 if state then
   last_low, last_high, account_low, account_high, transfer_low, transfer_high, due_low, due_high, account_count,
     transfer_count, keep = read(STATE_LAYOUT, state)
