@@ -22,14 +22,17 @@ from rich.progress import track
 from lastro.core import local
 from lastro.core.scripts import REGISTRY
 from lastro.ledger import keys, scripts
+from lastro.ledger.engine import TRIM_MAX
 from lastro.ledger.model.ids import new_id
 from lastro.ledger.model.records import Account, AccountFilter
+from lastro.ledger.settings import LedgerSettings
 
 ACCOUNTS = 10_000
 PIPELINE = 1_000
 RECORD = Struct("<16s16s16sQQ16s28sIIHHQ")
 NONE16, NONE28 = bytes(16), bytes(28)
 SPACE = keys.keyspace("bench")
+SETTINGS = LedgerSettings()
 GROWTH = (100_000, 10_000_000)
 HOT = 1_000_000
 ROUNDS = 5  # of all rows: a machine that is slow for a minute falls into one of them
@@ -47,6 +50,12 @@ class Bench:
             wanted = self.accounts[start : start + 2_000]
             records = [Account(id=int.from_bytes(each, "little"), ledger=1, code=1).encode() for each in wanted]
             self.call("create_chained_accounts", b"".join(records))
+
+    @property
+    def retention(self) -> tuple[bytes | str, ...]:
+        """What the worker does every second: the change stream is trimmed."""
+        limits = str(SETTINGS.changes_keep), str(SETTINGS.changes_max), str(TRIM_MAX)
+        return ("EVALSHA", self.shas["ledger.retain_changes"], "1", SPACE, *limits)
 
     def call(self, name: str, *arguments: bytes | str) -> bytes:
         """One script call."""
@@ -89,6 +98,7 @@ class Bench:
         sha, depth = self.shas[f"ledger.{name}"], max(1, PIPELINE // size)
 
         def requests() -> Iterator[list[tuple[bytes | str, ...]]]:
+            yield [self.retention]
             for _ in range(max(1, total // (size * depth))):
                 yield [("EVALSHA", sha, "1", SPACE, self.transfers(size)) for _ in range(depth)]
 
@@ -197,9 +207,11 @@ def growth(bench: Bench, sizes: tuple[int, ...]) -> None:
     for size in sizes:
         while stored < size - 10_000:
             bench.call("create_chained_transfers", bench.transfers(2_000))
+            bench.client.execute_command(*bench.retention)  # type: ignore[no-untyped-call]  # theirs
             stored += 2_000
         many, one = bench.batches(2_000, 10_000), bench.batches(1, 10_000)
         stored += 20_000
+        bench.client.execute_command(*bench.retention)  # type: ignore[no-untyped-call]  # theirs
         memory = (bench.client.info("memory")["used_memory"] - before) / stored
         print(
             f"at {stored:>10,} transfers: batch 2000 {many[0]:.1f} us, single {one[0]:.1f} us of server CPU, "
