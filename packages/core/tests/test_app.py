@@ -1,6 +1,7 @@
 """What every service does, whatever its domain."""
 
 import asyncio
+import json
 import re
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -8,6 +9,7 @@ from tempfile import TemporaryDirectory
 
 import httpx
 import pytest
+import structlog
 from fastapi import APIRouter, FastAPI, Request
 from pydantic import BaseModel, SecretStr
 from starlette.types import Message
@@ -15,6 +17,7 @@ from starlette.types import Message
 from lastro.core import docs, local
 from lastro.core.app import create_app
 from lastro.core.errors import Refused, TooFast, field_of
+from lastro.core.logging import configure
 from lastro.core.redis import Hub
 from lastro.core.settings import Settings
 from lastro.core.testing import start_server, wait_for
@@ -236,6 +239,22 @@ async def test_beyond_its_bound_the_service_sheds_load_and_still_says_that_it_li
 async def test_a_request_keeps_its_id_or_gets_one(client: httpx.AsyncClient) -> None:
     assert (await client.get("/livez", headers={"x-request-id": "r1"})).headers["x-request-id"] == "r1"
     assert len((await client.get("/livez")).headers["x-request-id"]) == 32
+
+
+async def test_what_is_logged_of_a_request_carries_its_id(
+    client: httpx.AsyncClient, capsys: pytest.CaptureFixture[str]
+) -> None:
+    configure("json", "info")
+    for name in ("r1", "r2"):
+        await client.get("/sample/crash", headers={"x-request-id": name})
+    structlog.get_logger().info("sample.done")
+    events = [json.loads(line) for line in capsys.readouterr().err.splitlines() if line.startswith("{")]
+    ids = [
+        (event["event"], event.get("request_id"))
+        for event in events
+        if event["event"] in {"http.crashed", "sample.done"}
+    ]
+    assert ids == [("http.crashed", "r1"), ("http.crashed", "r2"), ("sample.done", None)]
 
 
 async def test_ready_says_which_dependency_is_missing_and_live_stays_live() -> None:

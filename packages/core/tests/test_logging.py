@@ -14,14 +14,15 @@ from lastro.core.logging import configure, mask_url
 
 def test_json_lines_carry_what_was_bound_and_hide_what_is_secret(capsys: pytest.CaptureFixture[str]) -> None:
     configure("json", "info")
-    with structlog.contextvars.bound_contextvars(request_id="r1"):
+    with structlog.contextvars.bound_contextvars(worker="w1"):
         structlog.get_logger().info(
             "sample.done", url="redis://u:hunter2@h", api_key="hunter2", deep={"password": "hunter2"}, amount_cents=5
         )
     line = capsys.readouterr().err
     assert "hunter2" not in line
     event = json.loads(line)
-    assert (event["event"], event["request_id"], event["amount_cents"]) == ("sample.done", "r1", 5)
+    assert (event["event"], event["worker"], event["amount_cents"]) == ("sample.done", "w1", 5)
+    assert "request_id" not in event
 
 
 @pytest.mark.parametrize("form", ["console", "json"])

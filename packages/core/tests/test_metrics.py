@@ -8,10 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from lastro.core.metrics import CATALOGUE, counter, exposition
+from lastro.core.metrics import CATALOGUE, counter, exposition, histogram
 
 COLOURS = ("red", "green")
 SAMPLE = counter("sample_total", "a sample", do="none", colour=COLOURS)
+ONE_BY_ONE, AT_ONCE = (
+    histogram(f"sample_{name}", "a sample", do="none", buckets=(1, 2, 5)) for name in ("one_by_one", "at_once")
+)
 
 
 def test_a_label_outside_its_set_is_a_bug() -> None:
@@ -19,6 +22,21 @@ def test_a_label_outside_its_set_is_a_bug() -> None:
     with pytest.raises(AssertionError, match="blue is not declared"):
         SAMPLE.of(colour="blue")
     assert b'lastro_sample_total{colour="red"} 1.0' in asyncio.run(exposition())
+
+
+def test_values_that_are_handed_over_at_once_count_as_each_by_itself() -> None:
+    tally = AT_ONCE.tally()
+    for value in (0, 1, 1.5, 2, 2.0001, 5, 7, float("inf"), -1, 1):
+        ONE_BY_ONE.of().observe(value)
+        tally(value)
+    lines = [
+        line
+        for line in asyncio.run(exposition()).decode().splitlines()
+        if line.startswith("lastro_sample_") and "_created" not in line
+    ]
+    each = [line for line in lines if "one_by_one" in line]
+    assert len(each) == 6
+    assert [line.replace("at_once", "one_by_one") for line in lines if "at_once" in line] == each
 
 
 def test_a_name_is_declared_once() -> None:

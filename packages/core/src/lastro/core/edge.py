@@ -12,8 +12,9 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from lastro.core.access.gate import Gate, Presented
+from lastro.core.access.gate import Gate
 from lastro.core.errors import Busy, LastroError, TooLarge, Unauthorized
+from lastro.core.logging import REQUEST_ID
 from lastro.core.metrics import SECONDS, Tally, counter, gauge, histogram
 
 PROBLEM = "application/problem+json"
@@ -88,8 +89,8 @@ class Edge:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        request_id, length, presented = _told(scope["headers"])
-        request_id = request_id or b"%b%016x" % (self.prefix, next(self.ids))
+        headers = dict(scope["headers"])
+        request_id = headers.get(b"x-request-id", b"")[:64] or b"%b%016x" % (self.prefix, next(self.ids))
         answer = _Answer(send, request_id, self.answered, OVER_TLS if scope["scheme"] == "https" else ALL_HAVE)
         if scope["method"] == "HEAD" and self.gate.is_core(scope):  # of a domain, GET may hand out what waits
             scope, answer = {**scope, "method": "GET"}, _Bare(send, request_id, self.answered, answer.more)
@@ -97,18 +98,21 @@ class Edge:
             self.shed.inc()
             await refusal(Busy(), scope["path"])(scope, receive, answer)
             return
-        if length and int(length) > self.body_bytes_max:
+        if int(headers.get(b"content-length") or 0) > self.body_bytes_max:
             await self._too_large(scope, receive, answer)
             return
         started = monotonic()
         self.in_flight += 1
         self.gauge(self.in_flight)
         # the server runs each request in a task, so in a context, of its own: nothing is left to be unbound
-        structlog.contextvars.bind_contextvars(request_id=request_id.decode("latin-1"))
+        REQUEST_ID.set(request_id)
         try:
             if not self.gate.stands_open(scope):
-                await self.gate.admit(scope, presented)
-            await self._pass_on(scope, receive, answer)
+                await self.gate.admit(scope, (headers.get(b"authorization", b""), headers.get(b"x-api-key", b"")))
+            if b"transfer-encoding" in headers:
+                await self._count_body(scope, receive, answer)
+            else:  # the server reads no more than was announced
+                await self._pass_on(scope, receive, answer, answer)
         except LastroError as error:
             if answer.started:
                 raise
@@ -118,10 +122,9 @@ class Edge:
             self.gauge(self.in_flight)
             self.seconds(monotonic() - started)
 
-    async def _pass_on(self, scope: Scope, receive: Receive, answer: "_Answer") -> None:
-        body = _Body(receive, answer, self.body_bytes_max)
+    async def _pass_on(self, scope: Scope, receive: Receive, send: Send, answer: "_Answer") -> None:
         try:
-            await self.app(scope, body.receive, body.send)
+            await self.app(scope, receive, send)
         except ClientDisconnect:
             pass  # of a fast path; nobody is left to be answered, unless it was us who cut the body off
         except LastroError:
@@ -130,26 +133,15 @@ class Edge:
             if not answer.started:  # a fast path's: FastAPI has answered its own
                 await crash(error, scope["path"])(scope, receive, answer)
             raise
+
+    async def _count_body(self, scope: Scope, receive: Receive, answer: "_Answer") -> None:
+        body = _Body(receive, answer, self.body_bytes_max)
+        await self._pass_on(scope, body.receive, body.send, answer)
         if body.too_large:
             await self._too_large(scope, receive, answer)
 
     async def _too_large(self, scope: Scope, receive: Receive, answer: Send) -> None:
         await refusal(TooLarge(limit_bytes=self.body_bytes_max), scope["path"])(scope, receive, answer)
-
-
-def _told(headers: list[tuple[bytes, bytes]]) -> tuple[bytes, bytes, Presented]:
-    """What the edge wants to know of a request: its id, its length, its key."""
-    request_id = length = authorization = api_key = b""
-    for name, value in headers:
-        if name == b"content-length":
-            length = value
-        elif name == b"x-request-id":
-            request_id = value[:64]
-        elif name == b"authorization":
-            authorization = value
-        elif name == b"x-api-key":
-            api_key = value
-    return request_id, length, (authorization, api_key)
 
 
 class _Answer:
@@ -168,13 +160,13 @@ class _Answer:
         if message["type"] == "http.response.start":
             self.started = True
             self.answered[message["status"] // 100 - 1]()
-            told = [*message.get("headers", ()), (b"x-request-id", self.request_id), *self.more]
-            for name, _ in told:
+            given = message.get("headers", ())
+            told = message["headers"] = [*given, (b"x-request-id", self.request_id), *self.more]
+            for name, _ in given:
                 if name == b"cache-control":
                     break
             else:
                 told.append(NOT_KEPT)
-            message["headers"] = told
         await self.send(message)
 
 

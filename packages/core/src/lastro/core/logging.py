@@ -1,7 +1,8 @@
 """One ``configure()``; after that ``structlog.get_logger()`` everywhere.
 
-An event's name is the verb (``pix.settled``); ids are bound at the edge with ``structlog.contextvars``; nothing is both
-logged and raised. What could be a secret never reaches a sink: see ``REDACTED``; nor do a traceback's local variables.
+An event's name is the verb (``pix.settled``); ids are bound with ``structlog.contextvars``, a request's at the edge as
+REQUEST_ID; nothing is both logged and raised. What could be a secret never reaches a sink: see ``REDACTED``; nor do a
+traceback's local variables.
 """
 
 import logging
@@ -10,6 +11,7 @@ import sys
 import traceback
 from collections.abc import MutableMapping
 from contextlib import suppress
+from contextvars import ContextVar
 from typing import Any, Literal, TextIO, cast
 
 import structlog
@@ -18,6 +20,8 @@ from structlog.tracebacks import ExceptionDictTransformer
 REDACTED = re.compile(r"password|secret|token|authorization|api_?key|cookie", re.IGNORECASE)
 CHATTY = ("httpx", "httpcore", "uvicorn", "asyncio")
 """Libraries that log every request or their own coming and going: only what is wrong with them is news."""
+REQUEST_ID: ContextVar[bytes] = ContextVar("request_id", default=b"")
+"""Of the request that is being answered. Not among structlog's own: binding there costs each request 0.5 µs."""
 _URL_PASSWORD = re.compile(r"(\w+://[^:@/\s]*:)[^@/\s]+(?=@)|([?&]\w*password=)[^&\s]+")
 _HIDDEN = "•••"
 
@@ -27,6 +31,12 @@ Event = MutableMapping[str, Any]
 def redact(logger: object, method: str, event: Event) -> Event:
     """Hide values under telling names, and passwords inside URLs, at any depth."""
     return {key: _hidden(key, value) for key, value in event.items()}
+
+
+def _asked_by(logger: object, method: str, event: Event) -> Event:
+    if request_id := REQUEST_ID.get():
+        event["request_id"] = request_id.decode("latin-1")
+    return event
 
 
 def mask_url(text: str) -> str:
@@ -71,6 +81,7 @@ def configure(form: Literal["console", "json"] = "console", level: str = "info")
     """Send everything, the standard library's loggers too, to standard error: lines for people or JSON objects."""
     shared: list[structlog.types.Processor] = [
         structlog.contextvars.merge_contextvars,
+        _asked_by,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         _AS_OBJECTS if form == "json" else structlog.processors.StackInfoRenderer(),

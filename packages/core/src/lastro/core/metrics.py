@@ -10,6 +10,8 @@ import (``lastro up`` does) and ``exposition()`` sums over all of them.
 
 import asyncio
 import os
+from bisect import bisect_left
+from collections import Counter as Counted
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from time import monotonic
@@ -72,7 +74,7 @@ class Metric(Generic[Instrument]):
             case "gauge":
                 return Tally(lambda values: child.set(values[-1]))
             case "histogram":
-                return Tally(lambda values: _observed(child, values))
+                return Tally(child.observe_all)
 
 
 class Tally:
@@ -110,9 +112,14 @@ TALLY_SECONDS = 1.0
 TALLIES: "WeakSet[Tally]" = WeakSet()
 
 
-def _observed(histogram: Histogram, values: list[float]) -> None:
-    for value in values:
-        histogram.observe(value)
+class _Histogram(Histogram):
+    """The library's, and many values at once: an addition a bucket, not a search and two additions a value (2 µs)."""
+
+    def observe_all(self, values: list[float]) -> None:
+        """As ``observe`` for each."""
+        self._sum.inc(sum(values))
+        for at, many in Counted(bisect_left(self._upper_bounds, value) for value in values).items():
+            self._buckets[at].inc(many)
 
 
 def counter(name: str, meaning: str, *, do: str, **labels: Values) -> Metric[Counter]:
@@ -139,7 +146,7 @@ def histogram(
     name: str, meaning: str, *, do: str, buckets: Sequence[float] = SECONDS, **labels: Values
 ) -> Metric[Histogram]:
     """Declare a histogram; ``name`` ends in its unit (``_seconds``, ``_bytes``) or names what is counted."""
-    return _declare("histogram", name, meaning, do, labels, Histogram, buckets=buckets)
+    return _declare("histogram", name, meaning, do, labels, _Histogram, buckets=buckets)
 
 
 async def exposition() -> bytes:

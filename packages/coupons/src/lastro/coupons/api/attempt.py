@@ -72,14 +72,14 @@ async def answered(
         user_id = headers.get(b"x-user-id", b"").decode("latin-1")
         if not USER_ID.fullmatch(user_id):
             raise _wrong_user(user_id)
-        if not EVENT_ID.fullmatch(event_id):
-            raise UnknownEvent(event_id=event_id)
         key = headers.get(b"idempotency-key", b"").decode("latin-1")
-        if len(key) > KEY_MAX or not key.isascii() or not (key.isprintable() or not key):
+        if key and (len(key) > KEY_MAX or not key.isascii() or not key.isprintable()):
             raise Invalid(field="Idempotency-Key", reason=f"at most {KEY_MAX} printable characters")
         ticket = _ticket(headers.get(b"content-type", b""), body) if body else ""
         if coupons.too_late(event_id, user_id):
             return sold_out(event_id)
+        if not EVENT_ID.fullmatch(event_id):
+            raise UnknownEvent(event_id=event_id)
         limits = edge.take(user_id, peer, headers.get(b"x-forwarded-for", b"").decode("latin-1"))
         if coupons.settings.limit_across and edge.user is not None:
             limit = keys.rate(user_id)

@@ -67,6 +67,7 @@ class Stack:
             "httptools",
             "--no-access-log",
             "--no-proxy-headers",
+            "--no-server-header",
             "--log-level",
             "warning",
         ]

@@ -37,6 +37,8 @@ class NotUp(LastroError):
     code = "demo.not_up"
 
 
+HEAD_START_SECONDS = 3.0
+"""Before the first act, when somebody watches: a counter that is first scraped with its last value shows no rate."""
 WATCHED_SECONDS = 8.0
 """After the check, when somebody watches at that port: until its result was looked at, and scraped."""
 
@@ -150,6 +152,8 @@ async def perform(acts: Mapping[str, Act], folder: Path, *, port: int, kills: bo
     keeping = asyncio.create_task(theatre.keep_open())
     try:
         await theatre.ready()
+        if port:
+            await asyncio.sleep(HEAD_START_SECONDS)
         await _play(acts, theatre, report, kills=kills, quiet=quiet)
         report.findings = await checked()
         if port:
