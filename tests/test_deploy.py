@@ -31,7 +31,12 @@ KUBERNETES = ("1.29", "1.32", "1.37")
 GIVEN = {"secrets": {"redis_url": "redis://redis", "database_url": "postgresql+psycopg://db", "coupons_secret": "s"}}
 VARIANTS: list[dict[str, Any]] = [
     GIVEN,
-    {"existingSecret": "mine", "tlsSecret": "tls", "serviceMonitor": {"enabled": True}},
+    {
+        "existingSecret": "mine",
+        "tlsSecret": "tls",
+        "serviceMonitor": {"enabled": True},
+        "prometheusRule": {"enabled": True},
+    },
     {
         "existingSecret": "mine",
         "scaling": {"enabled": False},
@@ -161,11 +166,11 @@ def rendered(values: dict[str, Any]) -> list[dict[str, Any]]:
 @pytest.mark.parametrize("values", VARIANTS)
 @pytest.mark.parametrize("version", KUBERNETES)
 def test_every_object_of_the_chart_is_right_for_kubernetes(values: dict[str, Any], version: str) -> None:
-    """Strictly: a field that the schema does not know is an error. The operator's own kind is not in its schemas."""
+    """Strictly: a field that the schema does not know is an error. The operator's own kinds are not in its schemas."""
     objects = rendered(values)
     assert len({(one["kind"], one["metadata"]["name"]) for one in objects}) == len(objects)
     for one in objects:
-        if one["kind"] != "ServiceMonitor":
+        if not one["apiVersion"].startswith("monitoring.coreos.com/"):
             kubernetes_validate.validate(one, version, strict=True)
 
 
@@ -234,3 +239,9 @@ def test_the_operators_monitor_looks_for_the_services_that_are_there() -> None:
     assert len(services) == 8
     assert all(wanted.items() <= one["metadata"]["labels"].items() for one in services)
     assert {one["spec"]["ports"][0]["name"] for one in services} == {monitor["spec"]["endpoints"][0]["port"]}
+
+
+def test_the_operators_rules_are_those_that_the_tests_see_firing() -> None:
+    (rule,) = [one for one in rendered(VARIANTS[1]) if one["kind"] == "PrometheusRule"]
+    assert rule["spec"] == yaml.safe_load((OPS / "prometheus/rules.yml").read_text())
+    assert not [one for one in rendered(GIVEN) if one["kind"] == "PrometheusRule"]
