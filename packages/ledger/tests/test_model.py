@@ -405,6 +405,38 @@ async def compare(ledger: Ledger, model: Model) -> None:
     assert await check(ledger) == []
 
 
+ODD: list[dict[str, int]] = [
+    {},
+    dict.fromkeys(DATA, (1 << 32) - 1),
+    *({"amount": amount} for amount in ((1 << 48) - 1, 1 << 48, 1 << 64, 1 << 112)),
+    *({"pending_id": 1 << bits} for bits in (0, 64)),
+    *({"timeout": seconds} for seconds in (1, 1 << 31)),
+    {"id": (1 << 120) + 22},
+    {"credit_account_id": 5, "debit_account_id": 5},
+    *({name: 7} for name in ("debit_account_id", "credit_account_id", "ledger")),
+    {"code": 0},
+    {"flags": int(TF.PENDING)},
+    {"timestamp": 1 << 62},
+]
+
+
+@pytest.mark.parametrize("odd", ODD, ids=str)
+@pytest.mark.parametrize("server", ["embedded"], indirect=True)
+async def test_an_event_that_is_not_plain_is_seen_among_those_that_are(ledger: Ledger, odd: dict[str, int]) -> None:
+    """Three requests of plain events and this one; their accounts are in many of them, and the indexes grow."""
+    model, numbers = Model(), (5, 1 << 100, 3 << 100)
+    pairs = [{"debit_account_id": numbers[n % 3], "credit_account_id": numbers[(n + 1) % 3]} for n in range(60)]
+    plain = [Transfer(id=(1 << 120) + n, amount=n, ledger=1, code=1, **pair) for n, pair in enumerate(pairs)]
+    plain[30] = replace(plain[30], **odd)
+    batches: list[tuple[Any, Any]] = [(TF, plain[start : start + 20]) for start in (0, 20, 40)]
+    accounts = [Account(id=n, ledger=7 if n == 7 else 1, code=1) for n in (*numbers, 7)]
+    for kind, events in [(AF, accounts), *batches]:
+        told = await (ledger.create_accounts(events) if kind is AF else ledger.create_transfers(events))
+        expected = model.request(events, told[0].timestamp, kind)
+        assert [(outcome.result, outcome.timestamp) for outcome in told] == expected
+    await compare(ledger, model)
+
+
 @pytest.mark.parametrize("strange_percent", [0, 1, 30])
 @pytest.mark.parametrize("server", ["embedded"], indirect=True)
 async def test_batches_of_two_thousand_have_the_answers_of_the_model(hub: Hub, strange_percent: int) -> None:

@@ -3,18 +3,10 @@ local found = call("MGET", unpack(keys, 1, n + 1))
 if not found[1] then
   return nil
 end
--- of each account: entries that wait to join its indexes, balances, 65,536 times its ledger (below that are its flags:
--- with any it is of no transfer's ledger), place, lengths of the indexes
-local debits_wait, credits_wait, reserved_debits, posted_debits, reserved_credits, posted_credits, ledger_of, place,
-  debit_count, credit_count, new_debit, new_credit = unpack(reused, 10, 21)
-for j = 1, n do
-  local value = found[j + 1]
-  new_debit[j], new_credit[j] = false, false
-  if not value or value:byte(-1) > 0 then -- the last byte tells whether all balances are below 2^48
+for j = 2, n + 1 do
+  if not found[j] or byte(found[j], -1) > 0 then -- the last byte tells whether all balances are below 2^48
     return nil
   end
-  debits_wait[j], credits_wait[j], reserved_debits[j], posted_debits[j], reserved_credits[j], posted_credits[j],
-    ledger_of[j], place[j], debit_count[j], credit_count[j] = read("<Bc0Bc0I6I6I6I6I6I6I6I6", value)
 end
 local last_low, last_high, account_low, account_high, _, _, due_low, due_high, accounts, first, keep =
   read("<I6I2I6I2I6I2I6I2I6I6I4", found[1])

@@ -1,57 +1,50 @@
--- Add the amounts up, and write everything; spliced into plain_transfers.
-local full = {}
+-- Add the amounts up, and write everything; spliced into plain_transfers. An account is taken apart and put together for
+-- each of its transfers: most have one in a piece, and arrays of what is in them cost more than the others' second time.
+local full = {} -- the indexes that grow, and by what
 for i = 1, count do
-  local d, c, number = debits[i], credits[i], first + i - 1
-  local debit_sum, credit_sum = posted_debits[d] + amounts[i], posted_credits[c] + amounts[i]
-  if ledger_of[d] ~= ledgers[i] or ledger_of[c] ~= ledgers[i]
-    or debit_sum >= 281474976710656 or credit_sum >= 281474976710656 then
+  local d, c, number, amount, ledger = debits[i] + 1, credits[i] + 1, first + i - 1, amounts[i], ledgers[i]
+  -- of each account: entries that wait to join its indexes, balances, 65,536 times its ledger (below that are its flags:
+  -- with any it is of no transfer's ledger), place, lengths of the indexes
+  local d_debits, d_credits, d_dp, d_ds, d_cp, d_cs, d_ledger, d_place, d_count, d_count2 =
+    read("<Bc0Bc0I6I6I6I6I6I6I6I6", found[d])
+  local c_debits, c_credits, c_dp, c_ds, c_cp, c_cs, c_ledger, c_place, c_count2, c_count =
+    read("<Bc0Bc0I6I6I6I6I6I6I6I6", found[c])
+  d_ds, c_cs = d_ds + amount, c_cs + amount
+  if d_ledger ~= ledger or c_ledger ~= ledger or d_ds >= 281474976710656 or c_cs >= 281474976710656 then
     return nil
   end
-  posted_debits[d], posted_credits[c] = debit_sum, credit_sum
-  -- the newest entry of an index is kept as a number until another comes: most accounts have one in a request
-  if new_debit[d] then
-    debits_wait[d] = write("<c0I6", debits_wait[d], new_debit[d])
+  if #d_debits == 42 then
+    full[#full + 1] = keys[d] .. ":transfers:debits:" .. floor(d_count / 1000000)
+    full[#full + 1] = write("<c0I6", d_debits, number)
+    found[d] = write("<BBc0I6I6I6I6I6I6I6I6B", 0, #d_credits, d_credits, d_dp, d_ds, d_cp, d_cs, ledger, d_place,
+      d_count + 8, d_count2, 0)
+  else
+    found[d] = write("<Bc0I6Bc0I6I6I6I6I6I6I6I6B", #d_debits + 6, d_debits, number, #d_credits, d_credits, d_dp, d_ds,
+      d_cp, d_cs, ledger, d_place, d_count, d_count2, 0)
   end
-  new_debit[d] = number
-  if #debits_wait[d] == 42 then
-    full[#full + 1] = keys[d + 1] .. ":transfers:debits:" .. floor(debit_count[d] / 1000000)
-    full[#full + 1] = write("<c0I6", debits_wait[d], number)
-    debits_wait[d], new_debit[d], debit_count[d] = "", false, debit_count[d] + 8
+  if #c_credits == 42 then
+    full[#full + 1] = keys[c] .. ":transfers:credits:" .. floor(c_count / 1000000)
+    full[#full + 1] = write("<c0I6", c_credits, number)
+    found[c] = write("<Bc0BI6I6I6I6I6I6I6I6B", #c_debits, c_debits, 0, c_dp, c_ds, c_cp, c_cs, ledger, c_place,
+      c_count2, c_count + 8, 0)
+  else
+    found[c] = write("<Bc0Bc0I6I6I6I6I6I6I6I6I6B", #c_debits, c_debits, #c_credits + 6, c_credits, number, c_dp, c_ds,
+      c_cp, c_cs, ledger, c_place, c_count2, c_count, 0)
   end
-  if new_credit[c] then
-    credits_wait[c] = write("<c0I6", credits_wait[c], new_credit[c])
-  end
-  new_credit[c] = number
-  if #credits_wait[c] == 42 then
-    full[#full + 1] = keys[c + 1] .. ":transfers:credits:" .. floor(credit_count[c] / 1000000)
-    full[#full + 1] = write("<c0I6", credits_wait[c], number)
-    credits_wait[c], new_credit[c], credit_count[c] = "", false, credit_count[c] + 8
-  end
-  local stamp, head = write("<I6I2", low + i, high), sub(data, (first_event + i) * 128 - 127, (first_event + i) * 128 - 8)
-  stamps[i], records[i * 2 - 1], records[i * 2], values[i * 2] = stamp, head, stamp, format("%d", number * 8)
-  after[i] = write("<c0c0I6I6I6I6I6I6I6I6", head, stamp, reserved_debits[d], debit_sum, reserved_credits[d], posted_credits[d],
-    reserved_debits[c], posted_debits[c], reserved_credits[c], credit_sum)
+  local at = (first_event + i) * 128
+  values[i * 2], stamps[i * 2 - 1], stamps[i * 2] = format("%d", number * 8), low + i, high
+  after[i] = write("<c0I6I2I6I6I6I6I6I6I6I6", sub(data, at - 127, at - 8), low + i, high, d_dp, d_ds, d_cp, d_cs,
+    c_dp, c_ds, c_cp, c_cs)
 end
 if call("MSETNX", unpack(values, 1, count * 2)) == 0 then -- an id is taken: nothing was written
   return nil
 end
-local at = 0
-for j = 1, n do
-  local debit, credit, debit_wait, credit_wait = new_debit[j], new_credit[j], debits_wait[j], credits_wait[j]
-  if debit then
-    debit_wait = write("<c0I6", debit_wait, debit)
-  end
-  if credit then
-    credit_wait = write("<c0I6", credit_wait, credit)
-  end
-  values[at + 1], values[at + 2] = keys[j + 1], write("<Bc0Bc0I6I6I6I6I6I6I6I6B", #debit_wait, debit_wait, #credit_wait,
-    credit_wait, reserved_debits[j], posted_debits[j], reserved_credits[j], posted_credits[j], ledger_of[j], place[j],
-    debit_count[j], credit_count[j], 0)
-  at = at + 2
+found[1] = write("<I6I2I6I2I6I2I6I2I6I6I4", low + count, high, account_low, account_high, low + count, high, due_low,
+  due_high, accounts, first + count, keep)
+for j = 1, n + 1 do
+  values[j * 2 - 1], values[j * 2] = keys[j], found[j]
 end
-values[at + 1], values[at + 2] = keys[1], write("<I6I2I6I2I6I2I6I2I6I6I4", low + count, high, account_low, account_high,
-  low + count, high, due_low, due_high, accounts, first + count, keep)
-call("MSET", unpack(values, 1, at + 2))
+call("MSET", unpack(values, 1, n * 2 + 2))
 for i = 1, #full, 2 do
   call("APPEND", full[i], full[i + 1])
 end
@@ -62,7 +55,7 @@ while done < count do
   if slot == 0 then
     call("SETRANGE", log, 1023 * 128 - 1, "\0") -- one exact allocation, written in place from here on
   end
-  call("SETRANGE", log, slot * 128, table.concat(records, "", done * 2 + 1, (done + fits) * 2))
+  call("SETRANGE", log, slot * 128, write(("c128"):rep(fits), unpack(after, done + 1, done + fits)))
   done = done + fits
 end
 local stream = prefix .. "changes"
@@ -70,4 +63,4 @@ for i = 1, count - 1 do
   call("XADD", stream, "*", "transfer", after[i])
 end
 call("XADD", stream, "MAXLEN", "~", keep, "*", "transfer", after[count])
-return table.concat(stamps, "\0\0\0\0\0\0\0\0", 1, count) .. "\0\0\0\0\0\0\0\0"
+return write("<" .. ("I6I10"):rep(count), unpack(stamps, 1, count * 2)) -- behind each timestamp eight zeros
