@@ -80,6 +80,7 @@ CASES = [
             b"{}",
         )
     ),
+    (b'{"correlationId": "4a7901b8-7d26-4d9d-aa19-4dc1c7cf60b3", "more": %s}' % (b"[" * 3000 + b"]" * 3000), JSON),
     (GOOD, {"content-type": "text/plain"}),
     (GOOD, {"content-type": "application/jsonx"}),
     (GOOD, {}),

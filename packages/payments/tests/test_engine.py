@@ -5,13 +5,13 @@ from uuid import uuid4
 
 import pytest
 
-from lastro.core.errors import Invalid
+from lastro.core.errors import Busy, Invalid
 from lastro.core.redis import Hub
 from lastro.core.testing import wait_for
 from lastro.payments.engine import Payments, letters
 from lastro.payments.engine.panel import panel
-from lastro.payments.errors import NotDead, UnknownPayment
-from lastro.payments.model import Claim, Health, Totals
+from lastro.payments.errors import BadPayment, NotDead, UnknownPayment
+from lastro.payments.model import AMOUNT_CENTS_MAX, Claim, Health, Totals
 from lastro.payments.settings import PaymentsSettings
 from lastro.payments.worker import check
 
@@ -152,13 +152,55 @@ async def test_what_a_dead_owner_had_in_flight_is_taken_over_as_unknown_at_its_p
     with monkeypatch.context() as soon:
         soon.setattr("lastro.payments.engine.LEASE_MS", 1)
         await payments.renew()
-    dead = await wait_for(heir.renew, "the end of the lease")
-    assert dead == [payments.owner]
+
+    async def lapsed() -> bool:
+        return (await heir.renew()).dead == [payments.owner]
+
+    await wait_for(lapsed, "the end of the lease")
     (inherited,) = await heir.recover(payments.owner)
     assert inherited == replace(claim, unknown=True)
-    assert await heir.renew() == []
+    assert (await heir.renew()).dead == []
     await heir.commit(inherited)
     assert (await heir.summary())["default"].requests == 1
+
+
+async def test_who_renews_hears_whether_its_lease_had_ended_by_the_clock_of_the_store(payments: Payments) -> None:
+    """That clock may be set; the process's own says nothing of who took over what."""
+    assert (await payments.renew()).kept
+    for lapsed in ("1", str(2**45)):
+        await payments.hub.write.hset(payments.keys.owners, payments.owner, lapsed)
+        assert not (await payments.renew()).kept
+        assert (await payments.renew()).kept
+
+
+async def test_a_lease_that_a_clock_ahead_has_given_is_over_when_the_clock_is_put_right(payments: Payments) -> None:
+    claim = await claimed(payments)
+    heir = Payments(payments.hub, payments.settings)
+    ahead = int(await payments.hub.write.hget(payments.keys.owners, payments.owner) or 0) + 3_600_000
+    await payments.hub.write.hset(payments.keys.owners, payments.owner, ahead)
+    assert (await heir.renew()).dead == [payments.owner]
+    assert await heir.recover(payments.owner) == [replace(claim, unknown=True)]
+
+
+async def test_what_was_accepted_is_charged_while_the_memory_is_full(payments: Payments) -> None:
+    await payments.accept(str(uuid4()), 1990)
+    await payments.hub.write.config_set("maxmemory", 1)
+    try:
+        with pytest.raises(Busy):
+            await payments.accept(str(uuid4()), 1990)
+        await payments.renew()
+        (claim,) = await payments.claim("default", 10)
+        await payments.commit(claim)
+    finally:
+        await payments.hub.write.config_set("maxmemory", 0)
+    assert (await payments.summary())["default"].requests == 1
+
+
+@pytest.mark.parametrize("amount_cents", [0, -1, AMOUNT_CENTS_MAX + 1])
+async def test_an_amount_that_none_can_have_is_refused(payments: Payments, amount_cents: int) -> None:
+    with pytest.raises(BadPayment, match="amount"):
+        await payments.accept(str(uuid4()), amount_cents)
+    assert await payments.waiting() == 0
 
 
 async def test_who_has_no_lease_takes_nothing_over(payments: Payments) -> None:

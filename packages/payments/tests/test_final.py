@@ -1,6 +1,7 @@
 """Other domains follow payments to their end through one stream."""
 
 import asyncio
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 from uuid import uuid4
@@ -121,6 +122,43 @@ async def test_the_stream_is_bounded_and_what_it_dropped_is_appended_anew_from_t
     anew = await told(payments)
     assert sorted(entry["correlation_id"] for entry in anew) == sorted(inside)
     assert all(int(entry["fee_cents"]) < int(entry["amount_cents"]) for entry in anew), "the fee of that time"
+
+
+async def test_what_is_entered_while_the_books_are_told_anew_leaves_nothing_out(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A charge that was sent first and is entered last moves the ranks of all others."""
+    payments = Payments(hub, PaymentsSettings())
+    await payments.renew()
+    late, *claims = [await claimed(payments) for _ in range(60)]
+    await payments.commit(*claims)
+    monkeypatch.setattr("lastro.payments.engine.republish.REPUBLISH_MAX", 5)
+    before = len(await told(payments))
+
+    async def enter() -> None:
+        await wait_for(lambda: _longer(payments, before + 4), "the first page")
+        await payments.commit(late)
+
+    _, appended = await asyncio.gather(enter(), republish(payments, 0, 2**45))
+    anew = [entry["correlation_id"] for entry in (await told(payments))[before:]]
+    assert set(anew) == {claim.correlation_id for claim in [late, *claims]}
+    assert len(anew) in {len(claims) + 1, len(claims) + 2}, "the late one perhaps twice"
+    assert appended in {len(claims), len(claims) + 1}
+
+
+async def test_more_of_one_millisecond_than_a_page_holds_are_all_told_anew(
+    payments: Payments, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    claims = [replace(await claimed(payments), requested_at_ms=1_000) for _ in range(23)]
+    await payments.commit(*claims)
+    monkeypatch.setattr("lastro.payments.engine.republish.REPUBLISH_MAX", 5)
+    assert await republish(payments, 1_000, 1_000) == len(claims)
+    anew = [entry["correlation_id"] for entry in (await told(payments))[len(claims) :]]
+    assert sorted(anew) == sorted(claim.correlation_id for claim in claims)
+
+
+async def _longer(payments: Payments, than: int) -> bool:
+    return len(await told(payments)) > than
 
 
 async def test_a_purge_takes_nothing_from_who_follows(payments: Payments) -> None:

@@ -18,9 +18,9 @@ from lastro.core.errors import Busy
 from lastro.core.redis import Hub
 from lastro.core.scripts import Batch, insist
 from lastro.payments import scripts
-from lastro.payments.errors import UnknownPayment
+from lastro.payments.errors import BadPayment, UnknownPayment
 from lastro.payments.keys import CLUSTER_PREFIX, Keys
-from lastro.payments.model import PROCESSORS, Claim, Health, Payment, Processor, Totals, fee_cents
+from lastro.payments.model import AMOUNT_CENTS_MAX, PROCESSORS, Claim, Health, Payment, Processor, Totals, fee_cents
 from lastro.payments.settings import PaymentsSettings
 
 CLAIM_MAX = 100
@@ -37,6 +37,15 @@ class Choice(NamedTuple):
 
     processor: Processor
     lease: int
+
+
+class Renewed(NamedTuple):
+    """What the store said of the leases."""
+
+    kept: bool
+    """This process's had not ended, by the store's clock: nobody took over what it has in flight."""
+    dead: list[str]
+    """The owners whose lease is over."""
 
 
 class Sending(Protocol):
@@ -72,7 +81,14 @@ class Payments:
         return hub.one(cls, lambda: cls(hub, PaymentsSettings.read()))
 
     async def accept(self, correlation_id: str, amount_cents: int, reference: str = "") -> bool:
-        """Record it, once, queued or already claimed; True when it is new. Durable when this returns. Raises Busy."""
+        """Record it, once, queued or already claimed; True when it is new. Durable when this returns.
+
+        Raises BadPayment for an amount that none can have, and Busy.
+        """
+        if not 0 < amount_cents <= AMOUNT_CENTS_MAX:
+            raise BadPayment(
+                field="amount", reason="not a positive number with at most two decimals, up to ten billion"
+            )
         began, sending = tracing.now(), self.sending
         choice = sending.choose() if sending else None
         processor = choice.processor if choice else None
@@ -191,10 +207,10 @@ class Payments:
         )
         return word == "ok"
 
-    async def renew(self) -> list[str]:
-        """Say that this process lives; returns the owners who are dead."""
-        dead = await scripts.renew(self.hub.write, owners=self.keys.owners, owner=self.owner, lease_ms=LEASE_MS)
-        return [name.decode() for name in dead]
+    async def renew(self) -> Renewed:
+        """Say that this process lives."""
+        kept, *dead = await scripts.renew(self.hub.write, owners=self.keys.owners, owner=self.owner, lease_ms=LEASE_MS)
+        return Renewed(kept=bool(kept), dead=[name.decode() for name in dead])
 
     async def recover(self, dead: str) -> list[Claim]:
         """Take over what a dead owner had in flight, at most CLAIM_MAX at a time; each is of unknown outcome."""
@@ -206,6 +222,7 @@ class Payments:
             mine=self.keys.in_flight(self.owner),
             dead=dead,
             owner=self.owner,
+            lease_ms=LEASE_MS,
             count=CLAIM_MAX,
         )
         return _unknown(flat)

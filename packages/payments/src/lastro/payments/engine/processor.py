@@ -80,7 +80,7 @@ class Client:
         try:
             told = msgspec.json.decode(answer.body, type=_Told)
             return _held(told.amount * 100, parse_iso(told.requested_at, field="requestedAt"))
-        except (msgspec.DecodeError, ArithmeticError, ValueError, Invalid) as error:
+        except (msgspec.DecodeError, RecursionError, ArithmeticError, ValueError, Invalid) as error:
             log.warning("payments.processor_unreadable", url=self.http.url, error=str(error))
             return "unknown"
 
@@ -96,7 +96,7 @@ class Client:
             return None
         try:
             said = msgspec.json.decode(answer.body, type=_Said)
-        except (msgspec.DecodeError, ValueError) as error:
+        except (msgspec.DecodeError, RecursionError, ValueError) as error:
             log.warning("payments.processor_unreadable", url=self.http.url, error=str(error))
             return None
         return Health(failing=said.failing, delay_ms=said.min_response_time)
@@ -104,7 +104,7 @@ class Client:
 
 def _held(cents: Decimal, requested_at_ms: int) -> Held:
     """Raises ValueError for what no payment can be: our books would refuse it, or never find it again."""
-    if not 0 < cents <= AMOUNT_CENTS_MAX or cents != int(cents):
+    if not 0 <= cents <= AMOUNT_CENTS_MAX or cents != int(cents):
         raise ValueError(f"an amount of {cents} cents")
     if requested_at_ms > now_ms() + AHEAD_MS_MAX:
         raise ValueError(f"requested at {requested_at_ms} ms")

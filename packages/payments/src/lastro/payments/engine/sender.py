@@ -32,7 +32,8 @@ RIPE_SECONDS = 0.04  # then it goes right after a payment was answered: few othe
 PROMPT_SECONDS = 0.5  # what took longer is entered at once: a summary of times so long past may be asked at this moment
 HEALTH_EVERY_SECONDS = 0.5
 AWAY_SECONDS = 0.5  # before a store that is away, or refuses, is asked again
-UNPIN_MARGIN_SECONDS = 2.0
+UNPIN_MARGIN_SECONDS = LEASE_MS / 1000 + LEASE_EVERY_SECONDS
+"""After the longest answer: so long an owner goes on sending whose lease ended early, as the store's clock was set."""
 BACKOFF_SECONDS = 0.02
 BACKOFF_MAX_SECONDS = 1.0
 IN_FLIGHT_MAX = 350  # of a processor's 800 places, over the two processes that the contract asks for
@@ -277,12 +278,12 @@ class Sender:
     async def _keep_lease(self) -> None:
         """Say that we live; take over from those who do not."""
         asked = time.monotonic()
-        dead = await self.payments.renew()
-        if time.monotonic() > self.leased_until:
+        renewed = await self.payments.renew()
+        if not renewed.kept or time.monotonic() > self.leased_until:
             self.lease += 1
             self.astray = True
         self.leased_until = asked + LEASE_MS / 1000
-        for owner in dead:
+        for owner in renewed.dead:
             while claims := await self.payments.recover(owner):
                 for claim in claims:
                     self._start(claim, self.lease)

@@ -96,7 +96,7 @@ async def renew(redis: Client, *, owners: Key, owner: str, lease_ms: int) -> lis
 
 @script
 async def recover(
-    redis: Client, *, owners: Key, known: Key, theirs: Key, mine: Key, dead: str, owner: str, count: int
+    redis: Client, *, owners: Key, known: Key, theirs: Key, mine: Key, dead: str, owner: str, lease_ms: int, count: int
 ) -> list[Any]: ...
 
 

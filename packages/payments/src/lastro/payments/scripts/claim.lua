@@ -7,6 +7,7 @@
 --   ARGV[1] owner
 --   ARGV[2] processor
 --   ARGV[3] count      at most 500
+--   flags  allow-oom
 --   returns a flat list id, cents, requested_at_ms, attempts, …; empty when nothing waits or the lease is over
 local queue, known, in_flight, owners = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local owner, processor, count = ARGV[1], ARGV[2], tonumber(ARGV[3])

@@ -1,4 +1,5 @@
 -- @include "parts/record.lua"
+-- @include "parts/lease.lua"
 -- Take over what a dead process had claimed: each is of unknown outcome and stays at its processor.
 --   KEYS[1] owners  hash owner -> until when (ms)
 --   KEYS[2] known   hash id -> record
@@ -6,17 +7,19 @@
 --   KEYS[4] mine    set of this owner's ids
 --   ARGV[1] dead
 --   ARGV[2] owner
---   ARGV[3] count   at most 500
+--   ARGV[3] lease_ms
+--   ARGV[4] count   at most 500
 --   flags  allow-oom
 --   returns a flat list id, cents, processor, requested_at_ms, attempts, …; empty when the other lives after all, or
 --     this owner's own lease is over: nobody would look for what it took
 local owners, known, theirs, mine, dead, owner = KEYS[1], KEYS[2], KEYS[3], KEYS[4], ARGV[1], ARGV[2]
 local now = tonumber(record_now())
-if tonumber(redis.call("HGET", owners, dead) or 0) >= now or tonumber(redis.call("HGET", owners, owner) or 0) < now then
+local lives = not lease_over(redis.call("HGET", owners, dead), now, tonumber(ARGV[3]))
+if lives or tonumber(redis.call("HGET", owners, owner) or 0) < now then
   return {}
 end
 local taken = {}
-for _, id in ipairs(redis.call("SRANDMEMBER", theirs, ARGV[3])) do
+for _, id in ipairs(redis.call("SRANDMEMBER", theirs, ARGV[4])) do
   local state, amount, processor, at, attempts, reference, note = record_of(known, id)
   redis.call("SREM", theirs, id)
   if state == "in_flight" then

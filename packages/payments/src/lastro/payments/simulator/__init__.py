@@ -26,12 +26,13 @@ HEALTH_WINDOW_SECONDS = 5.0
 HEALTH_QUEUED_MAX = 2
 CENT = Decimal("0.01")
 Hostile = Literal[
-    "", "close_after_record", "fail_after_record", "refuse_after_record", "slow_body", "half_open", "babble"
+    "", "close_after_record", "fail_after_record", "refuse_after_record", "slow_body", "half_open", "babble", "maze"
 ]
 """Each after taking the payment. close_after_record: no answer. fail_after_record: 500 and a body. refuse_after_record:
 403. slow_body: headers, and the body a second later. half_open: the connection stays open, and nothing comes.
-babble: what is asked of it is answered with 200 and something that is in no contract."""
+babble: what is asked of it is answered with 200 and something that is in no contract. maze: that, nested deeply."""
 SILENT_SECONDS = 3_600.0
+MAZE_LEVELS = 5_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +158,8 @@ def processor_app(book: Book) -> ASGIApp:
             status, body = 404, None
         if hostile == "babble" and scope["method"] == "GET":
             status, body = 200, "closed for maintenance"
+        if hostile == "maze" and scope["method"] == "GET":
+            status, body = 200, {"closed": _Number("[" * MAZE_LEVELS + "]" * MAZE_LEVELS)}
         await _answer(send, status, body, hostile=hostile if path == "/payments" else "")
 
     return app
