@@ -104,11 +104,14 @@ class Issuer:
             for at, reply in zip(lost, again, strict=True):
                 replies[at] = reply
         short = await self._wait(line, await self._promised(line, calls, replies, how))
+        refused: list[tuple[list[Waiting], ResponseError]] = []  # after the answers: of one call, it is no other's
         for (_, waiting), reply in zip(calls, replies, strict=True):
             if isinstance(reply, ResponseError):
-                await self._refused(place, waiting, reply)
+                refused.append((waiting, reply))
             else:
                 _settle(waiting, reply, short.get(bytes(reply[0])))
+        for waiting, reply in refused:
+            await self._refused(place, waiting, reply)
 
     async def _promised(
         self, line: Line, calls: Sequence[tuple[str, Any]], replies: Sequence[Any], how: Sequence[Any]
@@ -143,7 +146,8 @@ class Issuer:
     async def _refused(self, place: str, waiting: Sequence[Waiting], reply: ResponseError) -> None:
         if isinstance(reply, MovedError):
             await self.hub.moved(reply)
-            await self.hub.close_line(self._lines.pop(place))
+            if (line := self._lines.pop(place, None)) is not None:  # the first of a write that says so
+                await self.hub.close_line(line)
             _fail(waiting, Unreachable(reason=str(reply)))
             return
         known = ours(reply)
