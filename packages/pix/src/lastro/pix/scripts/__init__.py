@@ -189,6 +189,20 @@ async def dismiss(redis: Client, *, source: Key, group: str, idle_ms: int) -> in
 
 
 @script
+async def take_turn(redis: Client, *, turn: Key, worker: str, life_ms: int) -> Literal["mine", "another's"]: ...
+
+
+@script
+async def set_aside(
+    redis: Client, *, wheel: Key, member: str | bytes, at_ms: int, parts: Sequence[Arg]
+) -> Literal["gone", "set aside"]: ...
+
+
+@script
+async def open_group(redis: Client, *, source: Key, group: str, make: int) -> Literal["open", "none"]: ...
+
+
+@script
 async def start_reading(
     redis: Client, *, readers: Key, reader: str, readers_max: int, life_ms: int
 ) -> Literal["reading", "full"]: ...
