@@ -8,12 +8,11 @@ from lastro.core.clock import now_ms
 from lastro.pix import scripts
 from lastro.pix.metrics import OUTCOMES
 
-from .intake import MESSAGE, Malformed, Original, kept, read_original
+from .intake import MESSAGE, TOO_OLD, Malformed, Original, kept, read_original
 from .pix import Pix
 
 NO_BACKEND: Final = b"-"  # messages of the list name none
 USED_BEFORE: Final = ("FF08", "this id was used before, for another amount")
-TOO_OLD: Final = ("DT02", "its minute is over")
 
 
 async def count(pix: Pix, messages: list[bytes]) -> None:

@@ -33,6 +33,20 @@ async def accept(
 
 
 @script
+async def turn_away(
+    redis: Client,
+    *,
+    payments: Key,
+    accounts: Key,
+    counters: Key,
+    backends: Key,
+    ks: Sequence[Key],
+    group: str,
+    items: Sequence[Arg],
+) -> int: ...
+
+
+@script
 async def settle(
     redis: Client,
     *,
