@@ -59,7 +59,11 @@ def read_message(message: bytes) -> Original | Malformed:
     entry = b"%d-0" % now_ms()
     try:
         told = msgspec.json.decode(message, type=_Message)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except (
+        msgspec.MsgspecError,
+        UnicodeDecodeError,
+        RecursionError,
+    ) as error:  # passing over a deep field that we do not know
         return Malformed(entry, "CH16", str(error)[:200], {MESSAGE: message})
     amount = bytes(told.amount).strip(b'"')  # a number as it was written: a float would round it
     fields = {
