@@ -22,6 +22,7 @@ from lastro.pix.settings import PixSettings
 from lastro.pix.simulator.original import push_many
 from lastro.pix.worker.fifo import count_list
 
+DEEP = b'{"unknown": %s%s}' % (b"[" * 1_100, b"]" * 1_100)
 pytestmark = pytest.mark.anyio
 
 
@@ -102,12 +103,13 @@ async def test_what_is_no_message_is_a_dead_letter(pix: Pix, make_original: Any)
         message(make_original, 1, "nan"),
         message(make_original, 2, -1),
         message(make_original, 3, 0.001),
+        DEEP,
     ]
     await pix.write.lpush(pix.keys.payments, *bad, message(make_original, 4))
     async with working(pix):
         await all_counted(pix, 1)
     found = await letters(pix)
-    assert sorted(letter.code for letter in found) == ["AM12", "AM12", "AM12", "CH16", "CH16"]
+    assert sorted(letter.code for letter in found) == ["AM12", "AM12", "AM12", "CH16", "CH16", "CH16"]
     assert sorted(letter.fields["message"].encode() for letter in found) == sorted(bad)
     assert all(len(letter.reason) > len("dead") for letter in found)
     assert await counted(pix) == [b"1", b"12.50"]

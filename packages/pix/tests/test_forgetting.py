@@ -1,15 +1,19 @@
 """A minute is forgotten after the window for repeats, and the books still add up without it."""
 
 import asyncio
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import msgspec
 import pytest
 
 from lastro.pix import scripts
 from lastro.pix.engine import refunds, retention
 from lastro.pix.engine.deadlines import expire
+from lastro.pix.engine.letters import letters
 from lastro.pix.engine.pix import GAP_HOURS, Pix
 from lastro.pix.engine.reconcile import reconcile
+from lastro.pix.model.ids import make_end_to_end_id
 
 # the strictest server is enough: scripts are tested on all of them
 pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("server", ["cluster"], indirect=True)]
@@ -116,3 +120,58 @@ async def test_only_what_was_summed_is_forgotten_and_only_by_the_servers_clock(
     assert told == word
     assert (await desk.pix.read.hget(keys.archived, "count") == b"1") == (word == "forgotten")
     assert (await records(desk) == 0) == (word == "forgotten")
+
+
+async def left_behind(desk: Any, hours: int, **changes: Any) -> Any:
+    """A payment that waits in its stream since so long, as after an outage."""
+    then = datetime.now(UTC) - timedelta(hours=hours)
+    id_ = make_end_to_end_id(changes.get("payer", PAYER), then, f"{next(desk.numbers):011d}")
+    payment = desk.order(1_000, end_to_end_id=id_, **changes)
+    at = f"{int(then.timestamp() * 1000)}-*"
+    await desk.pix.write.xadd(desk.pix.keys.payments, {"payment": msgspec.json.encode(payment)}, id=at)
+    return payment
+
+
+async def test_who_waited_for_longer_than_the_window_is_refused_at_once_and_hears_of_it(desk: Any) -> None:
+    """No worker for forty hours (0205): what is forgotten by then has no record any more, but an answer, once."""
+    old = [await left_behind(desk, 40), await left_behind(desk, 40, payer="99990009"), await left_behind(desk, 30)]
+    new = desk.order(100)
+    await desk.send(payment=msgspec.json.encode(new).decode())
+    consumer, other = desk.consumer(), desk.consumer()
+    await consumer.ensure_groups()
+    found = await consumer.read(normal=True)
+    await asyncio.gather(consumer.process_all(found), other.process_all(found))
+    told = [(message["id"], message["status"], message["reason"]) for message in await desk.heard(PAYER)]
+    assert sorted(told) == sorted((payment.end_to_end_id, "RJCT", "AB03") for payment in (old[0], old[2]))
+    assert await desk.heard("99990009") == []
+    assert (await desk.status(old[2])).state == "REJECTED"
+    assert (await desk.status(new)).state == "ACCEPTED"
+    assert await desk.pix.read.xlen(desk.pix.keys.payments) == 0
+    counted = await desk.pix.read.hmget(desk.pix.keys.counters, "rejected", "rejected:AB03", "rejected:RC09")
+    assert counted == [b"3", b"2", b"1"]
+    assert await letters(desk.pix) == []
+    assert await desk.findings() == []
+
+
+async def test_an_original_message_that_waited_for_longer_than_the_window_is_a_dead_letter(
+    desk: Any, make_original: Any
+) -> None:
+    then = datetime.now(UTC) - timedelta(hours=40)
+    fields = make_original(1, timestamp=then.replace(tzinfo=None).isoformat())
+    await desk.pix.write.xadd(desk.pix.keys.payments, fields, id=f"{int(then.timestamp() * 1000)}-1")
+    await desk.work()
+    assert [(letter.code, letter.reason) for letter in await letters(desk.pix)] == [("DT02", "its minute is over")]
+
+
+async def test_a_minute_that_may_be_forgotten_and_is_not_yet_knows_its_payments(desk: Any) -> None:
+    """A repeat that comes before the worker who forgets is one: nobody is told that it was refused."""
+    payment = await left_behind(desk, 30)
+    await desk.work()
+    last = (await desk.pix.read.xinfo_stream(desk.pix.keys.payments))["last-generated-id"].decode()
+    desk.pix = Pix(desk.pix.hub, desk.pix.settings.model_copy(update={"window_hours": 1}), desk.pix.keys)
+    told = await desk.heard(PAYER)
+    again = last.partition("-")[0] + "-*"
+    await desk.pix.write.xadd(desk.pix.keys.payments, {"payment": msgspec.json.encode(payment)}, id=again)
+    await desk.work()
+    assert await desk.heard(PAYER) == told
+    assert await desk.pix.read.hget(desk.pix.keys.counters, "repeat") == b"1"

@@ -160,6 +160,21 @@ async def test_a_stuck_pending_entry_is_found_by_its_payment(desk: Any) -> None:
     await wait_for(stuck, "the finding")
 
 
+@pytest.mark.parametrize(
+    "body", [b'{"x":%s%s}' % (b"[" * 1_100, b"]" * 1_100), b'{"x":"\xff"}'], ids=["deep", "no text"]
+)
+async def test_a_stuck_pending_entry_that_cannot_be_read_is_found_by_its_place(desk: Any, body: bytes) -> None:
+    consumer = desk.consumer()
+    await consumer.ensure_groups()
+    entry = await desk.pix.write.xadd(desk.pix.keys.payments, {"payment": body})
+    await consumer.read(normal=True)
+
+    async def stuck() -> bool:
+        return await found(desk) == {("stuck_pending", entry.decode())}
+
+    await wait_for(stuck, "the finding")
+
+
 @pytest.mark.parametrize("name", ["count", "cents", "amount"])
 async def test_a_skewed_counter_is_found(desk: Any, name: str) -> None:
     await desk.settled()

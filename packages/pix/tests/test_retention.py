@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from lastro.pix.engine.archive.schema import METADATA, payments
 from lastro.pix.engine.pix import GAP_HOURS, Pix
 from lastro.pix.engine.reconcile import reconcile
 from lastro.pix.errors import SameIdOtherPayment
+from lastro.pix.model.ids import make_end_to_end_id
 from lastro.pix.settings import PixSettings
 from lastro.pix.worker.retain import keep_bounded
 
@@ -81,6 +82,19 @@ async def test_an_archived_payment_is_whole_in_the_archive_and_a_mark_in_the_sto
     line = await patient.pix.read.hget(patient.pix.keys.records(payment.end_to_end_id[9:21]), payment.end_to_end_id)
     assert line == b"s 1000 99990002"
     assert await patient.status(payment) == whole
+    assert await patient.findings() == []
+
+
+@pytest.mark.parametrize("ahead", [timedelta(minutes=30), timedelta(hours=-6)], ids=["ahead", "behind"])
+async def test_an_archived_payment_of_another_clock_misses_no_message(patient: Any, ahead: timedelta) -> None:
+    """Its id's minute may be twelve hours away from the server's; its messages were trimmed by the server's."""
+    other = make_end_to_end_id(PAYER, datetime.now(UTC) + ahead, "00000000abc")
+    payment = patient.order(1_000, end_to_end_id=other)
+    await patient.pay(payment)
+    await patient.answer(payment)
+    await age(patient)
+    assert await retention.archive(patient.pix) == 1
+    assert await retention.trim(patient.pix) > 0
     assert await patient.findings() == []
 
 

@@ -1,5 +1,6 @@
 """Pix in shards: payments settle where their payer is at home, and money goes home in sums, each once."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from functools import partial
@@ -131,6 +132,38 @@ async def test_who_brings_money_home_may_die_at_any_step(
             pass
         await shards.fund(PAYEE, -500, f"out-{at}")
         assert await free(shards, PAYEE) == [0, at * 1_000, 0]
+
+
+@in_cluster_mode
+async def test_the_check_between_shards_looks_beside_moves(hub: Hub, shards: PixShards) -> None:
+    """While sums leave and arrive none is missing; one that is, is."""
+    for ispb in ISPBS:
+        await shards.fund(ispb, 0, "open")
+        for engine in shards.engines:
+            await accounts.fund(engine, ispb, 1_000, "away")
+    stop = asyncio.Event()
+
+    async def moves() -> None:
+        async with await connect_url(hub.url) as own:
+            mover = PixShards.of(own, PixSettings(), COUNT)
+            while not stop.is_set():
+                for ispb in ISPBS:
+                    own_place = home(ispb, COUNT)
+                    await mover.move(ispb, (own_place + 1) % COUNT, own_place, 1)
+
+    arrived, field = shards.engines[home(PAYEE, COUNT)].keys.arrived, f"{(home(PAYEE, COUNT) + 1) % COUNT}:{PAYEE}"
+    moving = asyncio.create_task(moves())
+    try:
+        await wait_for(lambda: hub.read.hexists(arrived, field), "the first moves")
+        for _ in range(20):
+            assert [finding async for finding in shards.between()] == []
+    finally:
+        stop.set()
+        await moving
+    await hub.write.hincrby(arrived, field, -1)
+    assert [finding.id async for finding in shards.between()] == [PAYEE]
+    await hub.write.hincrby(arrived, field, 2)
+    assert [finding.id async for finding in shards.between()] == [PAYEE]
 
 
 @in_cluster_mode

@@ -34,12 +34,8 @@ async def expire(pix: Pix) -> int:
 async def _set_aside(pix: Pix, member: bytes) -> None:
     """The store refuses this one: its payments are tried one by one, and the one that is at fault again later."""
     ids = member.split(b" ")
-    now = await pix.now_ms()
-    if len(ids) == 1:
-        await pix.write.zadd(pix.keys.deadlines, {member: now + RETRY_MS}, xx=True)
-        return
-    await pix.write.zadd(pix.keys.deadlines, dict.fromkeys(ids, now))
-    await pix.write.zrem(pix.keys.deadlines, member)  # after: an id that is swept twice expires once
+    at_ms = await pix.now_ms() + (RETRY_MS if len(ids) == 1 else 0)
+    await scripts.set_aside(pix.hub.write, wheel=pix.keys.deadlines, member=member, at_ms=at_ms, parts=ids)
 
 
 async def _sweep(pix: Pix, member: bytes) -> int:

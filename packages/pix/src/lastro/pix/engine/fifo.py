@@ -8,12 +8,11 @@ from lastro.core.clock import now_ms
 from lastro.pix import scripts
 from lastro.pix.metrics import OUTCOMES
 
-from .intake import MESSAGE, Malformed, Original, kept, read_original
+from .intake import MESSAGE, TOO_OLD, Malformed, Original, kept, read_original
 from .pix import Pix
 
 NO_BACKEND: Final = b"-"  # messages of the list name none
 USED_BEFORE: Final = ("FF08", "this id was used before, for another amount")
-TOO_OLD: Final = ("DT02", "its minute is over")
 
 
 async def count(pix: Pix, messages: list[bytes]) -> None:
@@ -60,7 +59,11 @@ def read_message(message: bytes) -> Original | Malformed:
     entry = b"%d-0" % now_ms()
     try:
         told = msgspec.json.decode(message, type=_Message)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except (
+        msgspec.MsgspecError,
+        UnicodeDecodeError,
+        RecursionError,
+    ) as error:  # passing over a deep field that we do not know
         return Malformed(entry, "CH16", str(error)[:200], {MESSAGE: message})
     amount = bytes(told.amount).strip(b'"')  # a number as it was written: a float would round it
     fields = {

@@ -15,6 +15,8 @@ from .pix import GAP_HOURS, HOUR_MS
 
 FIELDS_MAX: Final = 32
 KEPT_BYTES_MAX: Final = 4_096  # of an entry in the dead letters; the rest is cut off
+TOO_OLD: Final = ("DT02", "its minute is over")
+"""Code and reason of an original message that comes when its minute is forgotten."""
 MESSAGE: Final = b"message"
 """What a dead letter of the list calls what it holds: the message as it came."""
 ENTRY_ID: Final = re.compile(r"[0-9]{1,15}-[0-9]{1,15}", re.ASCII)

@@ -112,14 +112,8 @@ async def _held(pix: Pix, outbox: Key, reader: str) -> list[Entry]:
 
 async def ensure_group(pix: Pix, backend_id: str) -> bool:
     """Readers begin at the oldest answer there is. False while there is none: who only asks leaves nothing behind."""
-    try:
-        await pix.write.xgroup_create(pix.keys.outbox(backend_id), GROUP, id="0")
-    except Fault as fault:
-        if "requires the key to exist" in str(fault):
-            return False
-        if "BUSYGROUP" not in str(fault):
-            raise
-    return True
+    word = await scripts.open_group(pix.hub.write, source=pix.keys.outbox(backend_id), group=GROUP, make=0)
+    return word == "open"
 
 
 async def _claim(pix: Pix, outbox: Key, reader: str) -> list[Entry]:

@@ -199,7 +199,7 @@ async def _named(pix: Pix, source: Key, entry: bytes) -> str:
         try:
             told = msgspec.json.decode(body)
             return str(told["end_to_end_id"])
-        except (msgspec.DecodeError, KeyError, TypeError):
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, KeyError, TypeError):
             return entry.decode()
     known = fields.get(b"end_to_end_id") or fields.get(b"transaction_id") or entry
     return str(known.decode(errors="replace"))

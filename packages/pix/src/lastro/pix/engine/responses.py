@@ -55,7 +55,8 @@ class Responses:
         for record in records:
             for message, at_ms in _due(record, told=told):
                 key = hash(message)
-                among = self.may if at_ms <= fresh else self.must if at_ms < soon else self.soon
+                trimmed = record.archived or at_ms <= fresh  # a mark's time is its id's, which may be hours ahead
+                among = self.may if trimmed else self.must if at_ms < soon else self.soon
                 among[key] = among.get(key, 0) + 1
 
     async def hear(self) -> None:

@@ -57,10 +57,8 @@ async def trim(pix: Pix) -> int:
 
 async def take_turn(pix: Pix, worker: str, seconds: float) -> bool:
     """Whether it is this worker's turn, now for so long from here: two at once would be right, and do all twice."""
-    turn, ms = pix.keys.retaining, int(seconds * 1000)
-    if await pix.write.set(turn, worker, nx=True, px=ms):
-        return True
-    return bool(await pix.read.get(turn) == worker.encode() and await pix.write.pexpire(turn, ms))
+    word = await scripts.take_turn(pix.hub.write, turn=pix.keys.retaining, worker=worker, life_ms=int(seconds * 1000))
+    return word == "mine"
 
 
 async def archive(pix: Pix, stopped: Callable[[], bool] = lambda: False) -> int:
@@ -82,7 +80,7 @@ async def archive(pix: Pix, stopped: Callable[[], bool] = lambda: False) -> int:
             if left == 0 and await _forget(pix, minute, stopped):
                 continue
             forget = now + min(pix.settings.retention_ms // 4, HOUR_MS)
-        await pix.write.zadd(pix.keys.minutes, {minute: forget}, xx=True)
+        await scripts.set_aside(pix.hub.write, wheel=pix.keys.minutes, member=minute, at_ms=forget, parts=[minute])
     if archived:
         ARCHIVED.of().inc(archived)
     return archived

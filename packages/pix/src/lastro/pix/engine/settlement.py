@@ -1,8 +1,8 @@
 """The heart: batches of entries become settled money, one script call each kind; what cannot is buried."""
 
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import TypeAlias
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeAlias, TypeVar
 
 from lastro.core import tracing
 from lastro.core.clock import iso, now_ms
@@ -11,11 +11,12 @@ from lastro.core.keys import Key
 from lastro.pix import scripts
 from lastro.pix.metrics import OUTCOMES
 
-from .intake import Malformed, Order, Original, Reply, kept, read_answer, read_original, read_payment
+from .intake import TOO_OLD, Malformed, Order, Original, Reply, kept, read_answer, read_original, read_payment
 from .pix import Pix, Places
 
 Entry: TypeAlias = tuple[bytes, dict[bytes, bytes]]
 Words: TypeAlias = list[str]
+Item = TypeVar("Item", Original, Order)
 
 
 async def take_payments(pix: Pix, source: Key, entries: Sequence[Entry], deliveries: int = 1) -> None:
@@ -29,7 +30,9 @@ async def take_payments(pix: Pix, source: Key, entries: Sequence[Entry], deliver
     orders = [item for item in found if isinstance(item, Order)]
     dead = [item for item in found if isinstance(item, Malformed)]
     raw = dict(entries)
-    dead += [_conflict(item.entry, raw) for item in await confirm(pix, source, originals)]
+    conflicts, late = await confirm(pix, source, originals)
+    dead += [_conflict(item.entry, raw) for item in conflicts]
+    dead += [Malformed(item.entry, *TOO_OLD, raw[item.entry]) for item in late]
     dead += [_conflict(item.entry, raw) for item in await accept(pix, source, orders)]
     await bury(pix, source, dead, deliveries)
 
@@ -47,10 +50,13 @@ def _conflict(entry: bytes, raw: dict[bytes, dict[bytes, bytes]]) -> Malformed:
     return Malformed(entry, "FF08", "this id was used before, for another amount, payer or receiver", raw[entry])
 
 
-async def confirm(pix: Pix, source: Key, batch: Sequence[Original]) -> list[Original]:
-    """Settle original messages at once; the ones whose id has another amount already are the answer."""
-    if not batch:
-        return []
+async def confirm(pix: Pix, source: Key, batch: Sequence[Original]) -> tuple[list[Original], list[Original]]:
+    """Settle original messages at once. The ones whose id has another amount already, and whose minute is forgotten."""
+    taken, late, words = await _in_open_minutes(pix, batch, lambda some: _confirm(pix, source, some))
+    return [item for item, word in zip(taken, words, strict=True) if word == "conflict"], late
+
+
+async def _confirm(pix: Pix, source: Key, batch: Sequence[Original]) -> list[bytes]:
     told = pix.settings.mode == "stream"
     keys = pix.keys
     places = Places.of(pix, [item.minute for item in batch])
@@ -60,32 +66,38 @@ async def confirm(pix: Pix, source: Key, batch: Sequence[Original]) -> list[Orig
         items += (item.entry, item.identity, item.transaction_id, item.cents, item.amount, item.backend_id)
         items += (places.records[item.minute], outbox)
 
-    async def call() -> list[bytes]:
-        return await scripts.confirm(
-            pix.hub.write,
-            payments=source,
-            count=keys.count,
-            cents=keys.cents,
-            amount=keys.amount,
-            counters=keys.counters,
-            latency=keys.latency,
-            backends=keys.backends,
-            ks=places.keys(),
-            group=pix.settings.group,
-            minutes=len(places.records),
-            timestamp=iso(now_ms()),
-            items=items,
-        )
-
-    words = await _in_open_minutes(pix, places.records, call)
-    return [item for item, word in zip(batch, words, strict=True) if word == "conflict"]
+    return await scripts.confirm(
+        pix.hub.write,
+        payments=source,
+        count=keys.count,
+        cents=keys.cents,
+        amount=keys.amount,
+        counters=keys.counters,
+        latency=keys.latency,
+        backends=keys.backends,
+        ks=places.keys(),
+        group=pix.settings.group,
+        minutes=len(places.records),
+        timestamp=iso(now_ms()),
+        items=items,
+    )
 
 
 async def accept(pix: Pix, source: Key, batch: Sequence[Order]) -> list[Order]:
-    """Hold the funds of payments and ask their receivers; the ones whose id is another payment's are the answer."""
-    if not batch:
-        return []
-    keys, settings, began = pix.keys, pix.settings, tracing.now()
+    """Hold the funds of payments and ask their receivers; the ones whose id is another payment's are the answer.
+
+    Who comes when the minute of its id is forgotten has no record, but an answer: AB03.
+    """
+    began = tracing.now()
+    taken, late, words = await _in_open_minutes(pix, batch, lambda some: _accept(pix, source, some))
+    await _turn_away(pix, source, late)
+    for item, word in zip([*taken, *late], [*words, *["rejected"] * len(late)], strict=True):
+        tracing.record("pix.accept", item.payment.end_to_end_id, began, outcome=word)
+    return [item for item, word in zip(taken, words, strict=True) if word == "conflict"]
+
+
+async def _accept(pix: Pix, source: Key, batch: Sequence[Order]) -> list[bytes]:
+    keys, settings = pix.keys, pix.settings
     places = Places.of(pix, [item.minute for item in batch])
     items: list[scripts.Arg] = []
     for item in batch:
@@ -94,24 +106,40 @@ async def accept(pix: Pix, source: Key, batch: Sequence[Order]) -> list[Order]:
         items += (item.entry, order.end_to_end_id, order.payer, order.payee, item.cents, item.code, limit_ms)
         items += (places.records[item.minute], places.outbox(order.payer), places.outbox(order.payee), item.body)
 
-    async def call() -> list[bytes]:
-        return await scripts.accept(
-            pix.hub.write,
-            payments=source,
-            accounts=keys.accounts,
-            deadlines=keys.deadlines,
-            counters=keys.counters,
-            backends=keys.backends,
-            ks=places.keys(),
-            group=settings.group,
-            minutes=len(places.records),
-            items=items,
-        )
+    return await scripts.accept(
+        pix.hub.write,
+        payments=source,
+        accounts=keys.accounts,
+        deadlines=keys.deadlines,
+        counters=keys.counters,
+        backends=keys.backends,
+        ks=places.keys(),
+        group=settings.group,
+        minutes=len(places.records),
+        items=items,
+    )
 
-    words = await _in_open_minutes(pix, places.records, call)
-    for item, word in zip(batch, words, strict=True):
-        tracing.record("pix.accept", item.payment.end_to_end_id, began, outcome=word)
-    return [item for item, word in zip(batch, words, strict=True) if word == "conflict"]
+
+async def _turn_away(pix: Pix, source: Key, batch: Sequence[Order]) -> None:
+    if not batch:
+        return
+    keys, places = pix.keys, Places.of(pix, [])
+    items: list[scripts.Arg] = []
+    for item in batch:
+        order = item.payment
+        items += (item.entry, order.end_to_end_id, order.payer, item.cents, item.code or "AB03")
+        items.append(places.outbox(order.payer))
+    refused = await scripts.turn_away(
+        pix.hub.write,
+        payments=source,
+        accounts=keys.accounts,
+        counters=keys.counters,
+        backends=keys.backends,
+        ks=places.keys(),
+        group=pix.settings.group,
+        items=items,
+    )
+    OUTCOMES.of(outcome="rejected").inc(refused)
 
 
 async def settle(pix: Pix, batch: Sequence[Reply]) -> list[Reply]:
@@ -164,16 +192,20 @@ async def _settle(pix: Pix, batch: Sequence[tuple[Reply, str]]) -> Words:
     return words
 
 
-async def _in_open_minutes(pix: Pix, minutes: Iterable[str], call: Callable[[], Awaitable[list[bytes]]]) -> Words:
-    """Call a script that needs its minutes open; after a flush they are not, and are opened again once."""
-    await pix.open_minutes(minutes)
-    reply = await call()
-    if not reply:
-        await pix.open_minutes(minutes, again=True)
-        reply = await call()
-    if not reply:
-        raise Fault(reason="a minute would not open: is the server's clock right?")
-    return _counted(reply)
+async def _in_open_minutes(
+    pix: Pix, batch: Sequence[Item], call: Callable[[Sequence[Item]], Awaitable[list[bytes]]]
+) -> tuple[list[Item], list[Item], Words]:
+    """Call a script that needs its minutes open: what it took, what is too late for it, and its words of the first.
+
+    After a flush they are not open, and are opened again once.
+    """
+    for again in (False, True):
+        over = await pix.open_minutes(dict.fromkeys(item.minute for item in batch), again=again)
+        taken = [item for item in batch if item.minute not in over]
+        reply = await call(taken) if taken else []
+        if len(reply) == len(taken):
+            return taken, [item for item in batch if item.minute in over], _counted(reply)
+    raise Fault(reason="a minute would not open: is the server's clock right?")
 
 
 async def bury(pix: Pix, source: Key, dead: Sequence[Malformed], deliveries: int) -> None:

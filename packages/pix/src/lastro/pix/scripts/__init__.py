@@ -33,6 +33,20 @@ async def accept(
 
 
 @script
+async def turn_away(
+    redis: Client,
+    *,
+    payments: Key,
+    accounts: Key,
+    counters: Key,
+    backends: Key,
+    ks: Sequence[Key],
+    group: str,
+    items: Sequence[Arg],
+) -> int: ...
+
+
+@script
 async def settle(
     redis: Client,
     *,
@@ -186,6 +200,20 @@ async def trim(redis: Client, *, outbox: Key, backends: Key, keep_ms: int, unrea
 
 @script
 async def dismiss(redis: Client, *, source: Key, group: str, idle_ms: int) -> int: ...
+
+
+@script
+async def take_turn(redis: Client, *, turn: Key, worker: str, life_ms: int) -> Literal["mine", "another's"]: ...
+
+
+@script
+async def set_aside(
+    redis: Client, *, wheel: Key, member: str | bytes, at_ms: int, parts: Sequence[Arg]
+) -> Literal["gone", "set aside"]: ...
+
+
+@script
+async def open_group(redis: Client, *, source: Key, group: str, make: int) -> Literal["open", "none"]: ...
 
 
 @script

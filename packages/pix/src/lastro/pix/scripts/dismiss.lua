@@ -3,6 +3,7 @@
 --   ARGV[1] group
 --   ARGV[2] idle_ms       silent for so long
 --   returns how many were forgotten
+--   flags  allow-oom
 local gone = 0
 for _, consumer in ipairs(redis.call("XINFO", "CONSUMERS", KEYS[1], ARGV[1])) do
   local facts = {}

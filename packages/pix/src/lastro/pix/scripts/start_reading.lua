@@ -4,6 +4,7 @@
 --   ARGV[2] readers_max
 --   ARGV[3] life_ms
 --   returns "reading", or "full"
+--   flags  allow-oom
 -- @include "parts/batch.lua"
 local now = now_ms()
 call("ZREMRANGEBYSCORE", KEYS[1], "-inf", whole(now))

@@ -5,6 +5,7 @@
 --   returns the first that applies:
 --     "unknown"  there is no such participant
 --     "done"     it is so, now or before
+--   flags  allow-oom
 if redis.call("HEXISTS", KEYS[1], ARGV[1]) == 0 then
   return "unknown"
 elseif ARGV[2] == "1" then

@@ -16,6 +16,7 @@ from lastro.core.keys import Key
 from lastro.core.redis.clients import Client
 from lastro.core.streams import Group
 from lastro.core.worker import Run
+from lastro.pix import scripts
 from lastro.pix.engine.deadlines import expire
 from lastro.pix.engine.intake import Malformed
 from lastro.pix.engine.pix import Pix
@@ -70,11 +71,7 @@ class Consumer:
     async def ensure_groups(self) -> None:
         """A group begins at the oldest entry: what came before the first worker is not lost."""
         for source in self.sources:
-            try:
-                await self.pix.write.xgroup_create(source, self.pix.settings.group, id="0", mkstream=True)
-            except Fault as fault:
-                if "BUSYGROUP" not in str(fault):
-                    raise
+            await scripts.open_group(self.pix.hub.write, source=source, group=self.pix.settings.group, make=1)
 
     async def _read_patiently(self, *, normal: bool) -> list[tuple[Key, list[Entry]]]:
         found: list[tuple[Key, list[Entry]]] = await self._insist(lambda: self.read(normal=normal))
