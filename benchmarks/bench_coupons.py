@@ -166,7 +166,7 @@ async def _attempts(coupons: Coupons, event_id: str, pid: int, count: int) -> fl
     before = cpu_seconds(pid)
     for at in range(0, count, BATCH):
         ids = [f"{at + n:08x}-0000-7000-8000-000000000000" for n in range(BATCH)]
-        attempt = [(f"u{at + n}", f"{ids[n]}|0000-0000-0000-0", "|", "0") for n in range(BATCH)]
+        attempt = [(f"u{at + n}", f"{ids[n]}|0000-0000-0000-0", "", "0") for n in range(BATCH)]
         await asyncio.gather(*(coupons.issuer.submit(event_id, one) for one in attempt))
     return (cpu_seconds(pid) - before) * 1e6 / count
 

@@ -16,7 +16,7 @@ from lastro.core.testing import wait_for
 from lastro.core.testing.web import served
 from lastro.core.worker import Run
 from lastro.coupons.api import demo
-from lastro.coupons.engine import Coupons
+from lastro.coupons.engine import Coupons, events
 from lastro.coupons.simulator import world as simulated
 from lastro.coupons.simulator.client import Client, Manners
 from lastro.coupons.simulator.world import world
@@ -85,6 +85,25 @@ async def test_it_does_not_come_back_before_it_was_asked_to() -> None:
     async with served(server.app) as http:
         await Client(http, PATIENT).attempt("e", "ana")
     assert server.times[1] - server.times[0] >= 1
+
+
+@pytest.mark.parametrize("per_user_limit", [1, 2])
+async def test_a_winner_who_did_not_hear_it_and_comes_back_with_a_newer_ticket_has_won(
+    client: httpx.AsyncClient, coupons: Coupons, per_user_limit: int
+) -> None:
+    """The room signs another at each call: it says who may ask, and is not what is asked."""
+    await opened(coupons, total=5, room_per_second=10, per_user_limit=per_user_limit)
+    attempts, tickets = Client(client, PATIENT), [(await events.join(coupons, "e", "ana")).ticket]
+    lost = await attempts.attempt("e", "ana", key="k", ticket=tickets[0])
+    tickets.append(await wait_for(lambda: another(coupons, tickets[0]), "another ticket"))
+    again = await attempts.attempt("e", "ana", key="k", ticket=tickets[1])
+    assert (lost.word, again.word, again.about) == ("won", "won", lost.about)
+
+
+async def another(coupons: Coupons, ticket: str) -> str:
+    """The ticket of now; they are signed by the millisecond."""
+    now = (await events.join(coupons, "e", "ana")).ticket
+    return "" if now == ticket else now
 
 
 def test_its_pauses_are_spread_and_capped() -> None:

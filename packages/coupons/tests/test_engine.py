@@ -168,13 +168,6 @@ async def test_a_user_may_have_several_each_under_its_key(coupons: Coupons) -> N
     assert await coupons.issuances("e", "ana") == [one.issuance, two.issuance]
 
 
-async def test_a_key_that_comes_with_another_body_is_refused(coupons: Coupons) -> None:
-    await opened(coupons)
-    await coupons.issue("e", "ana", key="k", payload=b"{}")
-    with pytest.raises(errors.KeyReused):
-        await coupons.issue("e", "ana", key="k", payload=b"")
-
-
 async def test_only_named_users_may_have_a_coupon_where_some_are_named(coupons: Coupons) -> None:
     await opened(coupons, eligible_only=True)
     assert await events.allow(coupons, "e", ["ana", "bia"]) == 2

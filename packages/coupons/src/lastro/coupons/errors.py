@@ -54,7 +54,7 @@ class KeyRequired(LastroError):
 
 
 class KeyReused(Invalid):
-    """This Idempotency-Key was used with another body."""
+    """This Idempotency-Key was used with another delta."""
 
     code = "coupons.key_reused"
 

@@ -43,7 +43,7 @@ def stock(event_id: str) -> Key:
 
 
 def participants(event_id: str) -> Key:
-    """Hash user, or user#2 for a second coupon → seq|issuance_id|code|issued_ms|epoch|key|payload; winners only."""
+    """Hash user, or user#2 for a second coupon → seq|issuance_id|code|issued_ms|epoch|key|; winners only."""
     return Key(f"coupon:{{{event_id}}}:participants")
 
 

@@ -16,7 +16,6 @@ WORDS = (
     "ineligible",
     "not_admitted",
     "limit",
-    "key_reused",
     "key_required",
     "too_fast",
     "busy",

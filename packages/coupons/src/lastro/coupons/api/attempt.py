@@ -84,7 +84,7 @@ async def answered(
         if coupons.settings.limit_across and edge.user is not None:
             limit = keys.rate(user_id)
             await admit(coupons.hub.write, limit, per_second=edge.user.per_second, burst=edge.user.burst)
-        given = await coupons.decide(event_id, user_id, key=key, payload=body, ticket=ticket)
+        given = await coupons.decide(event_id, user_id, key=key, ticket=ticket)
     except SoldOut:
         answer = sold_out(event_id)
         return Answer(answer.status, [*answer.headers, *limits], answer.body) if limits else answer
@@ -148,7 +148,7 @@ _SAYS: Responses = {
     409: {"description": "sold out, not open now, or this user has all it may have"},
     410: {"description": "the event is over"},
     413: {"description": "the body is too large"},
-    422: {"description": "a malformed user or body, or a key that was used with another body"},
+    422: {"description": "a malformed user, body or key"},
     429: {"description": "you are too fast"},
     503: {"description": "we are overloaded, or the outcome is unknown: ask again"},
 }

@@ -66,19 +66,17 @@ class Coupons:
         await self.guard.aclose()
         await self.database.aclose()
 
-    async def issue(
-        self, event_id: str, user_id: str, *, key: str = "", payload: bytes = b"", ticket: str = ""
-    ) -> Given:
-        """Give the user one coupon, once; asking again gives the same. ``key`` names an attempt, ``payload`` its body.
+    async def issue(self, event_id: str, user_id: str, *, key: str = "", ticket: str = "") -> Given:
+        """Give the user one coupon, once; asking again gives the same. ``key`` names an attempt.
 
         Raises SoldOut, NotOpen, EventOver, UnknownEvent, NotEligible, NotAdmitted, LimitReached, KeyRequired,
-        KeyReused, and Busy when the outcome is not known: asking again is safe.
+        and Busy when the outcome is not known: asking again is safe.
         """
         if not USER_ID.fullmatch(user_id):
             raise Invalid(field="user_id", reason="1 to 128 letters, digits and . _ @ : + -")
         if self.too_late(event_id, user_id):
             raise errors.SoldOut(event_id=event_id)
-        return await self.decide(event_id, user_id, key=key, payload=payload, ticket=ticket)
+        return await self.decide(event_id, user_id, key=key, ticket=ticket)
 
     def too_late(self, event_id: str, user_id: str) -> bool:
         """Whether this process knows that all are gone and this user has none; counted as an attempt."""
@@ -87,14 +85,14 @@ class Coupons:
             _guarded()
         return known
 
-    async def decide(self, event_id: str, user_id: str, *, key: str, payload: bytes, ticket: str) -> Given:
+    async def decide(self, event_id: str, user_id: str, *, key: str, ticket: str) -> Given:
         """As ``issue``, by the script alone: for who knows the user to be well named and not ``too_late``."""
         issuance_id = codes.new_id()
         signing = self.settings.signing
         attempt = (
             user_id,
             f"{issuance_id}|{codes.code_of(signing, issuance_id)}",
-            f"{_hash(key.encode())}|{_hash(payload)}" if key else "|",
+            _hash(key) if key else "",
             "1" if ticket and tickets.holds(signing, ticket, event_id, user_id, now_ms()) else "0",
         )
         told = await self._submit(event_id, attempt)
@@ -156,9 +154,9 @@ class Coupons:
         return {event_id.decode(): int(named_ms) for event_id, named_ms in found.items()}
 
 
-def _hash(value: bytes) -> str:
+def _hash(key: str) -> str:
     """Long enough to tell two of one user's apart."""
-    return hashlib.blake2b(value, digest_size=9).hexdigest()
+    return hashlib.blake2b(key.encode(), digest_size=9).hexdigest()
 
 
 _NO: dict[str, type[LastroError]] = {
@@ -180,7 +178,5 @@ def _refusal(event_id: str, told: Told) -> LastroError:
             return errors.NotOpen(event_id=event_id, reason=REASONS[told.word])
         case "early":
             return errors.NotOpen(event_id=event_id, reason=REASONS["early"], retry_after_ms=int(told.about))
-        case "key_reused":
-            return errors.KeyReused(field="Idempotency-Key", reason="it was used with another body")
         case word:
             return _NO[word](event_id=event_id)

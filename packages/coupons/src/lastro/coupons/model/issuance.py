@@ -25,7 +25,7 @@ class Issuance(msgspec.Struct, frozen=True, kw_only=True, gc=False):  # made for
 
     @classmethod
     def read(cls, event_id: str, winner: str, record: str) -> Self:
-        """From ``user[#ordinal]`` and ``seq|issuance_id|code|issued_ms|epoch|key|payload``; else ValueError."""
+        """From ``user[#ordinal]`` and ``seq|issuance_id|code|issued_ms|epoch|key|``; else ValueError."""
         user_id, _, ordinal = winner.partition(ORDINAL)
         seq, issuance_id, code, issued_ms, epoch, _, _ = record.split("|")
         return cls(

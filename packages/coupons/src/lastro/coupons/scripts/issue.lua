@@ -1,14 +1,13 @@
 -- Give coupons of one event to users, each attempt once. Decided, recorded and told to the outbox here.
---   KEYS[1] participants  hash winner -> seq|issuance_id|code|issued_ms|epoch|key|payload
+--   KEYS[1] participants  hash winner -> seq|issuance_id|code|issued_ms|epoch|key|
 --   KEYS[2] stock         string, coupons left
 --   KEYS[3] meta          hash, the event
 --   KEYS[4] events        stream; one entry per issuance, appended before anything else is written
 --   KEYS[5] eligible      set of users
---   ARGV[1..] attempts    four each: user, issuance id|code, hash of its idempotency key or ""|of its body, admitted
+--   ARGV[1..] attempts    four each: user, issuance id|code, hash of its idempotency key or "", admitted
 --   returns {the copy to wait for: "fsync", "replica" or "", 1 if it wrote, gen, coupons left, then two for each attempt, a word and what it is about}
 --   the first word that applies:
 --     "again"        the user's coupon: the one this attempt, or this user, had before
---     "key_reused"   the attempt of this key had another body
 --     "key_required" a user may have several, and the attempt has no key
 --     "limit"        the user has all it may have
 --     "sold_out"     nothing left
@@ -36,14 +35,10 @@ end
 local records = call("HMGET", participants, unpack(users))
 local mine, fresh = {}, {} -- what this call gives: winner, record, winner, record...; and winner -> record
 
-local function had(record, user, named)
-  local ordinal, key = 1, string.match(named, "^[^|]*")
+local function had(record, user, key)
+  local ordinal = 1
   while record do
-    local its_key, its_payload = string.match(record, "|([^|]*)|([^|]*)$")
-    local same = key ~= "" and its_key == key
-    if same and key .. "|" .. its_payload ~= named then
-      return "key_reused", ""
-    elseif same or per_user == 1 then
+    if per_user == 1 or (key ~= "" and key == string.match(record, "|([^|]*)|[^|]*$")) then
       return "again", ordinal .. "|" .. record
     end
     ordinal = ordinal + 1
@@ -56,10 +51,10 @@ local function had(record, user, named)
   return nil, nil, ordinal
 end
 
-local function refused(user, named, admitted)
+local function refused(user, key, admitted)
   if left < 1 then
     return left == 0 and "sold_out" or state and "recovering" or "unknown"
-  elseif per_user > 1 and string.sub(named, 1, 1) == "|" then
+  elseif per_user > 1 and key == "" then
     return "key_required"
   elseif state ~= "open" then
     return state
@@ -81,18 +76,18 @@ end
 
 local told, since = { m[3] ~= "memory" and m[3] or "", 0, tonumber(m[10] or 0), 0 }, nil
 for n, user in ipairs(users) do
-  local named, record, word, about, ordinal = arguments[4 * n - 1], records[n] or fresh[user], nil, nil, 1
+  local key, record, word, about, ordinal = arguments[4 * n - 1], records[n] or fresh[user], nil, nil, 1
   if record then
-    word, about, ordinal = had(record, user, named)
+    word, about, ordinal = had(record, user, key)
     asked_again = asked_again or word == "again"
   end
   if not word then
-    word, about = refused(user, named, arguments[4 * n])
+    word, about = refused(user, key, arguments[4 * n])
   end
   if not word then
     left, seq = left - 1, seq + 1
     since = since or "|" .. string.format("%.0f", now_ms) .. "|" .. m[6] .. "|"
-    record = seq .. "|" .. arguments[4 * n - 2] .. since .. named
+    record = seq .. "|" .. arguments[4 * n - 2] .. since .. key .. "|"
     local winner = ordinal == 1 and user or user .. "#" .. ordinal
     call("XADD", events, "*", "winner", winner, "record", record)
     mine[#mine + 1], mine[#mine + 2], fresh[winner] = winner, record, record
