@@ -4,14 +4,19 @@ import asyncio
 import time
 
 import pytest
+from pydantic import SecretStr
 
+from lastro.core.database import DatabaseAway
+from lastro.core.redis import Hub
 from lastro.core.testing import standstill, wait_for
 from lastro.coupons import errors
 from lastro.coupons.engine import Coupons, events
 from lastro.coupons.engine.outbox import entries, outbox
 from lastro.coupons.engine.panel import panel
+from lastro.coupons.engine.recover import recover
 from lastro.coupons.model.event import Plan
 from lastro.coupons.model.issuance import Issuance
+from lastro.coupons.settings import CouponsSettings
 
 from .conftest import opened, persisted
 
@@ -114,6 +119,41 @@ async def test_creating_twice_changes_nothing_and_another_event_of_that_name_is_
     assert (await coupons.event("e")).stock == 1
     with pytest.raises(errors.EventExists):
         await opened(coupons, total=3)
+
+
+@pytest.mark.parametrize("server", ["cluster"], indirect=True)
+async def test_an_event_that_redis_lost_is_not_created_a_second_time(here: Coupons) -> None:
+    """Else all its coupons are given again, and none of their rows has a place beside the first ones."""
+    await opened(here)
+    await here.issue("e", "ana")
+    await persisted(here)
+    await here.hub.write.flushall()
+    with pytest.raises(errors.EventExists, match="recover it"):
+        await opened(here)
+    assert await here.live() == []
+    await recover(here, "e")
+    await opened(here)
+    assert (await here.event("e")).issued == 1
+
+
+async def test_nobody_can_tell_whether_an_event_is_new_while_the_database_is_away(coupons: Coupons) -> None:
+    """What Redis has needs no database, not even to be created again."""
+    await opened(coupons)
+    away = CouponsSettings(database_url=SecretStr("postgresql+psycopg://nobody@127.0.0.1:1/nowhere"))
+    engine = Coupons(coupons.hub, away)
+    with pytest.raises(DatabaseAway):
+        await opened(engine, "f")
+    assert await coupons.live() == ["e"]
+    await opened(engine)
+    await engine.aclose()
+
+
+async def test_a_database_without_tables_has_no_event_yet(hub: Hub, settings: CouponsSettings) -> None:
+    """Who creates the first need not wait for the worker that makes them."""
+    engine = Coupons(hub, settings)
+    await opened(engine)
+    assert (await engine.issue("e", "ana")).new
+    await engine.aclose()
 
 
 async def test_an_event_grows_and_shrinks_by_a_difference_once_per_id(coupons: Coupons) -> None:

@@ -19,7 +19,7 @@ from lastro.coupons.engine.outbox import GROUP, entries, outbox
 from lastro.coupons.engine.reconcile import reconcile, stored
 from lastro.coupons.engine.recover import rebuild, recover
 
-from .conftest import opened, persisted, persisting
+from .conftest import made_again, opened, persisted, persisting
 
 # the strictest server is enough where the database decides; test_engine and test_api run on all of them
 pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("server", ["cluster"], indirect=True)]
@@ -304,6 +304,20 @@ async def test_a_winner_under_a_number_that_the_database_has_of_another_gets_its
     assert (await redemption.redeem(here, carol.issuance_id, "order-1")).status == "redeemed"
     await letters.discard(here, "e", [letter.id.decode() for letter in await letters.letters(here, "e")])
     assert await kinds(here) == []
+
+
+async def test_an_event_that_was_made_anew_is_recovered_as_the_one_that_the_database_has(here: Coupons) -> None:
+    """Both gave number 1, and the database takes no row of the second one."""
+    (ana,) = await given_to(here, "ana")
+    await made_again(here, total=5)
+    bia = (await here.issue("e", "bia")).issuance
+    async with persisting(here):
+        await wait_for(lambda: letters.letters(here, "e"), "the refusal")
+    event = await recover(here, "e")
+    assert (bia.seq, event.issued, event.stock, event.adds_up) == (1, 2, 3, True)
+    caio = (await here.issue("e", "caio")).issuance
+    await persisted(here)
+    assert {row.issuance.issuance_id for row in await stored(here, "e")} == {ana, bia.issuance_id, caio.issuance_id}
 
 
 async def test_a_winner_that_the_database_refuses_stops_no_other(here: Coupons) -> None:

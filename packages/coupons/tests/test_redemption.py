@@ -12,10 +12,10 @@ from lastro.coupons.engine import Coupons, events, redemption
 from lastro.coupons.engine.database.schema import coupons as table
 from lastro.coupons.engine.database.schema import issuances
 from lastro.coupons.engine.figures import figures
-from lastro.coupons.engine.reconcile import check
+from lastro.coupons.engine.reconcile import check, reconcile
 from lastro.coupons.engine.upkeep import tend
 
-from .conftest import opened, overtaken, persisted
+from .conftest import made_again, opened, overtaken, persisted
 
 # the strictest server is enough where the database decides; test_engine and test_api run on all of them
 pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("server", ["cluster"], indirect=True)]
@@ -73,6 +73,19 @@ async def test_a_reservation_keeps_a_coupon_for_its_order_and_ends_by_itself(her
     await here.database.run(lambda connection: connection.execute(over))
     assert (await redemption.find(here, id_)).status == "issued"
     assert (await redemption.redeem(here, id_, "order-2")).status == "redeemed"
+
+
+async def test_a_unit_goes_back_to_the_event_that_gave_it_and_to_no_other_of_its_name(here: Coupons) -> None:
+    """Cancelled before the other was made, or after: either would be a coupon too many of it."""
+    before = await issued(here)
+    after = await issued(here, "bia")
+    await redemption.cancel(here, before)
+    await made_again(here, total=1)
+    await tend(here)
+    await redemption.cancel(here, after)
+    assert "not returned" not in [finding.kind for finding in (await reconcile(here, "e")).findings]
+    event = await here.event("e")
+    assert (event.stock, event.returned) == (1, 0)
 
 
 async def test_a_cancelled_coupon_goes_back_into_stock_once(here: Coupons) -> None:

@@ -5,6 +5,8 @@ from dataclasses import replace
 from typing import Any, cast
 from uuid import uuid4
 
+import sqlalchemy as sa
+
 from lastro.core.errors import Invalid, LastroError
 from lastro.coupons import errors, keys, scripts
 from lastro.coupons.model import tickets
@@ -24,6 +26,7 @@ from lastro.coupons.model.event import (
 )
 
 from . import Coupons
+from .database.schema import coupons as table
 from .outbox import GROUP, outbox
 from .stored import fields_of
 
@@ -33,9 +36,16 @@ POLL_MS_MAX = 30_000
 
 
 async def create(coupons: Coupons, plan: Plan, *, opened: bool = False) -> Event:
-    """Create an event, once: a draft, or open within its window. Raises EventExists, TooManyEvents, NotOffered."""
+    """Create an event, once: a draft, or open within its window.
+
+    Raises EventExists, TooManyEvents, NotOffered; DatabaseAway for one that Redis does not have.
+    """
     _checked(plan)
     await offered(coupons, plan)
+    try:
+        await coupons.event(plan.event_id)
+    except errors.UnknownEvent:
+        await _new(coupons, plan.event_id)
     await _name(coupons, plan.event_id)
     state = "open" if opened else "draft"
     await scripts.create(
@@ -51,8 +61,24 @@ async def create(coupons: Coupons, plan: Plan, *, opened: bool = False) -> Event
     if event.stored != "settled":
         await _name(coupons, plan.event_id)  # the upkeep may have forgotten a name as old as a first try
     if replace(event.plan, starts_ms=plan.starts_ms, ends_ms=plan.ends_ms) != plan:
-        raise errors.EventExists(event_id=plan.event_id)
+        raise errors.EventExists(event_id=plan.event_id, reason="it is another")
     return event
+
+
+async def _new(coupons: Coupons, event_id: str) -> None:
+    """Raise EventExists where the database has one of that name.
+
+    Redis lost it, or forgot it after it was settled: a second one would give its coupons again, and no row of them
+    could be written beside the first one's.
+    """
+    query = sa.select(table.c.event_id).where(table.c.event_id == event_id)
+
+    def known(connection: sa.Connection) -> bool:
+        made = sa.inspect(connection).has_table(table.name)  # else nobody made the tables yet, and it has no event
+        return made and connection.execute(query).first() is not None
+
+    if await coupons.database.run(known):
+        raise errors.EventExists(event_id=event_id, reason="the database has it, and Redis does not: recover it")
 
 
 async def _name(coupons: Coupons, event_id: str) -> None:

@@ -277,8 +277,9 @@ async def _repair(coupons: Coupons, event_id: str, findings: Sequence[Finding]) 
     done = await write_rows(coupons, event_id, of["missing in database"])
     done += await restore(coupons, event_id, of["missing in redis"])
     done += await cancel_again(coupons, of["not cancelled"])
-    for one in of["not returned"]:
-        done += await give_back(coupons, one)
+    if of["not returned"]:
+        coupon_id = (await coupons.event(event_id)).coupon_id
+        done += sum([await give_back(coupons, one, coupon_id) for one in of["not returned"]])
     if of["missing in redis"] or any(finding.kind == "stock" for finding in findings):
         done += bool(await restock(coupons, event_id))
     return done

@@ -23,6 +23,6 @@ async def tend(coupons: Coupons) -> None:
             await close(coupons, event_id)
         await note(coupons, event_id)
         for issuance in await not_given_back(coupons, event):
-            await give_back(coupons, issuance)
+            await give_back(coupons, issuance, event.coupon_id)
     while await expire(coupons) == EXPIRE_MAX:
         pass

@@ -41,7 +41,7 @@ async def resize(
 
 @script
 async def give_back(
-    redis: Client, *, meta: Key, stock: Key, returned: Key, issuance_id: str
+    redis: Client, *, meta: Key, stock: Key, returned: Key, issuance_id: str, coupon_id: str
 ) -> Literal["again", "kept", "ok"]: ...
 
 
