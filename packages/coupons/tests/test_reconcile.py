@@ -306,6 +306,21 @@ async def test_a_winner_under_a_number_that_the_database_has_of_another_gets_its
     assert await kinds(here) == []
 
 
+async def test_an_event_that_has_no_place_among_those_whose_streams_are_read_is_not_recovered(here: Coupons) -> None:
+    """It would give coupons that no worker writes into the database, and no check would see it."""
+    await given_to(here, "ana")
+    await here.hub.write.flushall()
+    await opened(here, "f")
+    here.settings = here.settings.model_copy(update={"events_max": 1})
+    with pytest.raises(errors.TooManyEvents):
+        await recover(here, "e")
+    with pytest.raises(errors.UnknownEvent):
+        await here.issue("e", "bia")
+    here.settings = here.settings.model_copy(update={"events_max": 2})
+    assert (await recover(here, "e")).issued == 1
+    assert await here.live() == ["e", "f"]
+
+
 async def test_an_event_that_was_made_anew_is_recovered_as_the_one_that_the_database_has(here: Coupons) -> None:
     """Both gave number 1, and the database takes no row of the second one."""
     (ana,) = await given_to(here, "ana")

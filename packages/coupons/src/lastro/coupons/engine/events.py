@@ -46,7 +46,7 @@ async def create(coupons: Coupons, plan: Plan, *, opened: bool = False) -> Event
         await coupons.event(plan.event_id)
     except errors.UnknownEvent:
         await _new(coupons, plan.event_id)
-    await _name(coupons, plan.event_id)
+    await name(coupons, plan.event_id)
     state = "open" if opened else "draft"
     await scripts.create(
         coupons.hub.write,
@@ -59,7 +59,7 @@ async def create(coupons: Coupons, plan: Plan, *, opened: bool = False) -> Event
     )
     event = await coupons.event(plan.event_id)
     if event.stored != "settled":
-        await _name(coupons, plan.event_id)  # the upkeep may have forgotten a name as old as a first try
+        await name(coupons, plan.event_id)  # the upkeep may have forgotten a name as old as a first try
     if replace(event.plan, starts_ms=plan.starts_ms, ends_ms=plan.ends_ms) != plan:
         raise errors.EventExists(event_id=plan.event_id, reason="it is another")
     return event
@@ -81,8 +81,8 @@ async def _new(coupons: Coupons, event_id: str) -> None:
         raise errors.EventExists(event_id=event_id, reason="the database has it, and Redis does not: recover it")
 
 
-async def _name(coupons: Coupons, event_id: str) -> None:
-    """Among those whose streams are read; before it exists, so that none is ever issued unseen."""
+async def name(coupons: Coupons, event_id: str) -> None:
+    """Among those whose streams are read; before it exists, so that none is issued unseen. Raises TooManyEvents."""
     max_ = coupons.settings.events_max
     if await scripts.register(coupons.hub.write, live=keys.LIVE, event_id=event_id, events_max=max_) == "full":
         raise errors.TooManyEvents(events_max=max_)
