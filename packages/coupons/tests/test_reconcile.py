@@ -16,7 +16,7 @@ from lastro.coupons import errors, keys, scripts
 from lastro.coupons.engine import Coupons, events, letters, redemption
 from lastro.coupons.engine.database import schema
 from lastro.coupons.engine.outbox import GROUP, entries, outbox
-from lastro.coupons.engine.reconcile import reconcile, stored
+from lastro.coupons.engine.reconcile import check, reconcile, stored
 from lastro.coupons.engine.recover import rebuild, recover
 
 from .conftest import made_again, opened, persisted, persisting
@@ -304,6 +304,33 @@ async def test_a_winner_under_a_number_that_the_database_has_of_another_gets_its
     assert (await redemption.redeem(here, carol.issuance_id, "order-1")).status == "redeemed"
     await letters.discard(here, "e", [letter.id.decode() for letter in await letters.letters(here, "e")])
     assert await kinds(here) == []
+
+
+async def test_an_event_that_redis_lost_or_no_longer_names_is_told_until_it_is_recovered(here: Coupons) -> None:
+    """The names of those that are not settled go with the rest; the database has them still."""
+    await given_to(here, "ana")
+    await here.hub.write.delete(keys.LIVE)
+    assert await check(here) == ["e: no worker reads its stream: recover it"]
+    await recover(here, "e")
+    assert await check(here) == []
+    await here.hub.write.flushall()
+    assert await check(here) == ["e: missing in redis: recover it"]
+    await recover(here, "e")
+    assert await check(here) == []
+
+
+async def test_an_event_that_was_settled_and_forgotten_is_not_missing_and_comes_back_closed(here: Coupons) -> None:
+    await given_to(here, "ana")
+    await events.close(here, "e")
+    await persisted(here)
+    await events.settle(here, "e")
+    assert await check(here) == []
+    await here.hub.write.flushall()
+    assert await check(here) == []
+    event = await recover(here, "e")
+    assert (event.state, event.issued) == ("closed", 1)
+    await persisted(here)
+    assert (await events.settle(here, "e")).state == "settled"
 
 
 async def test_an_event_that_has_no_place_among_those_whose_streams_are_read_is_not_recovered(here: Coupons) -> None:

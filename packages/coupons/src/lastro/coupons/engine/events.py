@@ -158,6 +158,10 @@ async def settle(coupons: Coupons, event_id: str) -> Event:
     event = await coupons.event(event_id)
     if word != "ok":
         raise errors.WrongState(event_id=event_id, state=f"{event.state} and was just changed", to="settled")
+    its = sa.update(table).where(
+        table.c.coupon_id == event.coupon_id
+    )  # no change of it comes through its stream any more
+    await coupons.database.run(lambda connection: connection.execute(its.values(state="settled")))
     await scripts.unregister(
         coupons.hub.write, live=keys.LIVE, settled=keys.SETTLED, event_id=event_id, issued=event.issued
     )

@@ -176,6 +176,7 @@ async def _plan(coupons: Coupons, row: Any, known: Event | None) -> list[str | i
         "seq": 0,
         "gen": row["version"],
     }
-    state = "paused" if row["state"] == "recovering" else row["state"]  # of earlier builds: nobody knows what it was
+    # recovering: of earlier builds, nobody knows what it was; settled: it was forgotten in time, and is to be again
+    state = {"recovering": "paused", "settled": "closed"}.get(row["state"], row["state"])
     fields = fields_of(plan, coupon_id=row["coupon_id"], state=state)
     return [*fields, *(part for pair in counted.items() for part in pair)]
