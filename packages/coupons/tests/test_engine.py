@@ -112,6 +112,19 @@ async def test_an_event_opens_pauses_and_closes(coupons: Coupons) -> None:
         await events.open_event(coupons, "e")
 
 
+async def test_an_event_that_was_over_is_not_closed_when_it_was_given_more_time_meanwhile(coupons: Coupons) -> None:
+    """Closing is for good: the upkeep closes what it looked at, and nothing else."""
+    await opened(coupons, starts_ms=1, ends_ms=2)
+    looked_at = await coupons.event("e")
+    assert (looked_at.stored, looked_at.state) == ("open", "closed")
+    await events.schedule(coupons, "e", 0, 0)
+    await events.end(coupons, looked_at)
+    assert (await coupons.event("e")).stored == "open"
+    await events.schedule(coupons, "e", 1, 2)
+    await events.end(coupons, await coupons.event("e"))
+    assert (await coupons.event("e")).stored == "closed"
+
+
 async def test_creating_twice_changes_nothing_and_another_event_of_that_name_is_refused(coupons: Coupons) -> None:
     await opened(coupons, total=2)
     await coupons.issue("e", "ana")

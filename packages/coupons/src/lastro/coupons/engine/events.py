@@ -1,6 +1,7 @@
 """The life of an event: create, schedule, open, pause, resize, close, settle; who may; the waiting room."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any, cast
 from uuid import uuid4
@@ -109,6 +110,13 @@ async def close(coupons: Coupons, event_id: str) -> Event:
     return await _become(coupons, event_id, "closed")
 
 
+async def end(coupons: Coupons, event: Event) -> None:
+    """Close what was over as it was looked at, unless somebody changed it since: it may have been given more time."""
+    if event.stored == "open" and event.state == "closed":
+        with suppress(errors.WrongState):
+            await _become(coupons, event.plan.event_id, "closed", version=str(event.version))
+
+
 async def resize(coupons: Coupons, event_id: str, delta: int, op_id: str) -> Event:
     """So many coupons more, or fewer, once per ``op_id``. Raises TooSmall when fewer are left, EventOver, KeyReused."""
     if not -TOTAL_MAX <= delta <= TOTAL_MAX:
@@ -215,7 +223,9 @@ BESIDES = (keys.stock, keys.participants, keys.events, keys.returned, keys.eligi
 """The keys of an event, but for its own."""
 
 
-async def _become(coupons: Coupons, event_id: str, state: Stored, starts_ms: str = "", ends_ms: str = "") -> Event:
+async def _become(
+    coupons: Coupons, event_id: str, state: Stored, starts_ms: str = "", ends_ms: str = "", version: str = ""
+) -> Event:
     word = await scripts.change_state(
         coupons.hub.write,
         meta=keys.meta(event_id),
@@ -223,6 +233,7 @@ async def _become(coupons: Coupons, event_id: str, state: Stored, starts_ms: str
         state=state,
         starts_ms=starts_ms,
         ends_ms=ends_ms,
+        version=version,
         before=BEFORE[state],
     )
     answer = word.decode() if isinstance(word, bytes) else word
