@@ -12,7 +12,9 @@ from lastro.coupons.engine import Coupons, events, redemption
 from lastro.coupons.engine.database.schema import coupons as table
 from lastro.coupons.engine.database.schema import issuances
 from lastro.coupons.engine.figures import figures
+from lastro.coupons.engine.panel import panel
 from lastro.coupons.engine.reconcile import check, reconcile
+from lastro.coupons.engine.recover import recover
 from lastro.coupons.engine.upkeep import tend
 
 from .conftest import made_again, opened, overtaken, persisted
@@ -177,6 +179,24 @@ async def test_a_settled_event_is_in_the_database_and_redis_forgets_it(coupons: 
     assert not await coupons.live()
     for key in (keys.meta, *events.BESIDES):
         assert await coupons.hub.read.ttl(key("e")) != -1
+
+
+async def test_a_settled_event_that_is_created_again_is_named_and_counted_no_more(coupons: Coupons) -> None:
+    """A deployment creates its events each time it starts; this one is over, and its keys have an end."""
+    await issued(coupons)
+    await events.close(coupons, "e")
+    await persisted(coupons)
+    await events.settle(coupons, "e")
+    object.__setattr__(coupons.settings, "events_max", 1)
+    await opened(coupons, "f")
+    for _ in range(2):
+        await opened(coupons)
+        assert list(await coupons.named()) == ["f"]
+        assert (await panel(coupons.hub)).done == 1
+        assert (await events.settle(coupons, "e")).state == "settled"
+    object.__setattr__(coupons.settings, "events_max", 9)
+    with pytest.raises(errors.EventOver):
+        await recover(coupons, "e")
 
 
 async def test_an_event_that_changed_since_its_outbox_was_looked_at_is_not_settled(coupons: Coupons) -> None:

@@ -44,10 +44,12 @@ async def create(coupons: Coupons, plan: Plan, *, opened: bool = False) -> Event
     _checked(plan)
     await offered(coupons, plan)
     try:
-        await coupons.event(plan.event_id)
+        settled = (await coupons.event(plan.event_id)).stored == "settled"
     except errors.UnknownEvent:
         await _new(coupons, plan.event_id)
-    await name(coupons, plan.event_id)
+        settled = False
+    if not settled:
+        await name(coupons, plan.event_id)
     state = "open" if opened else "draft"
     await scripts.create(
         coupons.hub.write,
@@ -59,7 +61,9 @@ async def create(coupons: Coupons, plan: Plan, *, opened: bool = False) -> Event
         plan=fields_of(plan, coupon_id=str(uuid4()), state=state),
     )
     event = await coupons.event(plan.event_id)
-    if event.stored != "settled":
+    if event.stored == "settled":
+        await coupons.hub.write.hdel(keys.LIVE, plan.event_id)  # it was counted as it lost its name, and is not again
+    else:
         await name(coupons, plan.event_id)  # the upkeep may have forgotten a name as old as a first try
     if replace(event.plan, starts_ms=plan.starts_ms, ends_ms=plan.ends_ms) != plan:
         raise errors.EventExists(event_id=plan.event_id, reason="it is another")

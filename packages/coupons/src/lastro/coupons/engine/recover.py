@@ -32,8 +32,8 @@ async def recover(coupons: Coupons, event_id: str) -> Event:
     """Make Redis know every winner that the database knows, whatever Redis has lost, and give coupons again.
 
     After a failover, a restore from a backup, or the loss of everything. Raises UnknownEvent when neither side has it,
-    TooManyEvents before anything changed, and OutcomeUnknown when the event promises copies and no replica has its
-    recovery in time.
+    EventOver for a settled one that Redis keeps, TooManyEvents before anything changed, and OutcomeUnknown when the
+    event promises copies and no replica has its recovery in time.
     """
     row = await coupons.database.run(
         lambda connection: connection.execute(sa.select(table).where(table.c.event_id == event_id)).mappings().first()
@@ -44,6 +44,8 @@ async def recover(coupons: Coupons, event_id: str) -> Event:
         if row is None:
             raise
         known = None
+    if known is not None and known.stored == "settled":  # it would be named and counted again, and its stock stay
+        raise errors.EventOver(event_id=event_id)
     await name(coupons, event_id)
     rows = await stored(coupons, event_id)
     epoch = await scripts.begin_recovery(
