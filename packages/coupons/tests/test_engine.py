@@ -6,10 +6,12 @@ import time
 import pytest
 from pydantic import SecretStr
 
+from lastro.core.clock import now_ms
 from lastro.core.database import DatabaseAway
+from lastro.core.errors import Invalid
 from lastro.core.redis import Hub
 from lastro.core.testing import standstill, wait_for
-from lastro.coupons import errors
+from lastro.coupons import errors, keys
 from lastro.coupons.engine import Coupons, events
 from lastro.coupons.engine.outbox import entries, outbox
 from lastro.coupons.engine.panel import panel
@@ -110,6 +112,24 @@ async def test_an_event_opens_pauses_and_closes(coupons: Coupons) -> None:
     assert (await events.close(coupons, "e")).state == "closed"
     with pytest.raises(errors.WrongState):
         await events.open_event(coupons, "e")
+
+
+async def test_coupons_that_could_never_be_redeemed_are_not_promised(coupons: Coupons) -> None:
+    """Nor is an event given more time than its coupons have; one that is there is created again as it was."""
+    soon = now_ms() + 60_000
+    for plan in (
+        {"valid_until_ms": 1},
+        {"valid_until_ms": soon, "starts_ms": soon},
+        {"valid_until_ms": soon, "ends_ms": soon + 1},
+    ):
+        with pytest.raises(Invalid, match="valid_until"):
+            await opened(coupons, **plan)  # type: ignore[arg-type]  # parts of a plan
+    await opened(coupons, valid_until_ms=soon, ends_ms=soon)
+    for window in ((soon, 0), (0, soon + 1)):
+        with pytest.raises(Invalid, match="valid_until"):
+            await events.schedule(coupons, "e", *window)
+    await coupons.hub.write.hset(keys.meta("e"), mapping={"valid_until_ms": 2, "starts_ms": 0, "ends_ms": 0})
+    await opened(coupons, valid_until_ms=2)
 
 
 async def test_an_event_that_was_over_is_not_closed_when_it_was_given_more_time_meanwhile(coupons: Coupons) -> None:

@@ -8,6 +8,7 @@ from uuid import uuid4
 
 import sqlalchemy as sa
 
+from lastro.core.clock import now_ms
 from lastro.core.errors import Invalid, LastroError
 from lastro.coupons import errors, keys, scripts
 from lastro.coupons.model import tickets
@@ -46,6 +47,8 @@ async def create(coupons: Coupons, plan: Plan, *, opened: bool = False) -> Event
     try:
         settled = (await coupons.event(plan.event_id)).stored == "settled"
     except errors.UnknownEvent:
+        if plan.valid_until_ms and plan.valid_until_ms <= now_ms():
+            raise Invalid(field="valid_until", reason="it is over") from None
         await _new(coupons, plan.event_id)
         settled = False
     if not settled:
@@ -95,7 +98,7 @@ async def name(coupons: Coupons, event_id: str) -> None:
 
 async def schedule(coupons: Coupons, event_id: str, starts_ms: int, ends_ms: int) -> Event:
     """Give coupons from ``starts_ms`` until before ``ends_ms`` (0: no end)."""
-    _window(starts_ms, ends_ms)
+    _window(starts_ms, ends_ms, (await coupons.event(event_id)).plan.valid_until_ms)
     return await _become(coupons, event_id, "open", str(starts_ms), str(ends_ms))
 
 
@@ -198,7 +201,7 @@ async def join(coupons: Coupons, event_id: str, user_id: str) -> tickets.Place:
     """
     if not USER_ID.fullmatch(user_id):
         raise Invalid(field="user_id", reason="1 to 128 letters, digits and . _ @ : + -")
-    left, before, rate, now_ms = await scripts.join(
+    left, before, rate, at_ms = await scripts.join(
         coupons.hub.write,
         room=keys.room(event_id),
         stock=keys.stock(event_id),
@@ -218,7 +221,7 @@ async def join(coupons: Coupons, event_id: str, user_id: str) -> tickets.Place:
     if before > 0:
         wait_ms = min(POLL_MS_MAX, max(POLL_MS_MIN, before * 1000 // rate))
         return tickets.Place(position=before, stock=left, poll_after_ms=wait_ms)
-    until_ms = now_ms + coupons.settings.ticket_seconds * 1000
+    until_ms = at_ms + coupons.settings.ticket_seconds * 1000
     ticket = tickets.sign(coupons.settings.signing, event_id, user_id, until_ms)
     return tickets.Place(position=0, stock=left, poll_after_ms=0, ticket=ticket)
 
@@ -271,6 +274,8 @@ def _window(starts_ms: int, ends_ms: int, valid_until_ms: int = NEVER_MS) -> Non
             raise Invalid(field=field, reason="from 1970 to 9999")
     if ends_ms and ends_ms <= starts_ms:
         raise Invalid(field="ends_at", reason="not after starts_at")
+    if valid_until_ms and (valid_until_ms <= starts_ms or valid_until_ms < ends_ms):
+        raise Invalid(field="valid_until", reason="not after starts_at, or before ends_at")
 
 
 async def offered(coupons: Coupons, plan: Plan) -> None:
