@@ -23,10 +23,12 @@ from lastro.core.testing import wait_for
 from lastro.core.testing.postgres import Database
 from lastro.core.testing.web import served
 from lastro.core.worker import Run
+from lastro.coupons import keys, scripts
 from lastro.coupons.engine import Coupons, events
 from lastro.coupons.engine.database import TABLES
-from lastro.coupons.engine.outbox import outbox
+from lastro.coupons.engine.outbox import GROUP, outbox
 from lastro.coupons.engine.persist import Persister
+from lastro.coupons.engine.stored import fields_of
 from lastro.coupons.model.event import Plan
 from lastro.coupons.settings import CouponsSettings
 
@@ -87,6 +89,22 @@ async def opened(coupons: Coupons, event_id: str = "e", total: int = 2, **plan: 
     """An event that gives coupons."""
     await events.create(coupons, Plan(event_id=event_id, total=total, **plan), opened=True)  # type: ignore[arg-type]
     return event_id
+
+
+async def made_again(coupons: Coupons, **plan: object) -> None:
+    """Redis lost the event "e", and somebody made it anew without asking the database: earlier builds did."""
+    await coupons.hub.write.flushall()
+    anew = Plan(event_id="e", **plan)  # type: ignore[arg-type]
+    await scripts.register(coupons.hub.write, live=keys.LIVE, event_id="e", events_max=9)
+    await scripts.create(
+        coupons.hub.write,
+        meta=keys.meta("e"),
+        stock=keys.stock("e"),
+        events=keys.events("e"),
+        group=GROUP,
+        total=anew.total,
+        plan=fields_of(anew, coupon_id="another", state="open"),
+    )
 
 
 @asynccontextmanager

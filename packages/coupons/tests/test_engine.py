@@ -4,14 +4,21 @@ import asyncio
 import time
 
 import pytest
+from pydantic import SecretStr
 
+from lastro.core.clock import now_ms
+from lastro.core.database import DatabaseAway
+from lastro.core.errors import Invalid
+from lastro.core.redis import Hub
 from lastro.core.testing import standstill, wait_for
-from lastro.coupons import errors
+from lastro.coupons import errors, keys
 from lastro.coupons.engine import Coupons, events
 from lastro.coupons.engine.outbox import entries, outbox
 from lastro.coupons.engine.panel import panel
+from lastro.coupons.engine.recover import recover
 from lastro.coupons.model.event import Plan
 from lastro.coupons.model.issuance import Issuance
+from lastro.coupons.settings import CouponsSettings
 
 from .conftest import opened, persisted
 
@@ -107,6 +114,37 @@ async def test_an_event_opens_pauses_and_closes(coupons: Coupons) -> None:
         await events.open_event(coupons, "e")
 
 
+async def test_coupons_that_could_never_be_redeemed_are_not_promised(coupons: Coupons) -> None:
+    """Nor is an event given more time than its coupons have; one that is there is created again as it was."""
+    soon = now_ms() + 60_000
+    for plan in (
+        {"valid_until_ms": 1},
+        {"valid_until_ms": soon, "starts_ms": soon},
+        {"valid_until_ms": soon, "ends_ms": soon + 1},
+    ):
+        with pytest.raises(Invalid, match="valid_until"):
+            await opened(coupons, **plan)  # type: ignore[arg-type]  # parts of a plan
+    await opened(coupons, valid_until_ms=soon, ends_ms=soon)
+    for window in ((soon, 0), (0, soon + 1)):
+        with pytest.raises(Invalid, match="valid_until"):
+            await events.schedule(coupons, "e", *window)
+    await coupons.hub.write.hset(keys.meta("e"), mapping={"valid_until_ms": 2, "starts_ms": 0, "ends_ms": 0})
+    await opened(coupons, valid_until_ms=2)
+
+
+async def test_an_event_that_was_over_is_not_closed_when_it_was_given_more_time_meanwhile(coupons: Coupons) -> None:
+    """Closing is for good: the upkeep closes what it looked at, and nothing else."""
+    await opened(coupons, starts_ms=1, ends_ms=2)
+    looked_at = await coupons.event("e")
+    assert (looked_at.stored, looked_at.state) == ("open", "closed")
+    await events.schedule(coupons, "e", 0, 0)
+    await events.end(coupons, looked_at)
+    assert (await coupons.event("e")).stored == "open"
+    await events.schedule(coupons, "e", 1, 2)
+    await events.end(coupons, await coupons.event("e"))
+    assert (await coupons.event("e")).stored == "closed"
+
+
 async def test_creating_twice_changes_nothing_and_another_event_of_that_name_is_refused(coupons: Coupons) -> None:
     await opened(coupons, total=2)
     await coupons.issue("e", "ana")
@@ -114,6 +152,41 @@ async def test_creating_twice_changes_nothing_and_another_event_of_that_name_is_
     assert (await coupons.event("e")).stock == 1
     with pytest.raises(errors.EventExists):
         await opened(coupons, total=3)
+
+
+@pytest.mark.parametrize("server", ["cluster"], indirect=True)
+async def test_an_event_that_redis_lost_is_not_created_a_second_time(here: Coupons) -> None:
+    """Else all its coupons are given again, and none of their rows has a place beside the first ones."""
+    await opened(here)
+    await here.issue("e", "ana")
+    await persisted(here)
+    await here.hub.write.flushall()
+    with pytest.raises(errors.EventExists, match="recover it"):
+        await opened(here)
+    assert await here.live() == []
+    await recover(here, "e")
+    await opened(here)
+    assert (await here.event("e")).issued == 1
+
+
+async def test_nobody_can_tell_whether_an_event_is_new_while_the_database_is_away(coupons: Coupons) -> None:
+    """What Redis has needs no database, not even to be created again."""
+    await opened(coupons)
+    away = CouponsSettings(database_url=SecretStr("postgresql+psycopg://nobody@127.0.0.1:1/nowhere"))
+    engine = Coupons(coupons.hub, away)
+    with pytest.raises(DatabaseAway):
+        await opened(engine, "f")
+    assert await coupons.live() == ["e"]
+    await opened(engine)
+    await engine.aclose()
+
+
+async def test_a_database_without_tables_has_no_event_yet(hub: Hub, settings: CouponsSettings) -> None:
+    """Who creates the first need not wait for the worker that makes them."""
+    engine = Coupons(hub, settings)
+    await opened(engine)
+    assert (await engine.issue("e", "ana")).new
+    await engine.aclose()
 
 
 async def test_an_event_grows_and_shrinks_by_a_difference_once_per_id(coupons: Coupons) -> None:

@@ -16,10 +16,10 @@ from lastro.coupons import errors, keys, scripts
 from lastro.coupons.engine import Coupons, events, letters, redemption
 from lastro.coupons.engine.database import schema
 from lastro.coupons.engine.outbox import GROUP, entries, outbox
-from lastro.coupons.engine.reconcile import reconcile, stored
+from lastro.coupons.engine.reconcile import check, reconcile, stored
 from lastro.coupons.engine.recover import rebuild, recover
 
-from .conftest import opened, persisted, persisting
+from .conftest import made_again, opened, persisted, persisting
 
 # the strictest server is enough where the database decides; test_engine and test_api run on all of them
 pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("server", ["cluster"], indirect=True)]
@@ -304,6 +304,62 @@ async def test_a_winner_under_a_number_that_the_database_has_of_another_gets_its
     assert (await redemption.redeem(here, carol.issuance_id, "order-1")).status == "redeemed"
     await letters.discard(here, "e", [letter.id.decode() for letter in await letters.letters(here, "e")])
     assert await kinds(here) == []
+
+
+async def test_an_event_that_redis_lost_or_no_longer_names_is_told_until_it_is_recovered(here: Coupons) -> None:
+    """The names of those that are not settled go with the rest; the database has them still."""
+    await given_to(here, "ana")
+    await here.hub.write.delete(keys.LIVE)
+    assert await check(here) == ["e: no worker reads its stream: recover it"]
+    await recover(here, "e")
+    assert await check(here) == []
+    await here.hub.write.flushall()
+    assert await check(here) == ["e: missing in redis: recover it"]
+    await recover(here, "e")
+    assert await check(here) == []
+
+
+async def test_an_event_that_was_settled_and_forgotten_is_not_missing_and_comes_back_closed(here: Coupons) -> None:
+    await given_to(here, "ana")
+    await events.close(here, "e")
+    await persisted(here)
+    await events.settle(here, "e")
+    assert await check(here) == []
+    await here.hub.write.flushall()
+    assert await check(here) == []
+    event = await recover(here, "e")
+    assert (event.state, event.issued) == ("closed", 1)
+    await persisted(here)
+    assert (await events.settle(here, "e")).state == "settled"
+
+
+async def test_an_event_that_has_no_place_among_those_whose_streams_are_read_is_not_recovered(here: Coupons) -> None:
+    """It would give coupons that no worker writes into the database, and no check would see it."""
+    await given_to(here, "ana")
+    await here.hub.write.flushall()
+    await opened(here, "f")
+    here.settings = here.settings.model_copy(update={"events_max": 1})
+    with pytest.raises(errors.TooManyEvents):
+        await recover(here, "e")
+    with pytest.raises(errors.UnknownEvent):
+        await here.issue("e", "bia")
+    here.settings = here.settings.model_copy(update={"events_max": 2})
+    assert (await recover(here, "e")).issued == 1
+    assert await here.live() == ["e", "f"]
+
+
+async def test_an_event_that_was_made_anew_is_recovered_as_the_one_that_the_database_has(here: Coupons) -> None:
+    """Both gave number 1, and the database takes no row of the second one."""
+    (ana,) = await given_to(here, "ana")
+    await made_again(here, total=5)
+    bia = (await here.issue("e", "bia")).issuance
+    async with persisting(here):
+        await wait_for(lambda: letters.letters(here, "e"), "the refusal")
+    event = await recover(here, "e")
+    assert (bia.seq, event.issued, event.stock, event.adds_up) == (1, 2, 3, True)
+    caio = (await here.issue("e", "caio")).issuance
+    await persisted(here)
+    assert {row.issuance.issuance_id for row in await stored(here, "e")} == {ana, bia.issuance_id, caio.issuance_id}
 
 
 async def test_a_winner_that_the_database_refuses_stops_no_other(here: Coupons) -> None:

@@ -12,10 +12,12 @@ from lastro.coupons.engine import Coupons, events, redemption
 from lastro.coupons.engine.database.schema import coupons as table
 from lastro.coupons.engine.database.schema import issuances
 from lastro.coupons.engine.figures import figures
-from lastro.coupons.engine.reconcile import check
+from lastro.coupons.engine.panel import panel
+from lastro.coupons.engine.reconcile import check, reconcile
+from lastro.coupons.engine.recover import recover
 from lastro.coupons.engine.upkeep import tend
 
-from .conftest import opened, overtaken, persisted
+from .conftest import made_again, opened, overtaken, persisted
 
 # the strictest server is enough where the database decides; test_engine and test_api run on all of them
 pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("server", ["cluster"], indirect=True)]
@@ -75,6 +77,19 @@ async def test_a_reservation_keeps_a_coupon_for_its_order_and_ends_by_itself(her
     assert (await redemption.redeem(here, id_, "order-2")).status == "redeemed"
 
 
+async def test_a_unit_goes_back_to_the_event_that_gave_it_and_to_no_other_of_its_name(here: Coupons) -> None:
+    """Cancelled before the other was made, or after: either would be a coupon too many of it."""
+    before = await issued(here)
+    after = await issued(here, "bia")
+    await redemption.cancel(here, before)
+    await made_again(here, total=1)
+    await tend(here)
+    await redemption.cancel(here, after)
+    assert "not returned" not in [finding.kind for finding in (await reconcile(here, "e")).findings]
+    event = await here.event("e")
+    assert (event.stock, event.returned) == (1, 0)
+
+
 async def test_a_cancelled_coupon_goes_back_into_stock_once(here: Coupons) -> None:
     id_ = await issued(here, total=1)
     for _ in range(2):
@@ -114,7 +129,9 @@ async def test_a_unit_that_did_not_go_back_when_its_coupon_was_cancelled_goes_ba
 
 
 async def test_a_coupon_past_its_time_is_refused_and_then_marked(here: Coupons) -> None:
-    id_ = await issued(here, valid_until_ms=now_ms() - 1)
+    id_ = await issued(here, valid_until_ms=now_ms() + 60_000)
+    over = sa.update(issuances).values(expires_ms=now_ms() - 1)
+    await here.database.run(lambda connection: connection.execute(over))
     with pytest.raises(errors.Taken, match="expired"):
         await redemption.redeem(here, id_, "order-1")
     await tend(here)
@@ -208,6 +225,24 @@ async def test_a_settled_event_is_in_the_database_and_redis_forgets_it(coupons: 
     assert not await coupons.live()
     for key in (keys.meta, *events.BESIDES):
         assert await coupons.hub.read.ttl(key("e")) != -1
+
+
+async def test_a_settled_event_that_is_created_again_is_named_and_counted_no_more(coupons: Coupons) -> None:
+    """A deployment creates its events each time it starts; this one is over, and its keys have an end."""
+    await issued(coupons)
+    await events.close(coupons, "e")
+    await persisted(coupons)
+    await events.settle(coupons, "e")
+    object.__setattr__(coupons.settings, "events_max", 1)
+    await opened(coupons, "f")
+    for _ in range(2):
+        await opened(coupons)
+        assert list(await coupons.named()) == ["f"]
+        assert (await panel(coupons.hub)).done == 1
+        assert (await events.settle(coupons, "e")).state == "settled"
+    object.__setattr__(coupons.settings, "events_max", 9)
+    with pytest.raises(errors.EventOver):
+        await recover(coupons, "e")
 
 
 async def test_an_event_that_changed_since_its_outbox_was_looked_at_is_not_settled(coupons: Coupons) -> None:

@@ -85,7 +85,7 @@ class NotOffered(Refused):
 
 
 class EventExists(Refused):
-    """The event {event_id} exists, and is another."""
+    """The event {event_id} exists: {reason}."""
 
     code = "coupons.event_exists"
 

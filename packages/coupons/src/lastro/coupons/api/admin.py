@@ -3,8 +3,10 @@
 from fastapi import APIRouter
 from pydantic import Field
 
+from lastro.core.docs import refuses
 from lastro.coupons.engine.reconcile import reconcile
 from lastro.coupons.engine.recover import recover
+from lastro.coupons.errors import EventOver, TooManyEvents, UnknownEvent
 
 from .answers import CouponEvent, Reconciled
 from .engine import Body, Engine
@@ -39,7 +41,7 @@ async def reconciliation(body: Wanted, coupons: Engine) -> Reconciled:
     )
 
 
-@router.post("/recoveries", responses=UNKNOWN)
+@router.post("/recoveries", responses=refuses(UnknownEvent, EventOver, TooManyEvents))
 async def recovery(body: Which, coupons: Engine) -> CouponEvent:
     """After a failover or a loss: Redis learns every winner that the database knows, in a new epoch."""
     return shown(await recover(coupons, body.event_id))

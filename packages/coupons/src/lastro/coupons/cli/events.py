@@ -45,7 +45,7 @@ def create(
         eligible_only=eligible_only,
         room_per_second=room_per_second,
     )
-    echo(line(act(lambda coupons: events.create(coupons, plan, opened=now), database=False)))
+    echo(line(act(lambda coupons: events.create(coupons, plan, opened=now))))
 
 
 @app.command()

@@ -1,10 +1,14 @@
 """The life of an event: create, schedule, open, pause, resize, close, settle; who may; the waiting room."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any, cast
 from uuid import uuid4
 
+import sqlalchemy as sa
+
+from lastro.core.clock import now_ms
 from lastro.core.errors import Invalid, LastroError
 from lastro.coupons import errors, keys, scripts
 from lastro.coupons.model import tickets
@@ -24,6 +28,7 @@ from lastro.coupons.model.event import (
 )
 
 from . import Coupons
+from .database.schema import coupons as table
 from .outbox import GROUP, outbox
 from .stored import fields_of
 
@@ -33,10 +38,21 @@ POLL_MS_MAX = 30_000
 
 
 async def create(coupons: Coupons, plan: Plan, *, opened: bool = False) -> Event:
-    """Create an event, once: a draft, or open within its window. Raises EventExists, TooManyEvents, NotOffered."""
+    """Create an event, once: a draft, or open within its window.
+
+    Raises EventExists, TooManyEvents, NotOffered; DatabaseAway for one that Redis does not have.
+    """
     _checked(plan)
     await offered(coupons, plan)
-    await _name(coupons, plan.event_id)
+    try:
+        settled = (await coupons.event(plan.event_id)).stored == "settled"
+    except errors.UnknownEvent:
+        if plan.valid_until_ms and plan.valid_until_ms <= now_ms():
+            raise Invalid(field="valid_until", reason="it is over") from None
+        await _new(coupons, plan.event_id)
+        settled = False
+    if not settled:
+        await name(coupons, plan.event_id)
     state = "open" if opened else "draft"
     await scripts.create(
         coupons.hub.write,
@@ -48,15 +64,33 @@ async def create(coupons: Coupons, plan: Plan, *, opened: bool = False) -> Event
         plan=fields_of(plan, coupon_id=str(uuid4()), state=state),
     )
     event = await coupons.event(plan.event_id)
-    if event.stored != "settled":
-        await _name(coupons, plan.event_id)  # the upkeep may have forgotten a name as old as a first try
+    if event.stored == "settled":
+        await coupons.hub.write.hdel(keys.LIVE, plan.event_id)  # it was counted as it lost its name, and is not again
+    else:
+        await name(coupons, plan.event_id)  # the upkeep may have forgotten a name as old as a first try
     if replace(event.plan, starts_ms=plan.starts_ms, ends_ms=plan.ends_ms) != plan:
-        raise errors.EventExists(event_id=plan.event_id)
+        raise errors.EventExists(event_id=plan.event_id, reason="it is another")
     return event
 
 
-async def _name(coupons: Coupons, event_id: str) -> None:
-    """Among those whose streams are read; before it exists, so that none is ever issued unseen."""
+async def _new(coupons: Coupons, event_id: str) -> None:
+    """Raise EventExists where the database has one of that name.
+
+    Redis lost it, or forgot it after it was settled: a second one would give its coupons again, and no row of them
+    could be written beside the first one's.
+    """
+    query = sa.select(table.c.event_id).where(table.c.event_id == event_id)
+
+    def known(connection: sa.Connection) -> bool:
+        made = sa.inspect(connection).has_table(table.name)  # else nobody made the tables yet, and it has no event
+        return made and connection.execute(query).first() is not None
+
+    if await coupons.database.run(known):
+        raise errors.EventExists(event_id=event_id, reason="the database has it, and Redis does not: recover it")
+
+
+async def name(coupons: Coupons, event_id: str) -> None:
+    """Among those whose streams are read; before it exists, so that none is issued unseen. Raises TooManyEvents."""
     max_ = coupons.settings.events_max
     if await scripts.register(coupons.hub.write, live=keys.LIVE, event_id=event_id, events_max=max_) == "full":
         raise errors.TooManyEvents(events_max=max_)
@@ -64,7 +98,7 @@ async def _name(coupons: Coupons, event_id: str) -> None:
 
 async def schedule(coupons: Coupons, event_id: str, starts_ms: int, ends_ms: int) -> Event:
     """Give coupons from ``starts_ms`` until before ``ends_ms`` (0: no end)."""
-    _window(starts_ms, ends_ms)
+    _window(starts_ms, ends_ms, (await coupons.event(event_id)).plan.valid_until_ms)
     return await _become(coupons, event_id, "open", str(starts_ms), str(ends_ms))
 
 
@@ -81,6 +115,13 @@ async def pause(coupons: Coupons, event_id: str) -> Event:
 async def close(coupons: Coupons, event_id: str) -> Event:
     """Give none any more."""
     return await _become(coupons, event_id, "closed")
+
+
+async def end(coupons: Coupons, event: Event) -> None:
+    """Close what was over as it was looked at, unless somebody changed it since: it may have been given more time."""
+    if event.stored == "open" and event.state == "closed":
+        with suppress(errors.WrongState):
+            await _become(coupons, event.plan.event_id, "closed", version=str(event.version))
 
 
 async def resize(coupons: Coupons, event_id: str, delta: int, op_id: str) -> Event:
@@ -132,6 +173,10 @@ async def settle(coupons: Coupons, event_id: str) -> Event:
     event = await coupons.event(event_id)
     if word != "ok":
         raise errors.WrongState(event_id=event_id, state=f"{event.state} and was just changed", to="settled")
+    its = sa.update(table).where(
+        table.c.coupon_id == event.coupon_id
+    )  # no change of it comes through its stream any more
+    await coupons.database.run(lambda connection: connection.execute(its.values(state="settled")))
     await scripts.unregister(
         coupons.hub.write, live=keys.LIVE, settled=keys.SETTLED, event_id=event_id, issued=event.issued
     )
@@ -156,7 +201,7 @@ async def join(coupons: Coupons, event_id: str, user_id: str) -> tickets.Place:
     """
     if not USER_ID.fullmatch(user_id):
         raise Invalid(field="user_id", reason="1 to 128 letters, digits and . _ @ : + -")
-    left, before, rate, now_ms = await scripts.join(
+    left, before, rate, at_ms = await scripts.join(
         coupons.hub.write,
         room=keys.room(event_id),
         stock=keys.stock(event_id),
@@ -176,7 +221,7 @@ async def join(coupons: Coupons, event_id: str, user_id: str) -> tickets.Place:
     if before > 0:
         wait_ms = min(POLL_MS_MAX, max(POLL_MS_MIN, before * 1000 // rate))
         return tickets.Place(position=before, stock=left, poll_after_ms=wait_ms)
-    until_ms = now_ms + coupons.settings.ticket_seconds * 1000
+    until_ms = at_ms + coupons.settings.ticket_seconds * 1000
     ticket = tickets.sign(coupons.settings.signing, event_id, user_id, until_ms)
     return tickets.Place(position=0, stock=left, poll_after_ms=0, ticket=ticket)
 
@@ -185,7 +230,9 @@ BESIDES = (keys.stock, keys.participants, keys.events, keys.returned, keys.eligi
 """The keys of an event, but for its own."""
 
 
-async def _become(coupons: Coupons, event_id: str, state: Stored, starts_ms: str = "", ends_ms: str = "") -> Event:
+async def _become(
+    coupons: Coupons, event_id: str, state: Stored, starts_ms: str = "", ends_ms: str = "", version: str = ""
+) -> Event:
     word = await scripts.change_state(
         coupons.hub.write,
         meta=keys.meta(event_id),
@@ -193,6 +240,7 @@ async def _become(coupons: Coupons, event_id: str, state: Stored, starts_ms: str
         state=state,
         starts_ms=starts_ms,
         ends_ms=ends_ms,
+        version=version,
         before=BEFORE[state],
     )
     answer = word.decode() if isinstance(word, bytes) else word
@@ -226,6 +274,8 @@ def _window(starts_ms: int, ends_ms: int, valid_until_ms: int = NEVER_MS) -> Non
             raise Invalid(field=field, reason="from 1970 to 9999")
     if ends_ms and ends_ms <= starts_ms:
         raise Invalid(field="ends_at", reason="not after starts_at")
+    if valid_until_ms and (valid_until_ms <= starts_ms or valid_until_ms < ends_ms):
+        raise Invalid(field="valid_until", reason="not after starts_at, or before ends_at")
 
 
 async def offered(coupons: Coupons, plan: Plan) -> None:

@@ -277,8 +277,9 @@ async def _repair(coupons: Coupons, event_id: str, findings: Sequence[Finding]) 
     done = await write_rows(coupons, event_id, of["missing in database"])
     done += await restore(coupons, event_id, of["missing in redis"])
     done += await cancel_again(coupons, of["not cancelled"])
-    for one in of["not returned"]:
-        done += await give_back(coupons, one)
+    if of["not returned"]:
+        coupon_id = (await coupons.event(event_id)).coupon_id
+        done += sum([await give_back(coupons, one, coupon_id) for one in of["not returned"]])
     if of["missing in redis"] or any(finding.kind == "stock" for finding in findings):
         done += bool(await restock(coupons, event_id))
     return done
@@ -340,10 +341,22 @@ def _about(one: Issuance) -> str:
 
 async def check(coupons: Coupons, told: Told = quietly) -> list[str]:
     """What does not add up in any event that is not settled; dead letters too, since somebody has to look at them."""
-    found: list[str] = []
-    for event_id in await coupons.live():
+    query = sa.select(events.c.event_id).where(events.c.state != "settled").order_by(events.c.event_id)
+    known = await coupons.database.run(lambda connection: list(connection.execute(query).scalars()))
+    live = await coupons.live()  # asked second: the database only follows
+    found = [told for event_id in known if event_id not in live for told in await _not_live(coupons, event_id)]
+    for event_id in live:
         found += [str(finding) for finding in await look(coupons, event_id, told)]
         dead = (await outbox(coupons.hub, event_id).members.measure()).dead
         if dead:
             found.append(f"{event_id}: {dead} dead letters (lastro coupons dead list {event_id})")
     return found
+
+
+async def _not_live(coupons: Coupons, event_id: str) -> list[str]:
+    """Of an event of the database that Redis does not name among those that are not settled."""
+    try:
+        event = await coupons.event(event_id)
+    except errors.UnknownEvent:
+        return [f"{event_id}: missing in redis: recover it"]
+    return [] if event.stored == "settled" else [f"{event_id}: no worker reads its stream: recover it"]

@@ -18,7 +18,7 @@ from lastro.coupons.model.issuance import Issuance
 
 from . import Coupons
 from .database.schema import coupons as table
-from .events import offered
+from .events import name, offered
 from .outbox import GROUP, entries, outbox
 from .reconcile import PAGE_MAX, cancel_again, not_cancelled, restore, stored, winners, write_rows
 from .stored import fields_of
@@ -32,7 +32,8 @@ async def recover(coupons: Coupons, event_id: str) -> Event:
     """Make Redis know every winner that the database knows, whatever Redis has lost, and give coupons again.
 
     After a failover, a restore from a backup, or the loss of everything. Raises UnknownEvent when neither side has it,
-    and OutcomeUnknown when the event promises copies and no replica has its recovery in time.
+    EventOver for a settled one that Redis keeps, TooManyEvents before anything changed, and OutcomeUnknown when the
+    event promises copies and no replica has its recovery in time.
     """
     row = await coupons.database.run(
         lambda connection: connection.execute(sa.select(table).where(table.c.event_id == event_id)).mappings().first()
@@ -43,7 +44,9 @@ async def recover(coupons: Coupons, event_id: str) -> Event:
         if row is None:
             raise
         known = None
-    await scripts.register(coupons.hub.write, live=keys.LIVE, event_id=event_id, events_max=coupons.settings.events_max)
+    if known is not None and known.stored == "settled":  # it would be named and counted again, and its stock stay
+        raise errors.EventOver(event_id=event_id)
+    await name(coupons, event_id)
     rows = await stored(coupons, event_id)
     epoch = await scripts.begin_recovery(
         coupons.hub.write,
@@ -59,6 +62,17 @@ async def recover(coupons: Coupons, event_id: str) -> Event:
     returned = [one for one in rows if one.status == "cancelled"]
     if returned and (row is None or row["returns_stock"]):
         await _restore_returns(coupons, event_id, [one.issuance.issuance_id for one in returned])
+    await _give_again(coupons, event_id, epoch)
+    event = await coupons.event(event_id)
+    if event.plan.durability == "replica":
+        await _copied(coupons, event_id)
+        event = await coupons.event(event_id)
+        if event.epoch != epoch:  # of a primary that had not got it
+            raise OutcomeUnknown(reason="another primary took over meanwhile")
+    return event
+
+
+async def _give_again(coupons: Coupons, event_id: str, epoch: int) -> None:
     word = await scripts.end_recovery(
         coupons.hub.write,
         meta=keys.meta(event_id),
@@ -70,13 +84,7 @@ async def recover(coupons: Coupons, event_id: str) -> Event:
     )
     if word == "other":
         raise errors.Recovering(event_id=event_id)
-    event = await coupons.event(event_id)
-    if event.plan.durability == "replica":
-        await _copied(coupons, event_id)
-        event = await coupons.event(event_id)
-        if event.epoch != epoch:  # of a primary that had not got it
-            raise OutcomeUnknown(reason="another primary took over meanwhile")
-    return event
+    await name(coupons, event_id)  # the upkeep may have forgotten it: reading a large event's rows takes its time
 
 
 async def _copied(coupons: Coupons, event_id: str) -> None:
@@ -170,6 +178,7 @@ async def _plan(coupons: Coupons, row: Any, known: Event | None) -> list[str | i
         "seq": 0,
         "gen": row["version"],
     }
-    state = "paused" if row["state"] == "recovering" else row["state"]  # of earlier builds: nobody knows what it was
+    # recovering: of earlier builds, nobody knows what it was; settled: it was forgotten in time, and is to be again
+    state = {"recovering": "paused", "settled": "closed"}.get(row["state"], row["state"])
     fields = fields_of(plan, coupon_id=row["coupon_id"], state=state)
     return [*fields, *(part for pair in counted.items() for part in pair)]

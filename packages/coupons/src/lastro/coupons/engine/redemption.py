@@ -92,27 +92,32 @@ async def release(coupons: Coupons, issuance_id: str, order_ref: str) -> Stored:
 async def cancel(coupons: Coupons, issuance_id: str) -> Stored:
     """Take it out of use; its unit goes back into stock, once, while the event is open. Raises Taken."""
 
-    def act(connection: sa.Connection) -> Stored:
+    def act(connection: sa.Connection) -> tuple[Stored, str]:
         now = now_ms()
         found = locked(connection, issuance_id)
-        if found.status == "cancelled":
-            return found
-        done = _update(connection, _free(now), issuance_id, status="cancelled", cancelled_ms=now, order_ref=None)
-        return _told(connection, issuance_id, "cancelled", "", done=done)
+        if found.status != "cancelled":
+            done = _update(connection, _free(now), issuance_id, status="cancelled", cancelled_ms=now, order_ref=None)
+            found = _told(connection, issuance_id, "cancelled", "", done=done)
+        its = sa.select(issuances.c.coupon_id).where(issuances.c.issuance_id == issuance_id)
+        return found, connection.execute(its).scalar_one()
 
-    found = await _run(coupons, issuance_id, act)
-    await give_back(coupons, found.issuance)  # what does not get so far, the upkeep does
+    found, coupon_id = await _run(coupons, issuance_id, act)
+    await give_back(coupons, found.issuance, coupon_id)  # what does not get so far, the upkeep does
     return found
 
 
-async def give_back(coupons: Coupons, issuance: Issuance) -> bool:
-    """Put the unit of a cancelled coupon back into stock, once; False when it was, or the event does not take it."""
+async def give_back(coupons: Coupons, issuance: Issuance, coupon_id: str) -> bool:
+    """Put the unit of a cancelled coupon back into stock, once; False when it was, or the event does not take it.
+
+    ``coupon_id`` is the event's that gave it: another of the same name gave no such unit.
+    """
     word = await scripts.give_back(
         coupons.hub.write,
         meta=keys.meta(issuance.event_id),
         stock=keys.stock(issuance.event_id),
         returned=keys.returned(issuance.event_id),
         issuance_id=issuance.issuance_id,
+        coupon_id=coupon_id,
     )
     return word == "ok"
 
@@ -122,7 +127,8 @@ async def not_given_back(coupons: Coupons, event: Event) -> list[Issuance]:
     event_id = event.plan.event_id
     if not event.plan.returns_stock or event.state not in {"open", "sold_out", "paused", "scheduled"}:
         return []
-    query = sa.select(issuances).where(issuances.c.event_id == event_id, issuances.c.status == "cancelled")
+    its = (issuances.c.event_id == event_id) & (issuances.c.coupon_id == event.coupon_id)
+    query = sa.select(issuances).where(its, issuances.c.status == "cancelled")
     cancelled = await coupons.database.run(lambda c: [stored_of(row).issuance for row in c.execute(query)])
     absent: list[Issuance] = []
     for at in range(0, len(cancelled), PAGE):

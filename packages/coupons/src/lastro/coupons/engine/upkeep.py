@@ -4,7 +4,7 @@ from lastro.core.clock import now_ms
 from lastro.coupons import keys
 
 from . import Coupons
-from .events import close
+from .events import end
 from .letters import note
 from .redemption import EXPIRE_MAX, expire, give_back, not_given_back
 
@@ -19,10 +19,9 @@ async def tend(coupons: Coupons) -> None:
             await coupons.hub.write.hdel(keys.LIVE, event_id)
     for event_id in live:
         event = await coupons.event(event_id)
-        if event.stored == "open" and event.state == "closed":
-            await close(coupons, event_id)
+        await end(coupons, event)
         await note(coupons, event_id)
         for issuance in await not_given_back(coupons, event):
-            await give_back(coupons, issuance)
+            await give_back(coupons, issuance, event.coupon_id)
     while await expire(coupons) == EXPIRE_MAX:
         pass

@@ -29,7 +29,15 @@ async def create(
 
 @script
 async def change_state(
-    redis: Client, *, meta: Key, events: Key, state: str, starts_ms: str, ends_ms: str, before: Sequence[str]
+    redis: Client,
+    *,
+    meta: Key,
+    events: Key,
+    state: str,
+    starts_ms: str,
+    ends_ms: str,
+    version: str,
+    before: Sequence[str],
 ) -> str: ...
 
 
@@ -41,7 +49,7 @@ async def resize(
 
 @script
 async def give_back(
-    redis: Client, *, meta: Key, stock: Key, returned: Key, issuance_id: str
+    redis: Client, *, meta: Key, stock: Key, returned: Key, issuance_id: str, coupon_id: str
 ) -> Literal["again", "kept", "ok"]: ...
 
 

@@ -16,7 +16,10 @@ end
 local m = redis.call("HMGET", meta, "version", "state")
 if not m[1] then
   redis.call("HSET", meta, unpack(ARGV, 3))
-elseif tonumber(told.version or 0) > tonumber(m[1]) then
+elseif told.coupon_id then -- the database has rows of it under this one, and takes none under another
+  redis.call("HSET", meta, "coupon_id", told.coupon_id)
+end
+if m[1] and tonumber(told.version or 0) > tonumber(m[1]) then
   local its = m[2] == "recovering" and "was" or "state"
   for _, name in ipairs({ "version", "total", "starts_ms", "ends_ms" }) do
     redis.call("HSET", meta, name, told[name])

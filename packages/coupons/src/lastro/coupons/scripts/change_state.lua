@@ -4,20 +4,24 @@
 --   ARGV[1] state      to be
 --   ARGV[2] starts_ms  or "" as it is, or "now" if that is later
 --   ARGV[3] ends_ms    or "" as it is
---   ARGV[4..] before   states from which it may come
+--   ARGV[4] version    it must be, or "" whatever it is
+--   ARGV[5..] before   states from which it may come
 --   returns the first that applies:
 --     "unknown"  there is no such event
+--     "changed"  it is of another version; nothing changed
 --     a state    it is in this one, from which it may not; nothing changed
 --     "ok"       it is as asked
 -- @include "clock.lua"
 -- @include "parts/change.lua"
-local meta, events, state, starts_ms, ends_ms = KEYS[1], KEYS[2], ARGV[1], ARGV[2], ARGV[3]
-local now = redis.call("HGET", meta, "state")
+local meta, events, state, starts_ms, ends_ms, version = KEYS[1], KEYS[2], ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+local now, its_version = unpack(redis.call("HMGET", meta, "state", "version"))
 if not now then
   return "unknown"
+elseif version ~= "" and version ~= its_version then
+  return "changed"
 end
 local may = false
-for at = 4, #ARGV do
+for at = 5, #ARGV do
   may = may or ARGV[at] == now
 end
 if not may then
