@@ -176,6 +176,14 @@ async def test_the_check_between_shards_looks_beside_moves(hub: Hub, shards: Pix
 
 
 @in_cluster_mode
+async def test_an_act_of_funding_may_have_any_name(shards: PixShards) -> None:
+    """Also the one by which shards make a participant known to each other."""
+    for _ in range(2):
+        assert (await shards.fund(PAYEE, 500, "shards")).free_cents == 500
+    assert await free(shards, PAYEE) == [0, 500, 0]
+
+
+@in_cluster_mode
 async def test_without_a_cluster_the_original_names_are_one_engines(hub: Hub) -> None:
     hub.capabilities = type(hub.capabilities)()
     with pytest.raises(NeedsCluster):
