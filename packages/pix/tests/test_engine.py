@@ -278,6 +278,18 @@ async def test_a_participant_that_sends_too_fast_is_told_when_to_come_back(desk:
     await orders.submit(slow.pix, [desk.order(payer="99990003")])
 
 
+async def test_more_at_once_than_a_full_bucket_is_refused_for_good(desk: Any) -> None:
+    """No time to come back could be named: it would never fit."""
+    small = type(desk.pix)(desk.pix.hub, desk.pix.settings.model_copy(update={"tokens": 3}), desk.pix.keys)
+    with pytest.raises(Invalid, match="a full token bucket: 3"):
+        await orders.submit(small, [desk.order() for _ in range(4)])
+    given = Answer(end_to_end_id=desk.order().end_to_end_id, payee=PAYEE, status="ACSP")
+    with pytest.raises(Invalid, match="a full token bucket: 3"):
+        await orders.answer(small, [given] * 16)
+    await orders.submit(small, [desk.order() for _ in range(3)])
+    await orders.answer(small, [given] * 15)
+
+
 async def test_the_timeline_tells_a_payments_story(desk: Any) -> None:
     payment = await desk.settled()
     assert [event.what for event in await orders.timeline(desk.pix, payment.end_to_end_id)] == [

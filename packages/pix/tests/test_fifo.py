@@ -3,6 +3,9 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -16,7 +19,7 @@ from lastro.core.testing import wait_for
 from lastro.core.worker import Run
 from lastro.pix.engine.fifo import count
 from lastro.pix.engine.letters import letters, replay
-from lastro.pix.engine.pix import Pix
+from lastro.pix.engine.pix import GAP_HOURS, Pix
 from lastro.pix.engine.reconcile import reconcile
 from lastro.pix.settings import PixSettings
 from lastro.pix.simulator.original import push_many
@@ -112,6 +115,21 @@ async def test_what_is_no_message_is_a_dead_letter(pix: Pix, make_original: Any)
     assert sorted(letter.code for letter in found) == ["AM12", "AM12", "AM12", "CH16", "CH16", "CH16"]
     assert sorted(letter.fields["message"].encode() for letter in found) == sorted(bad)
     assert all(len(letter.reason) > len("dead") for letter in found)
+    assert await counted(pix) == [b"1", b"12.50"]
+
+
+async def test_a_message_whose_minute_ends_and_is_forgotten_meanwhile_is_a_dead_letter(
+    pix: Pix, make_original: Any
+) -> None:
+    """This process still relies on the minute; nothing that was not counted is acknowledged as if it were."""
+    old = partial(make_original, timestamp=(datetime.now(UTC) - timedelta(hours=1)).isoformat())
+    first, second = message(old, 1), message(old, 2)
+    await count(pix, [first])
+    later = replace(pix, settings=pix.settings.model_copy(update={"window_hours": -GAP_HOURS}))
+    for minute in await pix.read.zrange(pix.keys.minutes, 0, -1):
+        await pix.write.delete(pix.keys.records(minute.decode()))
+    await count(later, [second])
+    assert [letter.code for letter in await letters(pix)] == ["DT02"]
     assert await counted(pix) == [b"1", b"12.50"]
 
 

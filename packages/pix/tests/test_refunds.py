@@ -35,6 +35,16 @@ async def test_a_payment_is_given_back_in_parts_until_nothing_is_left(desk: Any)
     assert await desk.findings() == []
 
 
+async def test_of_what_is_not_settled_and_of_a_return_nothing_can_be_given_back(desk: Any) -> None:
+    waiting = desk.order(500)
+    await desk.pay(waiting)
+    assert await refunds.left_cents(desk.pix, waiting.end_to_end_id) == 0
+    made = await refunds.refund(desk.pix, desk.giving_back(await desk.settled(1_000), 400))
+    assert await refunds.left_cents(desk.pix, made.id) == 0
+    with pytest.raises(NoSuchPayment):
+        await refunds.left_cents(desk.pix, desk.order().end_to_end_id)
+
+
 async def test_a_return_is_a_linked_payment_and_the_original_stays_settled(desk: Any) -> None:
     payment = await desk.settled(1_000)
     order = desk.giving_back(payment, 400)

@@ -80,6 +80,15 @@ async def test_a_payment_settles_where_its_payer_is_and_its_money_goes_home_in_a
 
 
 @in_cluster_mode
+async def test_more_than_lua_counts_exactly_goes_home_to_the_centavo(desk: Any, shards: PixShards) -> None:
+    """An account is funded to the largest such sum, and paid 1,000 on top: that is odd, and no double."""
+    await accounts.fund(shards.engines[HERE], PAYEE, accounts.ACCOUNT_MAX_CENTS, "fill")
+    await settled(desk, shards)
+    assert await shards.sweep() == accounts.ACCOUNT_MAX_CENTS + 1_000
+    assert await free(shards, PAYEE) == [0, accounts.ACCOUNT_MAX_CENTS + 1_000, 0]
+
+
+@in_cluster_mode
 async def test_what_came_home_can_be_given_back_from_there(desk: Any, shards: PixShards) -> None:
     """The payer's engine has the payment, so what is given back is fetched there."""
     payment = await settled(desk, shards)
@@ -164,6 +173,14 @@ async def test_the_check_between_shards_looks_beside_moves(hub: Hub, shards: Pix
     assert [finding.id async for finding in shards.between()] == [PAYEE]
     await hub.write.hincrby(arrived, field, 2)
     assert [finding.id async for finding in shards.between()] == [PAYEE]
+
+
+@in_cluster_mode
+async def test_an_act_of_funding_may_have_any_name(shards: PixShards) -> None:
+    """Also the one by which shards make a participant known to each other."""
+    for _ in range(2):
+        assert (await shards.fund(PAYEE, 500, "shards")).free_cents == 500
+    assert await free(shards, PAYEE) == [0, 500, 0]
 
 
 @in_cluster_mode

@@ -9,7 +9,7 @@ from lastro.pix import scripts
 from lastro.pix.metrics import OUTCOMES
 
 from .intake import MESSAGE, TOO_OLD, Malformed, Original, kept, read_original
-from .pix import Pix
+from .pix import Pix, never_opened
 
 NO_BACKEND: Final = b"-"  # messages of the list name none
 USED_BEFORE: Final = ("FF08", "this id was used before, for another amount")
@@ -18,9 +18,18 @@ USED_BEFORE: Final = ("FF08", "this id was used before, for another amount")
 async def count(pix: Pix, messages: list[bytes]) -> None:
     """Count messages, each payment once; what is none is a dead letter. Safe to repeat."""
     found = [read_message(message) for message in messages]
-    minutes = {item.minute: 0 for item in found if isinstance(item, Original)}
-    over = await pix.open_minutes(minutes)
-    places = {minute: at for at, minute in enumerate((m for m in minutes if m not in over), 1)}
+    minutes = dict.fromkeys(item.minute for item in found if isinstance(item, Original))
+    for again in (False, True):  # the server was flushed since, or a minute is over now
+        over = await pix.open_minutes(minutes, again=again)
+        settled = await _count(pix, [minute for minute in minutes if minute not in over], found, messages)
+        if settled >= 0:
+            OUTCOMES.of(outcome="settled").inc(settled)
+            return
+    raise never_opened()
+
+
+async def _count(pix: Pix, minutes: list[str], found: list[Original | Malformed], messages: list[bytes]) -> int:
+    keys, places = pix.keys, {minute: at for at, minute in enumerate(minutes, 1)}
     items: list[scripts.Arg] = []
     for item, message in zip(found, messages, strict=True):
         if isinstance(item, Original) and item.minute in places:
@@ -30,15 +39,6 @@ async def count(pix: Pix, messages: list[bytes]) -> None:
         else:
             items += ("-", 0, 0, item.code, item.reason)
         items.append(kept({MESSAGE: message}))
-    settled = await _count(pix, places, items)
-    if settled < 0:  # the server was flushed since
-        await pix.open_minutes(places, again=True)
-        settled = await _count(pix, places, items)
-    OUTCOMES.of(outcome="settled").inc(max(0, settled))
-
-
-async def _count(pix: Pix, places: dict[str, int], items: list[scripts.Arg]) -> int:
-    keys = pix.keys
     return await scripts.count_list(
         pix.hub.write,
         count=keys.count,

@@ -19,7 +19,8 @@ from .deadlines import read_records
 from .pix import Pix
 
 BULK_MAX = 500  # payments of one participant in one call
-PAYMENT_PRICE, ANSWER_PRICE = 100, 20  # hundredths of a token: a pacs.008, a pacs.002
+TOKEN = 100
+PAYMENT_PRICE, ANSWER_PRICE = TOKEN, TOKEN // 5  # a pacs.008, a pacs.002
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +36,8 @@ async def submit(pix: Pix, payments: Sequence[Payment]) -> list[Record | None]:
     """Take orders of one payer and priority into the stream: the record of each that was here before, or None.
 
     All are taken or none is: a broken rule raises PaymentRefused, one id of two payments, in this call too,
-    SameIdOtherPayment, an empty token bucket TooManyPayments, a long queue Behind; nothing enters a stream then. Safe
-    to repeat.
+    SameIdOtherPayment, an empty token bucket TooManyPayments, more than fits a full one Invalid, a long queue Behind;
+    nothing enters a stream then. Safe to repeat.
     """
     if len({(payment.payer, payment.priority) for payment in payments}) > 1:
         raise Invalid(field="payer", reason="one payer and one priority in one call: one token bucket, one stream")
@@ -64,6 +65,8 @@ async def submit(pix: Pix, payments: Sequence[Payment]) -> list[Record | None]:
 
 async def _enter(pix: Pix, stream: Key, sender: str, bodies: Sequence[bytes], *, field: str, price: int) -> None:
     settings = pix.settings
+    if len(bodies) * price > settings.tokens * TOKEN:
+        raise Invalid(field=field, reason=f"{len(bodies)} at once are more than a full token bucket: {settings.tokens}")
     reply = await scripts.submit(
         pix.hub.write,
         messages=stream,
@@ -93,7 +96,7 @@ def _content(payment: Payment) -> tuple[int | Refusal, str, str]:
 async def answer(pix: Pix, answers: Sequence[Answer]) -> None:
     """Take one receiver's answers into their stream, all or none.
 
-    Raises PaymentRefused for one that breaks a rule, TooManyPayments, Behind.
+    Raises PaymentRefused for one that breaks a rule, TooManyPayments, Invalid, Behind.
     """
     for given in answers:
         no = answer_refusal(given)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 from lastro.core.clock import now_ms
+from lastro.core.errors import Fault
 from lastro.core.keys import Key
 from lastro.core.redis import Hub
 from lastro.pix import scripts
@@ -76,6 +77,11 @@ class Pix:
 def forget_at_ms(minute: str, settings: PixSettings) -> int:
     """When the records of a minute may go: its tolerance and the window for repeats after it."""
     return minute_ms(minute) + (GAP_HOURS + settings.window_hours) * HOUR_MS
+
+
+def never_opened() -> Fault:
+    """What is wrong when a minute is opened, and is not open, twice."""
+    return Fault(reason="a minute would not open: is the server's clock right?")
 
 
 @dataclass(slots=True)

@@ -93,9 +93,12 @@ async def _give(pix: Pix, order: Return, original: Record, cents: int) -> str:
 
 
 async def left_cents(pix: Pix, payment_id: str) -> int:
-    """What of a payment can still be given back. Raises NoSuchPayment."""
+    """What of a payment can still be given back: of one that is not settled, and of a return, nothing.
+
+    Raises NoSuchPayment.
+    """
     record = await status(pix, payment_id)
-    if record.state != "SETTLED":
-        raise NoSuchPayment(end_to_end_id=payment_id)
+    if record.state != "SETTLED" or record.is_return:
+        return 0
     returned = await pix.read.hget(pix.keys.returned(payment_id), "cents")
     return record.cents - int(returned or 0)

@@ -6,13 +6,12 @@ from typing import TypeAlias, TypeVar
 
 from lastro.core import tracing
 from lastro.core.clock import iso, now_ms
-from lastro.core.errors import Fault
 from lastro.core.keys import Key
 from lastro.pix import scripts
 from lastro.pix.metrics import OUTCOMES
 
 from .intake import TOO_OLD, Malformed, Order, Original, Reply, kept, read_answer, read_original, read_payment
-from .pix import Pix, Places
+from .pix import Pix, Places, never_opened
 
 Entry: TypeAlias = tuple[bytes, dict[bytes, bytes]]
 Words: TypeAlias = list[str]
@@ -205,7 +204,7 @@ async def _in_open_minutes(
         reply = await call(taken) if taken else []
         if len(reply) == len(taken):
             return taken, [item for item in batch if item.minute in over], _counted(reply)
-    raise Fault(reason="a minute would not open: is the server's clock right?")
+    raise never_opened()
 
 
 async def bury(pix: Pix, source: Key, dead: Sequence[Malformed], deliveries: int) -> None:

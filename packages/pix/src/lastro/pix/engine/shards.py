@@ -73,9 +73,11 @@ class PixShards:
 
     async def fund(self, ispb: str, amount_cents: int, act: str) -> Account:
         """Put money into a participant's account at home, or take it out, once for that act; it is known everywhere."""
+        own = self.at_home(ispb)
+        await accounts.fund(own, ispb, amount_cents, act)
         for engine in self.engines:
-            await accounts.fund(engine, ispb, 0, "shards")
-        await accounts.fund(self.at_home(ispb), ispb, amount_cents, act)
+            if engine is not own:
+                await accounts.fund(engine, ispb, 0, "shards")
         return await self.account(ispb)
 
     async def suspend(self, ispb: str, *, active: bool) -> Account:

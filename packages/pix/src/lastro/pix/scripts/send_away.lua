@@ -14,17 +14,17 @@ local number, going = (call("HGET", KEYS[2], field) or "0 0"):match("^(%d+) (%d+
 if going ~= "0" then
   return { number, going }
 end
-local free = tonumber(call("HGET", KEYS[1], ARGV[1]) or 0)
-local cents = ARGV[3] == "0" and free or ARGV[3] + 0
-if cents <= 0 or cents > free then
+local free = call("HGET", KEYS[1], ARGV[1]) or "0"
+local cents = ARGV[3] == "0" and free or ARGV[3] -- as text: what came in is not bounded by what Lua counts exactly
+if cents + 0 <= 0 or cents + 0 > free + 0 then
   return {}
 end
 local kind = call("TYPE", KEYS[3]).ok
 assert(kind == "none" or kind == "stream", KEYS[3] .. " is a " .. kind)
 number = whole(number + 1)
-call("HSET", KEYS[2], field, number .. " " .. whole(cents))
-call("HINCRBY", KEYS[1], ARGV[1], whole(-cents))
-call("HINCRBY", KEYS[1], ARGV[1] .. ":drawn", whole(cents))
-move("drawn", whole(cents), ARGV[1], "-", field .. ":" .. number)
+call("HSET", KEYS[2], field, number .. " " .. cents)
+call("HINCRBY", KEYS[1], ARGV[1], "-" .. cents)
+call("HINCRBY", KEYS[1], ARGV[1] .. ":drawn", cents)
+move("drawn", cents, ARGV[1], "-", field .. ":" .. number)
 publish_moves(KEYS[3])
-return { number, whole(cents) }
+return { number, cents }
