@@ -319,6 +319,22 @@ async def test_an_event_that_redis_lost_or_no_longer_names_is_told_until_it_is_r
     assert await check(here) == []
 
 
+async def test_an_event_that_lost_who_is_eligible_is_paused_until_they_are_named_again(here: Coupons) -> None:
+    """They are in no table; open, it would tell each of them for good that they may not have one."""
+    await opened(here, eligible_only=True)
+    await events.allow(here, "e", ["ana", "bia"])
+    await here.issue("e", "ana")
+    await persisted(here)
+    assert (await recover(here, "e")).state == "open"
+    await here.hub.write.flushall()
+    assert (await recover(here, "e")).state == "paused"
+    with pytest.raises(errors.NotOpen):
+        await here.issue("e", "bia")
+    await events.allow(here, "e", ["ana", "bia"])
+    await events.open_event(here, "e")
+    assert (await here.issue("e", "bia")).new
+
+
 async def test_an_event_that_was_settled_and_forgotten_is_not_missing_and_comes_back_closed(here: Coupons) -> None:
     await given_to(here, "ana")
     await events.close(here, "e")
