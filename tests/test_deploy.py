@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from decimal import Decimal
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -84,6 +85,16 @@ def test_what_a_compose_file_names_is_there(name: str) -> None:
             refuse_unknown(known, list(told.get("environment", {})))
         for secret in told.get("secrets", ()):
             assert secret in whole["secrets"], service
+
+
+def test_every_store_never_evicts_and_frees_what_expires_beside_its_work(tmp_path: Path) -> None:
+    """As the embedded server: Valkey does so by itself, Redis does not."""
+    subprocess.run([str(OPS / "secrets"), str(tmp_path)], check=True)
+    made = (tmp_path / "redis_conf").read_text().split()
+    given = [word.removeprefix("--") for word in compose("compose.rinha.yaml")["services"]["redis"]["command"]]
+    for words in (made, given):
+        pairs = set(pairwise(words))
+        assert pairs >= {("maxmemory-policy", "noeviction"), ("lazyfree-lazy-expire", "yes")}
 
 
 def test_no_secret_stands_in_a_compose_file_and_each_is_made_by_the_script(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -45,6 +46,15 @@ def test_who_adopts_a_server_gets_the_durability_that_it_asks_for(folder: Path) 
             local.start(folder, durability=asked)
             assert client.config_get("appendfsync") == {"appendfsync": has}
     first.stop()
+
+
+@pytest.mark.needs("redis-server")
+def test_a_server_frees_what_expires_beside_its_work_also_where_that_is_not_its_default(folder: Path) -> None:
+    """All that one event of coupons gave goes at once."""
+    server = local.start(folder, binary=Path(shutil.which("redis-server") or ""))
+    with Redis(unix_socket_path=str(server.socket), decode_responses=True) as client:
+        assert client.config_get("lazyfree-lazy-expire") == {"lazyfree-lazy-expire": "yes"}
+    server.stop()
 
 
 def test_a_server_gets_the_better_allocator_of_the_system_unless_something_else_is_preloaded(

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from typing import Any
 
 import pytest
 from pydantic import SecretStr
@@ -257,6 +258,47 @@ async def test_the_waiting_room_gives_a_ticket_at_ones_turn_and_knows_the_stock(
     assert (await coupons.issue("e", "ana", ticket=places[0].ticket)).new
     with pytest.raises(errors.SoldOut):
         await events.join(coupons, "e", "caio")
+
+
+async def aged(coupons: Coupons, seconds: int) -> None:
+    """As if all that was noted of the event's waiting room had been noted so long before."""
+    times: Any = await coupons.hub.read.hmget(keys.meta("e"), ["room_ms", "held_ms"])
+    for name, at_ms in zip(("room_ms", "held_ms"), times, strict=True):
+        if at_ms is not None:
+            await coupons.hub.write.hset(keys.meta("e"), name, str(int(at_ms) - seconds * 1000))
+
+
+async def test_the_waiting_room_saves_up_no_admissions_while_its_event_is_not_open(coupons: Coupons) -> None:
+    """A draft or a pause would end with a crowd let in at once; who waits keeps the place."""
+
+    async def admitted() -> int:
+        return 40 - (await events.join(coupons, "e", "u40")).position
+
+    await events.create(coupons, Plan(event_id="e", total=50, room_per_second=1))
+    places = [await events.join(coupons, "e", f"u{n}") for n in range(1, 41)]
+    assert [place.position for place in places] == list(range(1, 41))
+    await aged(coupons, 3_600)
+    began = time.monotonic()
+    await events.open_event(coupons, "e")
+    assert 1 <= await admitted() <= 1 + time.monotonic() - began
+    await aged(coupons, 5)
+    await events.pause(coupons, "e")
+    await aged(coupons, 3_600)
+    assert 6 <= await admitted() <= 6 + time.monotonic() - began
+    await events.open_event(coupons, "e")
+    assert 6 <= await admitted() <= 6 + time.monotonic() - began
+
+
+async def test_the_waiting_room_saves_up_no_admissions_while_nobody_comes(coupons: Coupons) -> None:
+    """As many as a second's are let in together, and those who were before are in."""
+    await opened(coupons, total=50, room_per_second=2)
+    assert (await events.join(coupons, "e", "u1")).position == 0
+    await aged(coupons, 3_600)
+    began = time.monotonic()
+    places = [(await events.join(coupons, "e", f"u{n}")).position for n in range(2, 41)]
+    assert places[:2] == [0, 0]
+    assert 3 <= 40 - places[-1] <= 3 + 2 * (time.monotonic() - began)
+    assert (await events.join(coupons, "e", "u3")).position == 0
 
 
 async def test_there_is_a_limit_to_the_events_that_are_not_settled(coupons: Coupons) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from lastro.core.database import Database, DatabaseAway
 from lastro.core.errors import OutcomeUnknown
 from lastro.core.keys import beside
 from lastro.core.streams.letters import PAGE_MAX
@@ -83,6 +84,26 @@ async def test_dead_letters_are_all_known_and_noted_however_many(here: Coupons) 
     assert await letters.replay(here, "e", ids) == PAGE_MAX + 1
     states = await here.database.run(lambda c: list(c.execute(sa.select(schema.dead_letters.c.state)).scalars()))
     assert states == ["replayed"] * (PAGE_MAX + 1)
+
+
+@pytest.mark.parametrize(("act", "state"), [(letters.replay, "replayed"), (letters.discard, "discarded")])
+async def test_what_became_of_a_dead_letter_is_noted_first_or_it_stays(
+    here: Coupons, act: Callable[[Coupons, str, list[str]], Awaitable[int]], state: str
+) -> None:
+    """Also of one that the upkeep had not seen yet; after a try without the database, it is there for the next."""
+    await opened(here)
+    await here.hub.write.xadd(keys.events("e"), {"winner": "ana", "record": "poison"})
+    async with persisting(here):
+        (id_,) = [letter.id.decode() for letter in await wait_for(lambda: letters.letters(here, "e"), "the refusal")]
+    there, here.database = here.database, Database("postgresql+psycopg://nobody@127.0.0.1:1/nowhere", 2)
+    with pytest.raises(DatabaseAway):
+        await act(here, "e", [id_])
+    await here.database.aclose()
+    here.database = there
+    assert await act(here, "e", [id_]) == 1
+    assert await act(here, "e", [id_]) == 0
+    query = sa.select(schema.dead_letters.c.letter_id, schema.dead_letters.c.state)
+    assert await here.database.run(lambda c: [tuple(row) for row in c.execute(query)]) == [(id_, state)]
 
 
 async def test_what_waits_for_its_next_try_is_no_finding(here: Coupons) -> None:
@@ -344,6 +365,22 @@ async def test_an_event_that_redis_lost_or_no_longer_names_is_told_until_it_is_r
     assert await check(here) == ["e: missing in redis: recover it"]
     await recover(here, "e")
     assert await check(here) == []
+
+
+async def test_an_event_that_lost_who_is_eligible_is_paused_until_they_are_named_again(here: Coupons) -> None:
+    """They are in no table; open, it would tell each of them for good that they may not have one."""
+    await opened(here, eligible_only=True)
+    await events.allow(here, "e", ["ana", "bia"])
+    await here.issue("e", "ana")
+    await persisted(here)
+    assert (await recover(here, "e")).state == "open"
+    await here.hub.write.flushall()
+    assert (await recover(here, "e")).state == "paused"
+    with pytest.raises(errors.NotOpen):
+        await here.issue("e", "bia")
+    await events.allow(here, "e", ["ana", "bia"])
+    await events.open_event(here, "e")
+    assert (await here.issue("e", "bia")).new
 
 
 async def test_an_event_that_was_settled_and_forgotten_is_not_missing_and_comes_back_closed(here: Coupons) -> None:

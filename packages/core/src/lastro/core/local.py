@@ -201,6 +201,7 @@ def _arguments(folder: Path, socket: Path, durability: Durability) -> list[str]:
         "appendfsync": durability,
         "auto-aof-rewrite-min-size": REWRITE_MIN,
         "maxmemory-policy": "noeviction",
+        "lazyfree-lazy-expire": "yes",  # in Redis it is no: 360 ms for the 400,000 winners of one event that goes
         "daemonize": "no",
     }
     return [part for name, value in chosen.items() for part in (f"--{name}", value)]

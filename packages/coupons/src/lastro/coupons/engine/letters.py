@@ -1,6 +1,7 @@
 """Dead letters of the outboxes: list, show, replay, discard. The database keeps a note of each."""
 
-from collections.abc import AsyncIterator, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -43,17 +44,13 @@ async def pages(coupons: Coupons, event_id: str) -> AsyncIterator[list[DeadLette
 
 
 async def replay(coupons: Coupons, event_id: str, ids: Sequence[str]) -> int:
-    """Back into the outbox, each in one step; how many were there."""
-    done = await outbox(coupons.hub, event_id).replay(_ids(ids))
-    await _mark(coupons, event_id, ids, "replayed")
-    return done
+    """Back into the outbox, each in one step; how many were there. Raises DatabaseAway, and all of them stay."""
+    return await _noted(coupons, event_id, ids, "replayed", outbox(coupons.hub, event_id).replay)
 
 
 async def discard(coupons: Coupons, event_id: str, ids: Sequence[str]) -> int:
-    """Delete them for good; how many were there."""
-    done = await outbox(coupons.hub, event_id).discard(_ids(ids))
-    await _mark(coupons, event_id, ids, "discarded")
-    return done
+    """Delete them for good; how many were there. Raises DatabaseAway, and all of them stay."""
+    return await _noted(coupons, event_id, ids, "discarded", outbox(coupons.hub, event_id).discard)
 
 
 async def note(coupons: Coupons, event_id: str) -> None:
@@ -88,11 +85,22 @@ def _ids(told: Sequence[str]) -> list[bytes]:
     return [id_.encode() for id_ in told]
 
 
-async def _mark(coupons: Coupons, event_id: str, ids: Sequence[str], state: str) -> None:
-    change = sa.update(dead_letters).values(state=state).where(dead_letters.c.event_id == event_id)
+async def _noted(
+    coupons: Coupons, event_id: str, ids: Sequence[str], state: str, act: Callable[[Sequence[bytes]], Awaitable[int]]
+) -> int:
+    """An act on those that are there, after the database has its note: afterwards nobody could write it any more."""
+    queue, done, told = outbox(coupons.hub, event_id), 0, _ids(ids)
+    for at in range(0, len(told), PAGE_MAX):
+        page = told[at : at + PAGE_MAX]
+        there = [one for one in await asyncio.gather(*map(queue.letter, page)) if one is not None]
+        if there:
+            rows = [_row(event_id, letter) | {"state": state} for letter in there]
+            await coupons.database.run(partial(_mark, rows, state))
+            done += await act([letter.id for letter in there])
+    return done
 
-    def act(connection: sa.Connection) -> None:
-        for at in range(0, len(ids), PAGE_MAX):
-            connection.execute(change.where(dead_letters.c.letter_id.in_(ids[at : at + PAGE_MAX])))
 
-    await coupons.database.run(act)
+def _mark(rows: Sequence[dict[str, Any]], state: str, connection: sa.Connection) -> None:
+    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+    key, changed = [dead_letters.c.event_id, dead_letters.c.letter_id], {"state": state}
+    connection.execute(dialect.insert(dead_letters).on_conflict_do_update(index_elements=key, set_=changed), rows)

@@ -31,7 +31,8 @@ log = structlog.get_logger()
 async def recover(coupons: Coupons, event_id: str) -> Event:
     """Make Redis know every winner that the database knows, whatever Redis has lost, and give coupons again.
 
-    After a failover, a restore from a backup, or the loss of everything. Raises UnknownEvent when neither side has it,
+    After a failover, a restore from a backup, or the loss of everything. Who is eligible is in Redis alone: an event
+    that lost those is paused, until they are named again. Raises UnknownEvent when neither side has it,
     EventOver for a settled one that Redis keeps, TooManyEvents before anything changed, and OutcomeUnknown when the
     event promises copies and no replica has its recovery in time.
     """
@@ -80,10 +81,13 @@ async def _give_again(coupons: Coupons, event_id: str, epoch: int) -> None:
         participants=keys.participants(event_id),
         returned=keys.returned(event_id),
         events=keys.events(event_id),
+        eligible=keys.eligible(event_id),
         epoch=epoch,
     )
     if word == "other":
         raise errors.Recovering(event_id=event_id)
+    if word == "nobody":
+        log.warning("coupons.nobody_is_eligible", event_id=event_id, act="lastro coupons allow, then open")
     await name(coupons, event_id)  # the upkeep may have forgotten it: reading a large event's rows takes its time
 
 

@@ -77,8 +77,8 @@ async def begin_recovery(
 
 @script
 async def end_recovery(
-    redis: Client, *, meta: Key, stock: Key, participants: Key, returned: Key, events: Key, epoch: int
-) -> Literal["other", "ok"]: ...
+    redis: Client, *, meta: Key, stock: Key, participants: Key, returned: Key, events: Key, eligible: Key, epoch: int
+) -> Literal["other", "nobody", "ok"]: ...
 
 
 @script

@@ -35,6 +35,15 @@ if now == state and starts_ms == "" and ends_ms == "" then
   return "ok"
 end
 redis.call("HSET", meta, "state", state)
+if now == "open" and state ~= now then
+  redis.call("HSET", meta, "held_ms", string.format("%.0f", clock_ms()))
+elseif state == "open" and now ~= state then -- the clock of the waiting room goes on where it was held
+  local room = redis.call("HMGET", meta, "room_ms", "starts_ms", "held_ms")
+  if room[1] then
+    local went = math.max(0, tonumber(room[3] or 0) - math.max(tonumber(room[1]), tonumber(room[2])))
+    redis.call("HSET", meta, "room_ms", string.format("%.0f", clock_ms() - went))
+  end
+end
 if starts_ms ~= "" then
   redis.call("HSET", meta, "starts_ms", starts_ms)
 end
