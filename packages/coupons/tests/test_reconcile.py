@@ -17,11 +17,7 @@ from lastro.coupons import errors, keys, scripts
 from lastro.coupons.engine import Coupons, events, letters, redemption
 from lastro.coupons.engine.database import schema
 from lastro.coupons.engine.outbox import GROUP, entries, outbox
-<<<<<<< HEAD
-from lastro.coupons.engine.reconcile import check, reconcile, stored
-=======
-from lastro.coupons.engine.reconcile import reconcile, stored, write_rows
->>>>>>> cb
+from lastro.coupons.engine.reconcile import check, reconcile, stored, write_rows
 from lastro.coupons.engine.recover import rebuild, recover
 
 from .conftest import made_again, opened, persisted, persisting
