@@ -8,9 +8,7 @@ from operator import itemgetter
 
 from lastro.core.errors import TooFast
 
-CLIENTS_MAX = (
-    20_000  # remembered at once, some 2 MB; then those that may burst again are forgotten, then who used least
-)
+CLIENTS_MAX = 20_000  # remembered at once, some 2 MB; who may burst again is forgotten then, and next who used least
 
 
 @dataclass(frozen=True, slots=True)
