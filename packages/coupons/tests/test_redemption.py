@@ -121,6 +121,50 @@ async def test_a_coupon_past_its_time_is_refused_and_then_marked(here: Coupons) 
     assert (await redemption.find(here, id_)).status == "expired"
 
 
+async def test_a_reservation_may_outlive_the_coupon_s_time_but_no_longer_than_it_was_made_for(here: Coupons) -> None:
+    """Neither its own order nor another gets it once both are over, and it is marked as expired."""
+    id_ = await issued(here)
+    await redemption.reserve(here, id_, "order-1", 60)
+    await _over(here, "expires_ms")
+    await tend(here)
+    with pytest.raises(errors.Taken, match="expired"):
+        await redemption.reserve(here, id_, "order-1", 60)
+    assert (await redemption.find(here, id_)).status == "reserved"
+    await _over(here, "reserved_until_ms")
+    for act in (redemption.redeem(here, id_, "order-1"), redemption.reserve(here, id_, "order-1", 60)):
+        with pytest.raises(errors.Taken, match="expired"):
+            await act
+    await tend(here)
+    found = await redemption.find(here, id_)
+    assert (found.status, found.order_ref) == ("expired", None)
+    assert (await redemption.release(here, id_, "order-1")).status == "expired"
+
+
+async def test_who_reserved_a_coupon_in_time_may_redeem_it_after(here: Coupons) -> None:
+    id_ = await issued(here)
+    await redemption.reserve(here, id_, "order-1", 60)
+    await _over(here, "expires_ms")
+    assert (await redemption.redeem(here, id_, "order-1")).status == "redeemed"
+
+
+async def test_a_reservation_that_is_made_anew_at_the_last_moment_does_not_expire(on_postgres: Coupons) -> None:
+    """Whoever marks what is over has seen it over, and waits for the reservation's own transaction."""
+    id_ = await issued(on_postgres)
+    await redemption.reserve(on_postgres, id_, "order-1", 60)
+    await _over(on_postgres, "expires_ms", "reserved_until_ms")
+
+    def reserved(connection: sa.Connection) -> None:
+        connection.execute(sa.update(issuances).values(reserved_until_ms=now_ms() + 60_000))
+
+    assert await overtaken(on_postgres, reserved, redemption.expire(on_postgres)) == 0
+    assert (await redemption.find(on_postgres, id_)).status == "reserved"
+
+
+async def _over(coupons: Coupons, *names: str) -> None:
+    past = sa.update(issuances).values(dict.fromkeys(names, now_ms() - 1))
+    await coupons.database.run(lambda connection: connection.execute(past))
+
+
 async def test_a_coupon_that_is_redeemed_at_its_last_moment_does_not_expire(on_postgres: Coupons) -> None:
     """Whoever marks what is over has seen it unused, and waits for a redeem that was in time to be committed."""
     id_ = await issued(on_postgres)

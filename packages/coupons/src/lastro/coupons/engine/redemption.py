@@ -137,12 +137,11 @@ async def expire(coupons: Coupons) -> int:
 
     def act(connection: sa.Connection) -> int:
         now = now_ms()
-        due = sa.select(issuances.c.issuance_id).where(issuances.c.status == "issued", issuances.c.expires_ms <= now)
+        due = sa.select(issuances.c.issuance_id).where(_unused(now), issuances.c.expires_ms <= now)
         # PostgreSQL looks again at a row that it waited for, but by the outer condition alone
-        over = sa.update(issuances).where(
-            issuances.c.issuance_id.in_(due.limit(EXPIRE_MAX)), issuances.c.status == "issued"
-        )
-        ids = list(connection.execute(over.values(status="expired").returning(issuances.c.issuance_id)).scalars())
+        over = sa.update(issuances).where(issuances.c.issuance_id.in_(due.limit(EXPIRE_MAX)), _unused(now))
+        marked = over.values(status="expired", order_ref=None, reserved_until_ms=None)
+        ids = list(connection.execute(marked.returning(issuances.c.issuance_id)).scalars())
         for issuance_id in ids:
             note(connection, issuance_id, "expired", "")
         return len(ids)
@@ -167,12 +166,16 @@ async def within(coupons: Coupons, act: Callable[[sa.Connection], Answer]) -> An
 
 
 def take(connection: sa.Connection, issuance_id: str, order_ref: str, until_ms: int | None) -> Stored:
-    """For an order: reserved until then, or redeemed; or Taken."""
+    """For an order: reserved until then, or redeemed; or Taken.
+
+    Who reserved it in time may redeem it until the reservation ends, and not reserve it for longer past its time.
+    """
     now = now_ms()
+    its = _is(issuances, "reserved", order_ref)
+    mine = its & (_in_time(now) if until_ms is not None else _in_time(now) | (issuances.c.reserved_until_ms > now))
     status = "redeemed" if until_ms is None else "reserved"
     values = {"reserved_until_ms": until_ms, "redeemed_ms": now if until_ms is None else None}
-    free = sa.or_(_free(now), _is(issuances, "reserved", order_ref))
-    done = _update(connection, free, issuance_id, status=status, order_ref=order_ref, **values)
+    done = _update(connection, _free(now) | mine, issuance_id, status=status, order_ref=order_ref, **values)
     return _told(connection, issuance_id, status, order_ref, done=done)
 
 
@@ -239,9 +242,17 @@ def _row(connection: sa.Connection, issuance_id: str, *, lock: bool = False) -> 
 
 def _free(now: int) -> Any:
     """Nobody's: issued, or its reservation is over; and not past its time."""
-    over = (issuances.c.status == "reserved") & (issuances.c.reserved_until_ms <= now)
-    in_time = issuances.c.expires_ms.is_(None) | (issuances.c.expires_ms > now)
-    return ((issuances.c.status == "issued") | over) & in_time
+    return _unused(now) & _in_time(now)
+
+
+def _unused(now: int) -> Any:
+    """Issued, or its reservation is over; of those two states alone, which is what `issuances_to_expire` holds."""
+    either = issuances.c.status.in_(("issued", "reserved"))
+    return either & ((issuances.c.status == "issued") | (issuances.c.reserved_until_ms <= now))
+
+
+def _in_time(now: int) -> Any:
+    return issuances.c.expires_ms.is_(None) | (issuances.c.expires_ms > now)
 
 
 def _is(table: sa.Table, status: str, order_ref: str) -> Any:
@@ -259,8 +270,9 @@ def _told(connection: sa.Connection, issuance_id: str, act: str, reference: str,
     """The coupon as it is, with its audit line; or Taken."""
     found = _row(connection, issuance_id)
     if not done:
-        by = f" by order {found.order_ref}" if found.order_ref else ""
-        late = found.status == "issued"  # it is free, and yet it was not to be had: its time is over
+        own = found.status == "reserved" and found.order_ref == reference
+        late = own or found.status == "issued"  # it is free, and yet it was not to be had: its time is over
+        by = f" by order {found.order_ref}" if found.order_ref and not late else ""
         raise errors.Taken(issuance_id=issuance_id, status="expired" if late else found.status, by=by)
     note(connection, issuance_id, act, reference)
     return found

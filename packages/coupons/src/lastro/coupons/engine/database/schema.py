@@ -67,8 +67,8 @@ issuances = sa.Table(
     sa.Index(
         "issuances_to_expire",
         "expires_ms",
-        postgresql_where=sa.text("status = 'issued'"),
-        sqlite_where=sa.text("status = 'issued'"),
+        postgresql_where=sa.text("status IN ('issued', 'reserved')"),
+        sqlite_where=sa.text("status IN ('issued', 'reserved')"),
     ),
 )
 
