@@ -50,10 +50,10 @@ OPENED = {
     "jars:*": {"GET /jars/a", "GET /jars", "POST /jars/a:tip", "POST /jars/search", "GET /jars/tips/1"},
     "jars:* jars:jar=a": {"GET /jars/a", "POST /jars/a:tip", "GET /jars/tips/1"},
     "jars:* jars:jar=b jars:jar=c": {"GET /jars/tips/1"},
-    "core:read": {"GET /metrics", "GET /"},
+    "core:read": {"GET /metrics", "GET /", "OPTIONS *", "HEAD *"},
     "admin": {
         "GET /jars/a", "GET /jars", "POST /jars/a:tip", "POST /jars/search", "GET /jars/tips/1", "DELETE /jars/all",
-        "GET /metrics", "GET /",
+        "GET /metrics", "GET /", "OPTIONS *", "HEAD *",
     },
 }  # fmt: skip
 ALWAYS = {"GET /livez", "GET /openapi.json"}

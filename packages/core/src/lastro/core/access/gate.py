@@ -116,7 +116,7 @@ class Gate:
     def _look(self, grant: Grant, method: str, path: str) -> None:
         if grant.admin or path in DESCRIBING:
             return
-        domain = self.domains.get(path.split("/", 2)[1], CORE)
+        domain = self.domains.get(path[1:].partition("/")[0], CORE)  # there is also OPTIONS *
         routes = self.routes.get(domain, Access())
         right = routes.right(method, path)
         if right == "admin" or not grant.may(domain, "read" if right == "read" else "write"):
