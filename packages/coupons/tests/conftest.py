@@ -118,9 +118,15 @@ async def persisted(coupons: Coupons, event_id: str = "e") -> None:
 
 
 async def overtaken(
-    coupons: Coupons, first: Callable[[sa.Connection], object], late: Coroutine[object, object, Answer]
+    coupons: Coupons,
+    first: Callable[[sa.Connection], object],
+    late: Coroutine[object, object, Answer],
+    meanwhile: Callable[[], Awaitable[object]] | None = None,
 ) -> Answer:
-    """What ``late`` answers, when it had to wait for a transaction that was not committed as it began (PostgreSQL)."""
+    """What ``late`` answers, when it had to wait for a transaction that was not committed as it began (PostgreSQL).
+
+    ``meanwhile`` is done while it waits.
+    """
     written, goes_on = threading.Event(), threading.Event()
 
     def act(connection: sa.Connection) -> None:
@@ -136,6 +142,10 @@ async def overtaken(
         both.create_task(coupons.database.run(act))
         await wait_for(written.is_set, "the first to write")
         answer = both.create_task(late)
-        await wait_for(waits, "the other to wait for it")
-        goes_on.set()
+        try:
+            await wait_for(waits, "the other to wait for it")
+            if meanwhile is not None:
+                await meanwhile()
+        finally:
+            goes_on.set()
     return answer.result()

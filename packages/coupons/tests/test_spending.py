@@ -7,13 +7,14 @@ from contextlib import asynccontextmanager
 import pytest
 import sqlalchemy as sa
 
+from lastro.core.clock import now_ms
 from lastro.core.errors import Invalid
 from lastro.core.settings import Settings
 from lastro.core.streams import Message
-from lastro.core.testing import wait_for
+from lastro.core.testing import WAIT_SECONDS, wait_for
 from lastro.core.worker import Run
 from lastro.coupons import errors, worker
-from lastro.coupons.engine import Coupons, redemption
+from lastro.coupons.engine import Coupons, events, redemption
 from lastro.coupons.engine.database.schema import charges, issuances
 from lastro.coupons.engine.spending import charge, finals, follow, give_up, late, relay, spend
 
@@ -231,6 +232,43 @@ async def test_an_order_that_is_called_off_while_its_charge_is_marked_for_tellin
     await overtaken(on_postgres, telling, call_off())
     assert await relay(on_postgres) == 1, "whoever marked it died before it was told"
     assert await told(on_postgres) == [(ORDER, "700", id_)]
+
+
+def charged_with_another(connection: sa.Connection) -> None:
+    """The order, with a coupon of another event."""
+    values = {"issuance_id": "another", "amount_cents": 1_000, "charge_cents": 700, "state": "waiting"}
+    connection.execute(sa.insert(charges).values(correlation_id=ORDER, created_ms=now_ms(), **values))
+
+
+async def refused(coupons: Coupons, issuance_id: str) -> None:
+    """The order has a coupon."""
+    with pytest.raises(errors.OrderExists):
+        await spend(coupons, issuance_id, "ana", ORDER, 1_000)
+
+
+async def test_an_order_that_comes_with_two_coupons_at_once_is_charged_with_one(on_postgres: Coupons) -> None:
+    """Each locks its own coupon: the second sees that the order is taken when the first is written."""
+    id_ = await owned(on_postgres)
+    await overtaken(on_postgres, charged_with_another, refused(on_postgres, id_))
+    assert (await charge(on_postgres, ORDER)).issuance_id == "another"
+    assert (await redemption.find(on_postgres, id_)).status == "issued"
+
+
+async def test_a_spend_that_waits_holds_up_no_other_coupon_of_its_event(on_postgres: Coupons) -> None:
+    """Neither one that is there nor one that is being written."""
+    ours = await owned(on_postgres)
+    another = (await on_postgres.issue("e", "bia")).issuance.issuance_id
+    await persisted(on_postgres)
+    await events.resize(on_postgres, "e", 1, "more")
+
+    async def others() -> None:
+        async with asyncio.timeout(WAIT_SECONDS / 2):  # the other waits for WAIT_SECONDS at most
+            await spend(on_postgres, another, "bia", ANOTHER, 1_000)
+        await on_postgres.issue("e", "caio")
+        await persisted(on_postgres)
+
+    await overtaken(on_postgres, charged_with_another, refused(on_postgres, ours), others)
+    assert (await charge(on_postgres, ANOTHER)).state == "waiting"
 
 
 async def test_a_coupon_that_covers_the_order_is_redeemed_at_once(here: Coupons) -> None:

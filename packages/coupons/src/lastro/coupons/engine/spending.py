@@ -67,7 +67,8 @@ async def spend(coupons_: Coupons, issuance_id: str, user_id: str, correlation_i
 
     def act(connection: sa.Connection) -> Charge:
         query = sa.select(issuances.c.user_id, coupons.c.discount_cents).join(coupons)
-        row = connection.execute(query.where(issuances.c.issuance_id == issuance_id).with_for_update()).first()
+        its = query.where(issuances.c.issuance_id == issuance_id).with_for_update(of=issuances)  # not its event
+        row = connection.execute(its).first()
         if row is None:
             raise errors.UnknownIssuance(issuance_id=issuance_id)
         if row.user_id != user_id:
@@ -87,7 +88,8 @@ async def spend(coupons_: Coupons, issuance_id: str, user_id: str, correlation_i
             "charge_cents": rest,
             "state": "done" if free else "waiting",
         }
-        connection.execute(sa.insert(charges).values(**values, created_ms=now_ms()))
+        if not _added(connection, values):  # meanwhile, with a coupon that was not locked here
+            raise errors.OrderExists(correlation_id=order)
         return Charge(**values)
 
     return await within(coupons_, act)
@@ -214,6 +216,16 @@ def _charge(connection: sa.Connection, correlation_id: str) -> Charge | None:
         return None
     told: dict[str, Any] = {name: value for name, value in row.items() if name != "created_ms"}
     return Charge(**told)
+
+
+def _added(connection: sa.Connection, values: Mapping[str, Any]) -> bool:
+    """Whether the order had no charge, once whoever else writes one has ended."""
+    from sqlalchemy.dialects import postgresql, sqlite
+
+    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+    added = dialect.insert(charges).values(**values, created_ms=now_ms())
+    once = added.on_conflict_do_nothing(index_elements=["correlation_id"]).returning(charges.c.correlation_id)
+    return connection.execute(once).first() is not None
 
 
 def _become(correlation_id: str, state: State, before: tuple[State, ...], connection: sa.Connection) -> bool:
