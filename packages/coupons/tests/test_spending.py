@@ -137,6 +137,21 @@ async def test_an_order_that_was_never_paid_gives_its_coupon_back_and_a_late_cha
     assert any(ORDER in finding for finding in await worker.check(here.hub))
 
 
+async def test_a_charge_whose_coupon_is_gone_ends_and_holds_up_no_other(here: Coupons) -> None:
+    """Whatever took its row away: orders after it give their coupons back."""
+    gone = await owned(here)
+    stays = (await here.issue("e", "bia")).issuance.issuance_id
+    await persisted(here)
+    for id_, user, order in ((gone, "ana", ORDER), (stays, "bia", ANOTHER)):
+        await spend(here, id_, user, order, 1_000)
+    await here.database.run(lambda c: c.execute(sa.delete(issuances).where(issuances.c.issuance_id == gone)))
+    object.__setattr__(here.settings, "charge_seconds", -1)
+    assert await give_up(here) == 2
+    assert [(await charge(here, order)).state for order in (ORDER, ANOTHER)] == ["over", "over"]
+    assert (await redemption.find(here, stays)).status == "issued"
+    assert await give_up(here) == 0
+
+
 @pytest.mark.parametrize("dead", [True, False])
 async def test_an_order_that_is_paid_while_its_coupon_is_given_back_keeps_it(
     on_postgres: Coupons, *, dead: bool

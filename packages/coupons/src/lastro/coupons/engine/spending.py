@@ -168,8 +168,16 @@ async def give_up(coupons_: Coupons) -> int:
     due = charges.c.state.in_(OPEN) & (charges.c.created_ms <= before)
     query = sa.select(charges).where(due).limit(RELAY_MAX)
     rows = await coupons_.database.run(lambda connection: connection.execute(query).all())
-    acts = [partial(_not_paid_for, row.issuance_id, row.correlation_id, state="over") for row in rows]
-    return sum([await within(coupons_, act) for act in acts])
+    acts = [partial(_given_up, row.issuance_id, row.correlation_id) for row in rows]
+    return sum([await coupons_.database.run(act) for act in acts])
+
+
+def _given_up(issuance_id: str, order: str, connection: sa.Connection) -> bool:
+    try:
+        return _not_paid_for(issuance_id, order, connection, state="over")
+    except errors.UnknownIssuance:  # it was written before its charge: somebody took it away
+        log.error("coupons.charge_without_coupon", order=order, issuance_id=issuance_id)  # noqa: TRY400  # that is all of it
+        return _become(order, "over", OPEN, connection)
 
 
 async def late(coupons_: Coupons) -> list[str]:
