@@ -51,6 +51,11 @@ async def page(count: int = 1) -> int:
     return count
 
 
+@router.get("/peer")
+async def peer(request: Request) -> str:
+    return request.client.host if request.client else ""
+
+
 @router.get("/taken", responses=docs.refuses(Taken))
 async def taken() -> None:
     raise Taken(id="e1")
@@ -87,6 +92,12 @@ def application(server: local.Server) -> FastAPI:
     app = create_app({"sample": router}, Settings(redis_url=SecretStr(server.url), body_bytes_max=1000, requests_max=2))
     app.state.held = asyncio.Event()
     return app
+
+
+async def test_a_test_s_server_believes_no_header_about_its_client_as_the_services_do(
+    client: httpx.AsyncClient,
+) -> None:
+    assert (await client.get("/sample/peer", headers={"x-forwarded-for": "203.0.113.9"})).json() == "127.0.0.1"
 
 
 async def test_an_application_uses_the_hub_of_its_process_and_leaves_it_open(hub: Hub) -> None:

@@ -26,7 +26,8 @@ OFF = frozenset({401, 403, 405, 429})
 @asynccontextmanager
 async def served(app: ASGIApp) -> AsyncIterator[httpx.AsyncClient]:
     """The application behind uvicorn on a free port, and a client to it: nothing is answered in a way it hides."""
-    server = Server(uvicorn.Config(app, port=0, log_config=None, access_log=False, timeout_graceful_shutdown=2))
+    quiet: dict[str, Any] = {"log_config": None, "access_log": False, "proxy_headers": False}  # as the services
+    server = Server(uvicorn.Config(app, port=0, timeout_graceful_shutdown=2, **quiet))
     serving = asyncio.create_task(server.serve())
     try:
         await wait_for(lambda: server.started or serving.done(), "the web server")
