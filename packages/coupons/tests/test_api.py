@@ -365,6 +365,23 @@ async def test_what_a_coupon_waits_for_is_what_the_server_does_now_not_what_it_d
     server.stop()
 
 
+async def test_a_client_is_told_apart_behind_a_proxy_that_adds_a_header_of_its_own(
+    server: local.Server, coupons: Coupons, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """HAProxy's way: each proxy adds a line; together they are the chain."""
+    told = {"DATABASE_URL": coupons.settings.database, "TRUSTED_PROXIES": "127.0.0.1"}
+    for name, value in (told | {"ADDRESS_PER_SECOND": "0.01", "ADDRESS_BURST": "1"}).items():
+        monkeypatch.setenv(f"LASTRO_COUPONS_{name}", value)
+    await opened(coupons, total=9)
+    app = create_app(installed("lastro.routers", "coupons"), Settings(redis_url=SecretStr(server.url)))
+    async with served(app) as client:
+        answers = []
+        for user, address in (("ana", "203.0.113.1"), ("bia", "203.0.113.2"), ("caio", "203.0.113.1")):
+            lines = [("x-forwarded-for", address), ("x-forwarded-for", "127.0.0.1"), ("x-user-id", user)]
+            answers.append(await client.post(ATTEMPTS.format("e"), headers=lines))
+    assert [answer.status_code for answer in answers] == [201, 201, 429]
+
+
 async def test_a_limit_over_all_processes_holds_while_stock_remains(
     app: FastAPI, client: httpx.AsyncClient, coupons: Coupons
 ) -> None:

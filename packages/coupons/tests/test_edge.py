@@ -48,6 +48,17 @@ def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(limit._empty_at) <= 100
 
 
+def test_who_is_held_stays_held_however_many_others_come() -> None:
+    clock = Clock()
+    limit = Throttle("address", per_second=1, burst=5, clock=clock)
+    for _ in range(5):
+        limit.take("held")
+    for n in range(2 * throttle.CLIENTS_MAX):
+        limit.take(f"other{n}")
+    with pytest.raises(TooFast):
+        limit.take("held")
+
+
 @pytest.mark.parametrize(
     ("trusted", "peer", "forwarded", "client"),
     [
@@ -57,6 +68,15 @@ def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
         ("10.0.0.0/8", "10.0.0.1", "6.6.6.6, 1.1.1.1, 10.0.0.2", "1.1.1.1"),
         ("10.0.0.0/8", "", "1.1.1.1", "1.1.1.1"),
         ("", "", "1.1.1.1", ""),
+        ("10.0.0.0/8", "10.0.0.1", "", "10.0.0.1"),
+        ("10.0.0.0/8", "10.0.0.1", "1.1.1.1:5000", "1.1.1.1"),
+        ("10.0.0.0/8", "::ffff:10.0.0.1", "::ffff:1.1.1.1", "1.1.1.1"),
+        ("10.0.0.0/8", "10.0.0.1", "2001:db8::7", "2001:db8::/64"),
+        ("10.0.0.0/8,fd00::/8", "10.0.0.1", "6.6.6.6, [2001:db8::7]:5000, [fd00::1]:80", "2001:db8::/64"),
+        ("", "2001:db8::7", "", "2001:db8::/64"),
+        ("10.0.0.0/8", "10.0.0.1", "6.6.6.6, unknown, 10.0.0.2", "10.0.0.2"),
+        ("10.0.0.0/8", "10.0.0.1", "6.6.6.6, ", "10.0.0.1"),
+        ("10.0.0.0/8", "", "6.6.6.6, unknown", ""),
     ],
 )
 def test_who_forwards_is_believed_only_when_trusted(trusted: str, peer: str, forwarded: str, client: str) -> None:
@@ -66,9 +86,10 @@ def test_who_forwards_is_believed_only_when_trusted(trusted: str, peer: str, for
 
 def test_addresses_are_limited_where_that_is_set_and_a_wrong_network_is_told() -> None:
     edge = Edge(CouponsSettings(address_per_second=1, address_burst=1, user_per_second=0))
-    names = [name for name, _ in edge.take("ana", "1.1.1.1", "")]
+    scope = {"client": ("1.1.1.1", 5), "headers": []}
+    names = [name for name, _ in edge.take("ana", scope)]
     assert names == [b"ratelimit-policy", b"ratelimit"]
     with pytest.raises(TooFast):
-        edge.take("bia", "1.1.1.1", "")
+        edge.take("bia", scope)
     with pytest.raises(Misconfigured):
         Edge(CouponsSettings(trusted_proxies="10.0.0.0/99"))

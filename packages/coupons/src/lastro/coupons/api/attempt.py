@@ -64,7 +64,7 @@ def shown(one: Issuance) -> Shown:
 
 
 async def answered(
-    coupons: Coupons, edge: Edge, event_id: str, headers: dict[bytes, bytes], peer: str, body: bytes
+    coupons: Coupons, edge: Edge, event_id: str, headers: dict[bytes, bytes], scope: Scope, body: bytes
 ) -> Answer:
     """The answer to an attempt, for the route and for the path in front of it."""
     limits: Headers = []
@@ -80,7 +80,7 @@ async def answered(
             return sold_out(event_id)
         if not EVENT_ID.fullmatch(event_id):
             raise UnknownEvent(event_id=event_id)
-        limits = edge.take(user_id, peer, headers.get(b"x-forwarded-for", b"").decode("latin-1"))
+        limits = edge.take(user_id, scope)
         if coupons.settings.limit_across and edge.user is not None:
             limit = keys.rate(user_id)
             await admit(coupons.hub.write, limit, per_second=edge.user.per_second, burst=edge.user.burst)
@@ -121,8 +121,7 @@ def front(app: ASGIApp) -> ASGIApp:
         if headers.get(b"content-length", b"0") != b"0" or b"transfer-encoding" in headers:
             body = await Request(scope, receive).body()
         state = scope["app"].state
-        peer = scope["client"][0] if scope.get("client") else ""
-        answer = await answered(state.coupons, state.coupons_edge, event_id, headers, peer, body)
+        answer = await answered(state.coupons, state.coupons_edge, event_id, headers, scope, body)
         await send({"type": "http.response.start", "status": answer.status, "headers": answer.headers})
         await send({"type": "http.response.body", "body": answer.body})
 
@@ -171,10 +170,8 @@ router = APIRouter()
 async def issue(event_id: str, request: Request) -> Response:
     """Give the user one coupon, once: pass or fail at once, for good. Asking again gives the same coupon."""
     state = request.app.state
-    peer = request.client.host if request.client else ""
-    answer = await answered(
-        state.coupons, state.coupons_edge, event_id, dict(request.scope["headers"]), peer, await request.body()
-    )
+    scope, body = request.scope, await request.body()
+    answer = await answered(state.coupons, state.coupons_edge, event_id, dict(scope["headers"]), scope, body)
     response = Response(answer.body, answer.status)
     response.raw_headers = answer.headers
     return response

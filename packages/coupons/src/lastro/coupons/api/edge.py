@@ -1,12 +1,16 @@
 """Who asks, and how often: a user's and an address's attempts, counted in this process before anything is asked."""
 
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+
+from starlette.types import Scope
 
 from lastro.core.errors import Misconfigured
 from lastro.coupons.engine.throttle import Left, Throttle
 from lastro.coupons.settings import CouponsSettings
 
 Headers = list[tuple[bytes, bytes]]
+Address = IPv4Address | IPv6Address
+SITE_BITS = 64  # of an IPv6 address: whoever has one has all that begin as it does
 
 
 class Edge:
@@ -17,34 +21,53 @@ class Edge:
         self.user = _throttle("user", settings.user_per_second, settings.user_burst)
         self.address = _throttle("address", settings.address_per_second, settings.address_burst)
 
-    def take(self, user_id: str, peer: str, forwarded: str) -> Headers:
+    def take(self, user_id: str, scope: Scope) -> Headers:
         """Let this attempt through or raise TooFast; the RateLimit headers it gets."""
         headers: Headers = []
-        for throttle, client in ((self.address, peer), (self.user, user_id)):
-            if throttle is None:
-                continue
-            if throttle is self.address and forwarded:
-                client = self.client_of(peer, forwarded)  # noqa: PLW2901  # who it really is
-            headers += told(throttle, throttle.take(client))
+        if self.address is not None:
+            peer = scope["client"][0] if scope.get("client") else ""
+            lines = [value for name, value in scope["headers"] if name == b"x-forwarded-for"]
+            client = self.client_of(peer, b",".join(lines).decode("latin-1"))
+            headers += told(self.address, self.address.take(client))
+        if self.user is not None:
+            headers += told(self.user, self.user.take(user_id))
         return headers
 
     def client_of(self, peer: str, forwarded: str) -> str:
-        """The last address of the chain that no proxy of ours added."""
-        client = peer
-        for hop in reversed(forwarded.split(",")):
-            if not self._trusts(client):
-                break
-            client = hop.strip()
-        return client
+        """The last address of the chain that no proxy of ours added; of an IPv6 one what is its owner's.
 
-    def _trusts(self, address: str) -> bool:
-        if not address:
-            return bool(self.trusted)  # a unix socket: only a balancer of this machine has it
-        try:
-            parsed = ip_address(address)
-        except ValueError:
-            return False
-        return any(parsed in network for network in self.trusted)
+        What is no address ends the chain: it is counted as whoever passed it on.
+        """
+        client = _address(peer)
+        trusted = self._trusts(client) if peer else bool(self.trusted)  # a unix socket: a balancer of this machine
+        for hop in reversed(forwarded.split(",")):
+            before = _address(hop.strip()) if trusted else None
+            if before is None:
+                break
+            client, trusted = before, self._trusts(before)
+        return peer if client is None else _counted(client)
+
+    def _trusts(self, address: Address | None) -> bool:
+        return address is not None and any(address in network for network in self.trusted)
+
+
+def _address(hop: str) -> Address | None:
+    """As proxies write it, with a port or without: ``1.2.3.4:5``, ``[2001:db8::1]:5``."""
+    if hop.startswith("["):
+        hop = hop[1:].partition("]")[0]
+    elif hop.count(":") == 1:
+        hop = hop.partition(":")[0]
+    try:
+        address = ip_address(hop)
+    except ValueError:
+        return None
+    return (isinstance(address, IPv6Address) and address.ipv4_mapped) or address
+
+
+def _counted(address: Address) -> str:
+    if isinstance(address, IPv4Address):
+        return str(address)
+    return str(IPv6Network((int(address), SITE_BITS), strict=False))
 
 
 def told(throttle: Throttle, left: Left) -> Headers:

@@ -4,10 +4,13 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from operator import itemgetter
 
 from lastro.core.errors import TooFast
 
-CLIENTS_MAX = 20_000  # remembered at once, some 2 MB; then those that may burst again are forgotten, then the oldest
+CLIENTS_MAX = (
+    20_000  # remembered at once, some 2 MB; then those that may burst again are forgotten, then who used least
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +50,6 @@ class Throttle:
         return math.ceil(self.burst / self.per_second)
 
     def _forget(self, now: float) -> None:
-        self._empty_at = {client: at for client, at in self._empty_at.items() if at > now}
-        for client in list(self._empty_at)[: max(0, len(self._empty_at) - CLIENTS_MAX // 2)]:
-            del self._empty_at[client]
+        """Nobody frees who is held by coming as many: those that used most stay."""
+        used = sorted(((at, client) for client, at in self._empty_at.items() if at > now), key=itemgetter(0))
+        self._empty_at = {client: at for at, client in used[-(CLIENTS_MAX // 2) :]}
