@@ -16,7 +16,7 @@ from lastro.coupons import errors, keys, scripts
 from lastro.coupons.engine import Coupons, events, letters, redemption
 from lastro.coupons.engine.database import schema
 from lastro.coupons.engine.outbox import GROUP, entries, outbox
-from lastro.coupons.engine.reconcile import reconcile, stored
+from lastro.coupons.engine.reconcile import reconcile, stored, write_rows
 from lastro.coupons.engine.recover import rebuild, recover
 
 from .conftest import opened, persisted, persisting
@@ -217,6 +217,29 @@ async def test_redis_is_rebuilt_from_the_database_to_the_same_answers(here: Coup
     assert (third.seq, third.epoch) == (3, 2)
     await persisted(here)
     assert await kinds(here) == []
+
+
+async def test_an_attempt_is_known_by_its_key_also_when_redis_was_rebuilt_from_the_database(here: Coupons) -> None:
+    """Else its repeat would get a second coupon, where a user may have several."""
+    await opened(here, total=5, per_user_limit=3)
+    first, second = [(await here.issue("e", "ana", key=key)).issuance for key in ("k1", "k2")]
+    await persisted(here)
+    await here.hub.write.flushall()
+    await recover(here, "e")
+    again = [await here.issue("e", "ana", key=key) for key in ("k2", "k1", "k3")]
+    assert [given.issuance for given in again[:2]] == [second, first]
+    assert [given.new for given in again] == [False, False, True]
+    assert again[2].issuance.ordinal == 3
+
+
+async def test_a_row_of_an_earlier_build_is_the_same_coupon_without_its_key(here: Coupons) -> None:
+    await opened(here, total=5, per_user_limit=2)
+    given = (await here.issue("e", "ana", key="k1")).issuance
+    await persisted(here)
+    forgotten = sa.update(schema.issuances).values(key_hash="")
+    await here.database.run(lambda connection: connection.execute(forgotten))
+    assert await kinds(here) == []
+    assert await write_rows(here, "e", [given]) == 0
 
 
 async def test_a_recovery_that_was_cut_off_is_done_again_also_when_redis_is_lost_then(here: Coupons) -> None:

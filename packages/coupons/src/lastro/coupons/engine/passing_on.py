@@ -69,6 +69,7 @@ def shape(event_id: str) -> Shape:
         except ValueError:  # a change; or poison, which whoever reads it may judge
             return {b"key": event_id, b"event_id": event_id, **fields}
         about: dict[bytes, Any] = {name.encode(): value for name, value in msgspec.structs.asdict(issuance).items()}
+        del about[b"key_hash"]  # it serves nobody but who asks again
         return {b"key": f"{event_id}/{issuance.user_id}", **about}
 
     return told

@@ -114,7 +114,7 @@ async def _by_redis(coupons: Coupons, event_id: str, expected: int, told: Told) 
         found += [
             Finding("differs", f"{_about(won[id_])}; the database says {_about(row)}")
             for id_, row in rows.items()
-            if row != won[id_]
+            if not row.same(won[id_])
         ]
         done += len(won)
         told(done, max(done, expected))

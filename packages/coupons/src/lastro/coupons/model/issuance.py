@@ -22,12 +22,14 @@ class Issuance(msgspec.Struct, frozen=True, kw_only=True, gc=False):  # made for
     issued_ms: int
     epoch: int
     """Grows with every recovery of the event: a coupon of a server that was given up says so."""
+    key_hash: str = ""
+    """Of the Idempotency-Key it was asked for with; the attempt's repeat is known by it."""
 
     @classmethod
     def read(cls, event_id: str, winner: str, record: str) -> Self:
         """From ``user[#ordinal]`` and ``seq|issuance_id|code|issued_ms|epoch|key|``; else ValueError."""
         user_id, _, ordinal = winner.partition(ORDINAL)
-        seq, issuance_id, code, issued_ms, epoch, _, _ = record.split("|")
+        seq, issuance_id, code, issued_ms, epoch, key_hash, _ = record.split("|")
         return cls(
             event_id=event_id,
             user_id=user_id,
@@ -37,6 +39,7 @@ class Issuance(msgspec.Struct, frozen=True, kw_only=True, gc=False):  # made for
             code=code,
             issued_ms=int(issued_ms),
             epoch=int(epoch),
+            key_hash=key_hash,
         )
 
     @property
@@ -46,8 +49,12 @@ class Issuance(msgspec.Struct, frozen=True, kw_only=True, gc=False):  # made for
 
     @property
     def record(self) -> str:
-        """The value it has there, without what only the first request knew."""
-        return f"{self.seq}|{self.issuance_id}|{self.code}|{self.issued_ms}|{self.epoch}||"
+        """The value it has there."""
+        return f"{self.seq}|{self.issuance_id}|{self.code}|{self.issued_ms}|{self.epoch}|{self.key_hash}|"
+
+    def same(self, other: Self) -> bool:
+        """Whether both are one coupon; rows that earlier builds wrote do not tell its key."""
+        return msgspec.structs.replace(self, key_hash=other.key_hash) == other
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

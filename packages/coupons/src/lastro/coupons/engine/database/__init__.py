@@ -2,4 +2,4 @@
 
 from lastro.core.database.migrate import Tables
 
-TABLES = Tables(__name__, head="0005")
+TABLES = Tables(__name__, head="0006")

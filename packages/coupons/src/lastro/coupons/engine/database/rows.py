@@ -1,6 +1,7 @@
 """What the worker writes: events as they are, issuances in batches, each once."""
 
 from collections.abc import Sequence
+from operator import attrgetter
 from typing import Any
 
 import sqlalchemy as sa
@@ -12,7 +13,8 @@ from lastro.coupons.model.issuance import Issuance, Stored
 
 from . import schema
 
-_EACH = ("issuance_id", "user_id", "ordinal", "seq", "epoch", "code", "issued_ms", "stream_id")
+_EACH = ("issuance_id", "user_id", "ordinal", "seq", "epoch", "code", "issued_ms", "key_hash", "stream_id")
+_of = attrgetter(*_EACH[:-1])
 _TYPES = {"ordinal": "int", "seq": "bigint", "epoch": "bigint", "issued_ms": "bigint"}
 # only the same issuance is passed over: one that takes another's id, number, code or place is refused, loudly
 _ONCE = "ON CONFLICT (issuance_id) DO NOTHING"
@@ -48,16 +50,13 @@ def _same(connection: sa.Connection, told: Sequence[Issuance]) -> None:
     there = {row.issuance_id: issuance_of(row) for row in connection.execute(query)}
     for one in told:
         other = there[one.issuance_id]
-        if other != one:
+        if not other.same(one):
             reason = f"{one.issuance_id} is number {other.seq} of {other.event_id}, of {other.winner}"
             raise DatabaseRefused(reason=reason, collision=True)
 
 
 def _insert(connection: sa.Connection, event: Event, rows: Sequence[Row]) -> int:
-    told = [
-        (one.issuance_id, one.user_id, one.ordinal, one.seq, one.epoch, one.code, one.issued_ms, stream_id)
-        for one, stream_id in rows
-    ]
+    told = [(*_of(one), stream_id) for one, stream_id in rows]
     expires_ms = event.plan.valid_until_ms or None
     if connection.dialect.name == "sqlite":
         first = (event.coupon_id, event.plan.event_id, expires_ms)
@@ -126,4 +125,5 @@ def issuance_of(row: Any) -> Issuance:
         code=row.code,
         issued_ms=row.issued_ms,
         epoch=row.epoch,
+        key_hash=row.key_hash,
     )

@@ -51,6 +51,7 @@ issuances = sa.Table(
     sa.Column("redeemed_ms", sa.BigInteger),
     sa.Column("cancelled_ms", sa.BigInteger),
     sa.Column("order_ref", sa.String(128)),
+    sa.Column("key_hash", sa.String(18), nullable=False, server_default=""),
     sa.Column("stream_id", sa.String(48), nullable=False),
     sa.CheckConstraint(f"status IN ({KNOWN})", name="issuances_status"),
     sa.CheckConstraint("seq > 0", name="issuances_seq"),
