@@ -123,8 +123,8 @@ class Issuer:
                 kinds.add(reply[0])
                 if reply[0] == b"fsync":
                     self._fsync.add(event_id)
-        if b"fsync" in kinds and (how or await line.send(HOW)) == ALWAYS:
-            kinds.remove(b"fsync")  # it was on the disk before the reply
+        if b"fsync" in kinds and (how or (line.connected and await line.send(HOW))) == ALWAYS:
+            kinds.remove(b"fsync")  # it was on the disk before the reply; a new connection may be another server's
         if len(self._fsync) > FSYNC_MAX:
             self._fsync.clear()
         return kinds
