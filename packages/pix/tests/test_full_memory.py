@@ -12,12 +12,12 @@ from lastro.core.settings import Settings
 from lastro.core.testing import wait_for
 from lastro.core.worker import Run
 from lastro.pix.engine import accounts, deadlines, orders, outbox, retention
+from lastro.pix.engine.totals import totals
 from lastro.pix.model.payment import Answer
 from lastro.pix.settings import PixSettings
 from lastro.pix.worker.retain import keep_bounded
 
-# scripts are tested on all servers; memory is full on each in the same way
-pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("server", ["cluster"], indirect=True)]
+pytestmark = pytest.mark.anyio  # on all servers: they do not refuse the same
 
 PAYER, PAYEE = "99990001", "99990002"
 
@@ -124,4 +124,5 @@ async def test_the_check_looks_and_a_participant_can_be_suspended(desk: Any) -> 
     await waiting(desk)
     async with full(desk):
         assert await desk.findings() == []
+        assert (await totals(desk.pix))[f"{PAYER}.credits"] == (100_000, 100_000)
         assert not (await accounts.suspend(desk.pix, PAYER, active=False)).active
