@@ -107,6 +107,29 @@ async def test_a_worker_that_starts_takes_the_answers_that_wait(desk: Any) -> No
         await wait_for(settled, "the settlement")
 
 
+@pytest.mark.parametrize("pix_settings", [PixSettings(read_count=1, idle_threshold_ms=300)], ids=["one at a time"])
+async def test_payments_that_wait_for_memory_do_not_keep_answers_waiting(desk: Any) -> None:
+    """A worker has only so much in its hands; its hands are full of payments here."""
+    accepted = await waiting(desk, 8)
+    later = [desk.order(100) for _ in range(5)]
+    await orders.submit(desk.pix, later)
+    given = [Answer(end_to_end_id=payment.end_to_end_id, payee=PAYEE, status="ACSP") for payment in accepted]
+    await orders.answer(desk.pix, given)
+
+    async def settled() -> bool:
+        return {(await desk.status(payment)).state for payment in accepted} == {"SETTLED"}
+
+    async def taken() -> bool:
+        return not await desk.pix.read.xlen(desk.pix.keys.payments)
+
+    async with full(desk), desk.workers(1):
+        await wait_for(settled, "the settlements")
+        assert not await taken()
+    async with desk.workers(1):
+        await wait_for(taken, "the payments")
+    assert [(await desk.status(payment)).state for payment in later] == ["ACCEPTED"] * 5
+
+
 async def test_readers_come_and_get_what_is_theirs(desk: Any) -> None:
     """What they acknowledge may be trimmed: also for the first reader of an outbox, whose group there was not."""
     (payment,) = await waiting(desk)
