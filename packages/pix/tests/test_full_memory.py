@@ -12,12 +12,12 @@ from lastro.core.settings import Settings
 from lastro.core.testing import wait_for
 from lastro.core.worker import Run
 from lastro.pix.engine import accounts, deadlines, orders, outbox, retention
+from lastro.pix.engine.totals import totals
 from lastro.pix.model.payment import Answer
 from lastro.pix.settings import PixSettings
 from lastro.pix.worker.retain import keep_bounded
 
-# scripts are tested on all servers; memory is full on each in the same way
-pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("server", ["cluster"], indirect=True)]
+pytestmark = pytest.mark.anyio  # on all servers: they do not refuse the same
 
 PAYER, PAYEE = "99990001", "99990002"
 
@@ -107,6 +107,29 @@ async def test_a_worker_that_starts_takes_the_answers_that_wait(desk: Any) -> No
         await wait_for(settled, "the settlement")
 
 
+@pytest.mark.parametrize("pix_settings", [PixSettings(read_count=1, idle_threshold_ms=300)], ids=["one at a time"])
+async def test_payments_that_wait_for_memory_do_not_keep_answers_waiting(desk: Any) -> None:
+    """A worker has only so much in its hands; its hands are full of payments here."""
+    accepted = await waiting(desk, 8)
+    later = [desk.order(100) for _ in range(5)]
+    await orders.submit(desk.pix, later)
+    given = [Answer(end_to_end_id=payment.end_to_end_id, payee=PAYEE, status="ACSP") for payment in accepted]
+    await orders.answer(desk.pix, given)
+
+    async def settled() -> bool:
+        return {(await desk.status(payment)).state for payment in accepted} == {"SETTLED"}
+
+    async def taken() -> bool:
+        return not await desk.pix.read.xlen(desk.pix.keys.payments)
+
+    async with full(desk), desk.workers(1):
+        await wait_for(settled, "the settlements")
+        assert not await taken()
+    async with desk.workers(1):
+        await wait_for(taken, "the payments")
+    assert [(await desk.status(payment)).state for payment in later] == ["ACCEPTED"] * 5
+
+
 async def test_readers_come_and_get_what_is_theirs(desk: Any) -> None:
     """What they acknowledge may be trimmed: also for the first reader of an outbox, whose group there was not."""
     (payment,) = await waiting(desk)
@@ -124,4 +147,5 @@ async def test_the_check_looks_and_a_participant_can_be_suspended(desk: Any) -> 
     await waiting(desk)
     async with full(desk):
         assert await desk.findings() == []
+        assert (await totals(desk.pix))[f"{PAYER}.credits"] == (100_000, 100_000)
         assert not (await accounts.suspend(desk.pix, PAYER, active=False)).active

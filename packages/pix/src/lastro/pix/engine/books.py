@@ -7,9 +7,10 @@ ended, so that what came later is left out; of what came in the very millisecond
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Self, TypeAlias
+from typing import Self, TypeAlias
 
 from lastro.core.money import decimal
+from lastro.pix import scripts
 from lastro.pix.model.record import Record
 
 from .accounts import accounts_in
@@ -35,14 +36,17 @@ class Books:
     async def read(cls, pix: Pix) -> Self:
         """As they are now."""
         keys, from_ms = pix.keys, await pix.now_ms()
-        async with pix.read.pipeline(transaction=True) as pipe:
-            for key in (keys.accounts, keys.counters, keys.archived):
-                pipe.hgetall(key)
-            for key in (keys.count, keys.cents, keys.amount):
-                pipe.get(key)
-            told: Any = await pipe.execute()
-        accounts, counters, archived, *totals = told
-        return cls(from_ms, await pix.now_ms(), accounts, counters, archived, totals)
+        *hashes, count, cents, amount = await scripts.read_books(
+            pix.hub.read,
+            accounts=keys.accounts,
+            counters=keys.counters,
+            archived=keys.archived,
+            count=keys.count,
+            cents=keys.cents,
+            amount=keys.amount,
+        )
+        accounts, counters, archived = (dict(zip(flat[::2], flat[1::2], strict=True)) for flat in hashes)
+        return cls(from_ms, await pix.now_ms(), accounts, counters, archived, (count, cents, amount))
 
     def still(self, later: "Books") -> bool:
         """Whether nothing happened from these to the later ones."""

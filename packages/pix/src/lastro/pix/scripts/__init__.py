@@ -244,6 +244,12 @@ async def now(redis: Client, *, payments: Key) -> int: ...
 
 
 @script
+async def read_books(
+    redis: Client, *, accounts: Key, counters: Key, archived: Key, count: Key, cents: Key, amount: Key
+) -> list[Any]: ...
+
+
+@script
 async def send_away(
     redis: Client, *, accounts: Key, leaving: Key, movements: Key, ispb: str, to: int, amount_cents: int
 ) -> list[bytes]: ...

@@ -116,7 +116,8 @@ class Consumer:
     async def process(self, source: Key, entries: Sequence[Entry], deliveries: int = 1) -> None:
         """Make the effect of these entries. One the store refuses is found by trying each alone, and buried."""
         try:
-            await self._insist(lambda: self._take(source, entries, deliveries))
+            meanwhile = self._take_new_answers if source != self.pix.keys.answers else None
+            await self._insist(lambda: self._take(source, entries, deliveries), meanwhile)
         except Fault as fault:
             if len(entries) == 1:
                 log.error("pix.buried", reason=str(fault), entry=entries[0][0].decode())  # noqa: TRY400 - the reason is the error
@@ -131,6 +132,16 @@ class Consumer:
             await take_answers(self.pix, entries, deliveries)
         else:
             await take_payments(self.pix, source, entries, deliveries)
+
+    async def _take_new_answers(self) -> None:
+        """While payments wait for memory, what frees some goes on: accepted money ends."""
+        answers, found = self.pix.keys.answers, []
+        if answers in self.sources:
+            with suppress(Busy, Fault):  # it is the one who waits that insists, and who reads that makes groups
+                found = await self.pix.write.xreadgroup(
+                    self.pix.settings.group, self.name, {answers: ">"}, count=self.pix.settings.read_count
+                )
+        await self.process_all([(answers, entries) for _, entries in found])
 
     async def hold(self) -> None:
         """On a clock: what the store refuses for long stays with this worker, which is not dead."""
@@ -199,7 +210,9 @@ class Consumer:
             except Busy as busy:
                 log.warning("pix.sweep_waits", reason=str(busy))
 
-    async def _insist(self, act: Callable[[], Awaitable[Any]]) -> Any:
+    async def _insist(
+        self, act: Callable[[], Awaitable[Any]], meanwhile: Callable[[], Awaitable[None]] | None = None
+    ) -> Any:
         """Every act here may be repeated: its script knows what it has done. Ends only with an answer, or the stop."""
         while True:
             try:
@@ -208,3 +221,5 @@ class Consumer:
                 log.warning("pix.waits", reason=str(busy))
                 if await self.run.pause(BACKOFF_SECONDS):
                     return []
+                if meanwhile is not None:
+                    await meanwhile()
