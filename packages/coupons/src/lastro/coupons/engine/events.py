@@ -79,13 +79,16 @@ async def _new(coupons: Coupons, event_id: str) -> None:
     Redis lost it, or forgot it after it was settled: a second one would give its coupons again, and no row of them
     could be written beside the first one's.
     """
-    query = sa.select(table.c.event_id).where(table.c.event_id == event_id)
+    query = sa.select(table.c.state).where(table.c.event_id == event_id)
 
-    def known(connection: sa.Connection) -> bool:
+    def known(connection: sa.Connection) -> str | None:
         made = sa.inspect(connection).has_table(table.name)  # else nobody made the tables yet, and it has no event
-        return made and connection.execute(query).first() is not None
+        return connection.execute(query).scalar() if made else None
 
-    if await coupons.database.run(known):
+    state = await coupons.database.run(known)
+    if state == "settled":
+        raise errors.EventExists(event_id=event_id, reason="it is over and settled: take another name")
+    if state is not None:
         raise errors.EventExists(event_id=event_id, reason="the database has it, and Redis does not: recover it")
 
 
