@@ -170,6 +170,18 @@ async def test_an_event_that_redis_lost_is_not_created_a_second_time(here: Coupo
     assert (await here.event("e")).issued == 1
 
 
+@pytest.mark.parametrize("server", ["cluster"], indirect=True)
+async def test_the_name_of_a_settled_event_is_never_given_again(here: Coupons) -> None:
+    """Not after Redis forgot it either: its coupons may still be used."""
+    await opened(here)
+    await events.close(here, "e")
+    await persisted(here)
+    await events.settle(here, "e")
+    await here.hub.write.flushall()
+    with pytest.raises(errors.EventExists, match="another name"):
+        await opened(here)
+
+
 async def test_nobody_can_tell_whether_an_event_is_new_while_the_database_is_away(coupons: Coupons) -> None:
     """What Redis has needs no database, not even to be created again."""
     await opened(coupons)

@@ -47,45 +47,45 @@ async def create(coupons: Coupons, plan: Plan, *, opened: bool = False) -> Event
     try:
         settled = (await coupons.event(plan.event_id)).stored == "settled"
     except errors.UnknownEvent:
-        if plan.valid_until_ms and plan.valid_until_ms <= now_ms():
-            raise Invalid(field="valid_until", reason="it is over") from None
-        await _new(coupons, plan.event_id)
         settled = False
-    if not settled:
+        await _new(coupons, plan)
         await name(coupons, plan.event_id)
-    state = "open" if opened else "draft"
-    await scripts.create(
-        coupons.hub.write,
-        meta=keys.meta(plan.event_id),
-        stock=keys.stock(plan.event_id),
-        events=keys.events(plan.event_id),
-        group=GROUP,
-        total=plan.total,
-        plan=fields_of(plan, coupon_id=str(uuid4()), state=state),
-    )
-    event = await coupons.event(plan.event_id)
-    if event.stored == "settled":
-        await coupons.hub.write.hdel(keys.LIVE, plan.event_id)  # it was counted as it lost its name, and is not again
-    else:
+    if not settled:  # else its keys have an end, and its name was taken from it as it was counted
+        await scripts.create(  # also what is there: a repeat waits for the copies that its first answer missed
+            coupons.hub.write,
+            meta=keys.meta(plan.event_id),
+            stock=keys.stock(plan.event_id),
+            events=keys.events(plan.event_id),
+            group=GROUP,
+            total=plan.total,
+            plan=fields_of(plan, coupon_id=str(uuid4()), state="open" if opened else "draft"),
+        )
         await name(coupons, plan.event_id)  # the upkeep may have forgotten a name as old as a first try
+    event = await coupons.event(plan.event_id)
     if replace(event.plan, starts_ms=plan.starts_ms, ends_ms=plan.ends_ms) != plan:
         raise errors.EventExists(event_id=plan.event_id, reason="it is another")
     return event
 
 
-async def _new(coupons: Coupons, event_id: str) -> None:
-    """Raise EventExists where the database has one of that name.
+async def _new(coupons: Coupons, plan: Plan) -> None:
+    """Raise Invalid for one whose coupons nobody could use any more, EventExists where the database has its name.
 
     Redis lost it, or forgot it after it was settled: a second one would give its coupons again, and no row of them
     could be written beside the first one's.
     """
-    query = sa.select(table.c.event_id).where(table.c.event_id == event_id)
+    event_id = plan.event_id
+    if plan.valid_until_ms and plan.valid_until_ms <= now_ms():
+        raise Invalid(field="valid_until", reason="it is over")
+    query = sa.select(table.c.state).where(table.c.event_id == event_id)
 
-    def known(connection: sa.Connection) -> bool:
+    def known(connection: sa.Connection) -> str | None:
         made = sa.inspect(connection).has_table(table.name)  # else nobody made the tables yet, and it has no event
-        return made and connection.execute(query).first() is not None
+        return connection.execute(query).scalar() if made else None
 
-    if await coupons.database.run(known):
+    state = await coupons.database.run(known)
+    if state == "settled":
+        raise errors.EventExists(event_id=event_id, reason="it is over and settled: take another name")
+    if state is not None:
         raise errors.EventExists(event_id=event_id, reason="the database has it, and Redis does not: recover it")
 
 
