@@ -92,6 +92,21 @@ async def test_a_route_that_nobody_thought_of_is_closed_to_a_narrowed_key(hub: H
         assert not await opens(gate, said, secret, hub), said
 
 
+@one_server
+async def test_a_newline_behind_a_path_which_its_route_would_not_mind_opens_nothing(
+    server: local.Server, hub: Hub
+) -> None:
+    _, secret = await Keyring(hub).create("scrapes", ("core:read",))
+    app = create_app({}, Settings(redis_url=SecretStr(server.url), api_keys="on"))
+    app.get("/jars")(lambda: "what is inside")
+    app.gate.domains["jars"] = "jars"  # as a domain's root router does
+    async with served(app) as client:
+        headers = {"x-api-key": secret}
+        assert (await client.get("/metrics", headers=headers)).status_code == 200
+        for path, status in {"/jars": 403, "/jars%0A": 404, "/jars/a%0A": 404, "/metrics%0A": 404}.items():
+            assert (await client.get(path, headers=headers)).status_code == status, path
+
+
 async def test_the_store_has_no_secret_and_a_secret_of_another_store_opens_nothing(hub: Hub) -> None:
     ring = Keyring(hub)
     key, secret = await ring.create("a test", ("admin",))

@@ -8,7 +8,7 @@ from typing import Literal
 from starlette.types import Scope
 
 from lastro.core import docs
-from lastro.core.errors import Forbidden, LastroError, TooFast, Unauthorized
+from lastro.core.errors import Forbidden, LastroError, NotFound, TooFast, Unauthorized
 from lastro.core.keys import key_limit
 from lastro.core.limits.scripts import take
 from lastro.core.metrics import counter
@@ -99,6 +99,8 @@ class Gate:
             return
         if self.mode == "auto":
             raise self._refused(Exposed(), "exposed")
+        if "\n" in path:  # the routes' patterns end in `$`, which also matches before a last newline; ours do not
+            raise NotFound
         secret, is_basic = _secret(presented)
         if not secret:
             raise self._refused(NoKey(), "missing")
