@@ -57,6 +57,7 @@ OPENED = {
     },
 }  # fmt: skip
 ALWAYS = {"GET /livez", "GET /openapi.json"}
+PROMPT_SECONDS = 30.0  # the promise is a second; a busy machine takes longer, and a stream that nothing ends for ever
 
 
 def asked(said: str, secret: str, hub: Hub) -> dict[str, Any]:
@@ -308,6 +309,28 @@ async def test_a_key_is_taken_as_bearer_header_or_password_and_a_page_of_another
         ).status_code == 405
         ready = await client.get("/readyz")
         assert (ready.status_code, ready.json()) == (200, {"status": "ok", "redis": "ok"})
+
+
+@one_server
+async def test_a_stream_ends_with_its_key_and_others_go_on(server: local.Server, hub: Hub) -> None:
+    ring = Keyring(hub)
+    key, leaver = await ring.create("a leaver", ("admin",))
+    _, stayer = await ring.create("a stayer", ("admin",))
+    async with (
+        served(create_app({}, Settings(redis_url=SecretStr(server.url), api_keys="on"))) as client,
+        client.stream("GET", "/live", headers={"x-api-key": leaver}) as leaving,
+        client.stream("GET", "/live", headers={"x-api-key": stayer}) as staying,
+    ):
+        told = leaving.aiter_lines()
+        while not (await anext(told)).startswith("event: look"):
+            pass
+        await ring.revoke(key.id)
+        async with asyncio.timeout(PROMPT_SECONDS):
+            async for _ in told:
+                pass
+        went_on = staying.aiter_lines()
+        while not (await anext(went_on)).startswith("event: look"):
+            pass
 
 
 @one_server

@@ -1,5 +1,7 @@
 """The outermost layer of a service: what every request meets, whatever it asks for, and every answer carries."""
 
+from collections.abc import Mapping
+from functools import partial
 from http import HTTPStatus
 from itertools import count
 from secrets import token_hex
@@ -12,7 +14,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from lastro.core.access.gate import Gate
+from lastro.core.access.gate import Gate, Watched
 from lastro.core.errors import Busy, LastroError, TooLarge, Unauthorized
 from lastro.core.logging import REQUEST_ID
 from lastro.core.metrics import SECONDS, Tally, counter, gauge, histogram
@@ -108,7 +110,7 @@ class Edge:
         REQUEST_ID.set(request_id)
         try:
             if not self.gate.stands_open(scope):
-                await self.gate.admit(scope, (headers.get(b"authorization", b""), headers.get(b"x-api-key", b"")))
+                receive = await self._admitted(scope, headers, receive)
             if b"transfer-encoding" in headers:
                 await self._count_body(scope, receive, answer)
             else:  # the server reads no more than was announced
@@ -122,9 +124,16 @@ class Edge:
             self.gauge(self.in_flight)
             self.seconds(monotonic() - started)
 
+    async def _admitted(self, scope: Scope, headers: Mapping[bytes, bytes], receive: Receive) -> Watched:
+        presented = headers.get(b"authorization", b""), headers.get(b"x-api-key", b"")
+        await self.gate.admit(scope, presented)
+        return Watched(receive, partial(self.gate.still_opens, scope, presented))
+
     async def _pass_on(self, scope: Scope, receive: Receive, send: Send, answer: "_Answer") -> None:
         try:
             await self.app(scope, receive, send)
+            if isinstance(receive, Watched) and receive.cut:
+                await answer({"type": "http.response.body", "body": b"", "more_body": False})
         except ClientDisconnect:
             pass  # of a fast path; nobody is left to be answered, unless it was us who cut the body off
         except LastroError:

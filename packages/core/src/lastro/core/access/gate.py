@@ -1,21 +1,22 @@
 """The gate: every request passes it before any route, the fast paths of the domains included."""
 
+import asyncio
 from base64 import b64decode
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from time import monotonic
 from typing import Literal
 
-from starlette.types import Scope
+from starlette.types import Message, Receive, Scope
 
 from lastro.core import docs
-from lastro.core.errors import Forbidden, LastroError, NotFound, TooFast, Unauthorized
+from lastro.core.errors import Busy, Forbidden, LastroError, NotFound, TooFast, Unauthorized
 from lastro.core.keys import key_limit
 from lastro.core.limits.scripts import take
 from lastro.core.metrics import counter
 from lastro.core.redis import Hub
 
 from . import GRANT, is_local
-from .keyring import Keyring
+from .keyring import FRESH_SECONDS, Keyring
 from .model import CORE, Grant, Outside
 from .routes import READING, Access
 
@@ -24,6 +25,9 @@ DESCRIBING = frozenset({"/docs", "/openapi.json", *(f"/docs/{name}" for name in 
 """For whoever has a key at all."""
 SECRET_MAX = 512
 HELD_MAX = 1000
+LOOK_SECONDS = (
+    FRESH_SECONDS / 4
+)  # at the key of a stream: what is known then is half as old, so it ends within FRESH_SECONDS
 REASONS = ("missing", "unknown", "scope", "outside", "too_fast", "exposed", "other_site")
 REFUSED = counter(
     "access_refused_total",
@@ -71,6 +75,34 @@ class OtherSite(Forbidden):
     code = "access.other_site"
 
 
+class Watched:
+    """What an admitted request receives. Behind its body it hears of a disconnect when its key opens nothing any more.
+
+    Only a stream listens that long: every other request ends as it began.
+    """
+
+    __slots__ = ("cut", "incoming", "still", "whole")
+
+    def __init__(self, incoming: Receive, still: Callable[[], Awaitable[bool]]) -> None:
+        self.incoming = incoming
+        self.still = still
+        self.whole = self.cut = False
+
+    async def __call__(self) -> Message:
+        """The next message of the request."""
+        while self.whole:
+            try:
+                async with asyncio.timeout(LOOK_SECONDS):
+                    return await self.incoming()
+            except TimeoutError:
+                if not await self.still():
+                    self.cut = True
+                    return {"type": "http.disconnect"}
+        message = await self.incoming()
+        self.whole = not message.get("more_body", False)
+        return message
+
+
 class Gate:
     """Lets requests pass, or raises why not. ``domains`` says whose the first part of a path is."""
 
@@ -114,6 +146,14 @@ class Gate:
         if grant.per_second:
             await self._pace(hub, grant)
         scope[GRANT] = grant
+
+    async def still_opens(self, scope: Scope, presented: Presented) -> bool:
+        """Whether the key of a request that was admitted has not ended; while that cannot be known, yes."""
+        hub: Hub = scope["app"].state.hub
+        try:
+            return await hub.one(Keyring, lambda: Keyring(hub)).find(_secret(presented)[0]) is not None
+        except Busy:
+            return True  # a store that is away gives nothing to a stream, either
 
     def _look(self, grant: Grant, method: str, path: str) -> None:
         if grant.admin or path in DESCRIBING:
