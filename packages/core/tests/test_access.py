@@ -20,7 +20,7 @@ from lastro.core.access.gate import Gate
 from lastro.core.access.keyring import FRESH_SECONDS, ChangedMeanwhile, Keyring, RotatedAlready, TooManyKeys, UnknownKey
 from lastro.core.access.model import checked
 from lastro.core.access.routes import Access
-from lastro.core.app import create_app
+from lastro.core.app import App, create_app
 from lastro.core.cli import main
 from lastro.core.cli.chaos.proxy import Proxy
 from lastro.core.errors import Busy, Forbidden, Invalid, LastroError, Misconfigured, TooFast, Unauthorized
@@ -99,6 +99,7 @@ async def test_a_newline_behind_a_path_which_its_route_would_not_mind_opens_noth
 ) -> None:
     _, secret = await Keyring(hub).create("scrapes", ("core:read",))
     app = create_app({}, Settings(redis_url=SecretStr(server.url), api_keys="on"))
+    assert isinstance(app, App)
     app.get("/jars")(lambda: "what is inside")
     app.gate.domains["jars"] = "jars"  # as a domain's root router does
     async with served(app) as client:
