@@ -1,7 +1,8 @@
 """The ledger's cost: server CPU and wall clock per transfer, beside a script that does nothing and a bare SET.
 
 Load: transfers between uniform pairs of 10,000 accounts, 128-bit time-based ids, indexes and change stream on, one
-connection over a unix socket; single transfers in pipelines of 1,000. Every answer is checked to be "created".
+connection over a unix socket; single transfers in pipelines of 1,000. Every answer is checked to be "created". Batches
+go in calls of at most `batch_max` transfers, one after another, as the library sends them.
 """
 
 import json
@@ -93,16 +94,18 @@ class Bench:
         return (self.cpu_seconds() - cpu) / count * 1e6, wall / count * 1e6
 
     def batches(self, size: int, total: int) -> tuple[float, float]:
-        """Transfers, so many in a call."""
+        """Transfers, so many at once, in calls of as many as the library makes of them."""
         name = "create_transfer" if size == 1 else "create_chained_transfers"
-        sha, depth = self.shas[f"ledger.{name}"], max(1, PIPELINE // size)
+        parts = -(-size // SETTINGS.batch_max)
+        sha, count, depth = self.shas[f"ledger.{name}"], size // parts, max(1, PIPELINE // size)
+        rounds = max(1, total // (size * depth)) * parts
 
         def requests() -> Iterator[list[tuple[bytes | str, ...]]]:
             yield [self.retention]
-            for _ in range(max(1, total // (size * depth))):
-                yield [("EVALSHA", sha, "1", SPACE, self.transfers(size)) for _ in range(depth)]
+            for _ in range(rounds):
+                yield [("EVALSHA", sha, "1", SPACE, self.transfers(count)) for _ in range(depth)]
 
-        return self.measure(requests(), max(1, total // (size * depth)) * size * depth)
+        return self.measure(requests(), rounds * count * depth)
 
 
 def main(*, quick: bool) -> None:

@@ -204,6 +204,22 @@ async def test_a_segment_that_the_archive_refuses_stays_and_the_others_go(hub: H
     await migrate.close_all()
 
 
+async def test_a_segment_with_a_place_that_was_lost_in_a_failover_stays_until_it_is_taken_again(
+    hub: Hub, archive_url: str
+) -> None:
+    ledger = Ledger(hub, LedgerSettings(archive_url=SecretStr(archive_url), archive_after_seconds=0))
+    await ledger.create_accounts([Account(id=n, ledger=1, code=1) for n in (1, 2, 3)])
+    await ledger.create_transfers([paying(number) for number in range(1, LOG_SEGMENT + 2)])
+    at, lost = keys.log(ledger.archive.name, "transfers", 0), 128
+    whole: Any = await hub.read.get(at)
+    await hub.write.setrange(at, len(whole) - lost, bytes(lost))
+    assert await ledger.archive.archive() == 0
+    await hub.write.setrange(at, len(whole) - lost, whole[-lost:])
+    assert await ledger.archive.archive() == 1
+    assert await ledger.archive.unarchive() == 1
+    await migrate.close_all()
+
+
 async def test_what_is_young_stays_and_so_does_what_has_no_copy_yet(hub: Hub, archive_url: str) -> None:
     """After a failover the archive must not have transfers that never were, at places that others take then."""
     old = LedgerSettings(archive_url=SecretStr(archive_url), archive_after_seconds=0)

@@ -166,6 +166,8 @@ class Archive:
         if records is None or len(records) != rows.SEGMENT_BYTES:
             return "stays"
         found = decode_all(Transfer, records)
+        if not all(each.timestamp for each in found):  # counted by a primary that has lost them since: places to be
+            return "stays"
         if found[-1].timestamp // 1_000_000 > now_ms() - self.settings.archive_after_seconds * 1000:
             return "young"
         if pending := await self._pending([each.id for each in found if each.flags & TransferFlag.PENDING]):
