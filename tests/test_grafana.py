@@ -8,6 +8,7 @@ import sys
 import time
 from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,10 +22,17 @@ OPS = Path(__file__).parent.parent / "ops" / "prometheus"
 LASTRO = str(Path(sys.executable).parent / "lastro")
 
 
-def test_there_is_one_over_all_and_one_for_each_domain_and_they_name_what_exists(tmp_path: Path) -> None:
+@pytest.fixture
+def written(tmp_path: Path) -> dict[str, dict[str, Any]]:
+    """As the command writes them: this process has metrics of other tests, too."""
     subprocess.run([LASTRO, "metrics", "--grafana", str(tmp_path)], check=True, capture_output=True)
+    return {file.name: json.loads(file.read_text()) for file in tmp_path.iterdir()}
+
+
+def test_there_is_one_over_all_and_one_for_each_domain_and_they_name_what_exists(
+    written: dict[str, dict[str, Any]],
+) -> None:
     domains = list(plugs("lastro.routers"))
-    written = {file.name: json.loads(file.read_text()) for file in tmp_path.iterdir()}
     assert set(written) == {"lastro.json", *(f"lastro-{domain}.json" for domain in domains)}
     known = catalogue().keys()
     for dashboard in written.values():
@@ -46,7 +54,7 @@ def test_every_metric_is_on_a_dashboard() -> None:
 @pytest.mark.slow
 @pytest.mark.needs("prometheus")
 @pytest.mark.timeout(300)
-def test_every_panel_has_data_in_a_run_of_the_demo() -> None:
+def test_every_panel_has_data_in_a_run_of_the_demo(written: dict[str, dict[str, Any]]) -> None:
     port = free_port()
     began = time.time()
     with watching(OPS, f"http://127.0.0.1:{port}") as prometheus:
@@ -55,7 +63,7 @@ def test_every_panel_has_data_in_a_run_of_the_demo() -> None:
         )
         assert demo.returncode == 0, demo.stdout
         empty = []
-        for dashboard in dashboards(catalogue(), list(plugs("lastro.routers"))).values():
+        for dashboard in written.values():
             for title, expression in queries(dashboard):
                 asked = expression.replace("$__rate_interval", "15s")
                 found = prometheus.query(asked, "query_range", start=began, end=time.time(), step=1)
