@@ -221,6 +221,8 @@ def _is_json(headers: Headers) -> bool:
 async def _refuse_http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     unread = error.__cause__  # why FastAPI could not read a body: digits or levels beyond Python's bounds, no UTF-8
+    if isinstance(unread, LastroError):  # or its key ended before it came
+        return await _refuse(request, unread)
     if error.status_code == HTTPStatus.BAD_REQUEST and isinstance(unread, ValueError | RecursionError):
         return await _refuse(request, Invalid(field="body", reason=f"not JSON that can be read: {unread}"))
     document = {

@@ -1,5 +1,6 @@
 """The outermost layer of a service: what every request meets, whatever it asks for, and every answer carries."""
 
+from collections import Counter
 from collections.abc import Mapping
 from functools import partial
 from http import HTTPStatus
@@ -14,8 +15,9 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from lastro.core.access import GRANT
 from lastro.core.access.gate import Gate, Watched
-from lastro.core.errors import Busy, LastroError, TooLarge, Unauthorized
+from lastro.core.errors import Busy, LastroError, TooFast, TooLarge, Unauthorized
 from lastro.core.logging import REQUEST_ID
 from lastro.core.metrics import SECONDS, Tally, counter, gauge, histogram
 
@@ -34,6 +36,8 @@ SHED = counter("http_shed_total", "requests answered 503 because too many were i
 
 ALL_HAVE = ((b"x-content-type-options", b"nosniff"), (b"referrer-policy", b"no-referrer"))
 OVER_TLS = (*ALL_HAVE, (b"strict-transport-security", b"max-age=31536000"))
+KEY_SHARE = 0.5
+"""Of the requests in flight, streams included, one key's are at most so many: the others, the operator's, get in."""
 NOT_KEPT = (b"cache-control", b"no-store")
 """Unless the answer says otherwise: nobody between us and the caller keeps what is about money."""
 
@@ -82,6 +86,7 @@ class Edge:
         self.body_bytes_max = body_bytes_max
         self.requests_max = requests_max
         self.in_flight = 0
+        self.by_key: Counter[str] = Counter()
         self.answered = [REQUESTS.tally(status=of) for of in CLASSES]
         self.ids, self.prefix = count(1), token_hex(8).encode()  # asking for chance with every request costs more
         self.gauge, self.seconds, self.shed = IN_FLIGHT.tally(), REQUEST_SECONDS.tally(), SHED.of()
@@ -109,9 +114,11 @@ class Edge:
         # the server runs each request in a task, so in a context, of its own: nothing is left to be unbound
         REQUEST_ID.set(request_id)
         try:
+            if b"origin" in headers or b"sec-fetch-site" in headers:
+                self.gate.refuse_foreign(scope, headers)
             if not self.gate.stands_open(scope):
-                receive = await self._admitted(scope, headers, receive)
-            if b"transfer-encoding" in headers:
+                await self._keyed(scope, headers, receive, answer)
+            elif b"transfer-encoding" in headers:
                 await self._count_body(scope, receive, answer)
             else:  # the server reads no more than was announced
                 await self._pass_on(scope, receive, answer, answer)
@@ -124,15 +131,29 @@ class Edge:
             self.gauge(self.in_flight)
             self.seconds(monotonic() - started)
 
-    async def _admitted(self, scope: Scope, headers: Mapping[bytes, bytes], receive: Receive) -> Watched:
+    async def _keyed(self, scope: Scope, headers: Mapping[bytes, bytes], receive: Receive, answer: "_Answer") -> None:
+        """Answer who has a key, while it opens this."""
         presented = headers.get(b"authorization", b""), headers.get(b"x-api-key", b"")
         await self.gate.admit(scope, presented)
-        return Watched(receive, partial(self.gate.still_opens, scope, presented))
+        key = scope[GRANT].key_id if GRANT in scope else ""
+        if key and self.by_key[key] >= max(1, self.requests_max * KEY_SHARE):
+            raise TooFast(retry_after_seconds=1)
+        self.by_key[key] += 1
+        try:
+            watched = Watched(receive, answer, partial(self.gate.still_opens, scope, presented))
+            if b"transfer-encoding" in headers:
+                await self._count_body(scope, watched, answer)
+            else:
+                await self._pass_on(scope, watched, answer, answer)
+        finally:
+            self.by_key[key] -= 1
+            if not self.by_key[key]:
+                del self.by_key[key]
 
     async def _pass_on(self, scope: Scope, receive: Receive, send: Send, answer: "_Answer") -> None:
         try:
             await self.app(scope, receive, send)
-            if isinstance(receive, Watched) and receive.cut:
+            if answer.cut:
                 await answer({"type": "http.response.body", "body": b"", "more_body": False})
         except ClientDisconnect:
             pass  # of a fast path; nobody is left to be answered, unless it was us who cut the body off
@@ -156,14 +177,14 @@ class Edge:
 class _Answer:
     """A response on its way out: gets the headers that all have, and is counted."""
 
-    __slots__ = ("answered", "more", "request_id", "send", "started")
+    __slots__ = ("answered", "cut", "more", "request_id", "send", "started")
 
     def __init__(self, send: Send, request_id: bytes, answered: list[Tally], more: Headers) -> None:
         self.send = send
         self.request_id = request_id
         self.answered = answered
         self.more = more
-        self.started = False
+        self.started = self.cut = False
 
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":

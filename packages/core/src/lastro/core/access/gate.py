@@ -3,8 +3,10 @@
 import asyncio
 from base64 import b64decode
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from time import monotonic
-from typing import Literal
+from typing import Literal, Protocol
+from urllib.parse import urlsplit
 
 from starlette.types import Message, Receive, Scope
 
@@ -35,8 +37,16 @@ REFUSED = counter(
     do="missing, unknown: who asks without? scope, outside: does its owner need more? exposed: set LASTRO_API_KEYS",
     reason=REASONS,
 )
+Headers = Mapping[bytes, bytes]
 Presented = tuple[bytes, bytes]
 """The Authorization and X-Api-Key headers of a request; empty where it has none."""
+
+
+class Begun(Protocol):
+    """An answer, as far as it got."""
+
+    started: bool
+    cut: bool
 
 
 class NoKey(Unauthorized):
@@ -76,31 +86,33 @@ class OtherSite(Forbidden):
 
 
 class Watched:
-    """What an admitted request receives. Behind its body it hears of a disconnect when its key opens nothing any more.
+    """What an admitted request receives. A body on its way and a stream end when their key opens nothing any more.
 
-    Only a stream listens that long: every other request ends as it began.
+    Where no answer has begun receiving raises BadKey; a stream hears of a disconnect, and its answer is marked ``cut``.
     """
 
-    __slots__ = ("cut", "incoming", "still", "whole")
+    __slots__ = ("answer", "incoming", "looked_at", "still")
 
-    def __init__(self, incoming: Receive, still: Callable[[], Awaitable[bool]]) -> None:
+    def __init__(self, incoming: Receive, answer: Begun, still: Callable[[], Awaitable[bool]]) -> None:
         self.incoming = incoming
+        self.answer = answer
         self.still = still
-        self.whole = self.cut = False
+        self.looked_at = monotonic()
 
     async def __call__(self) -> Message:
         """The next message of the request."""
-        while self.whole:
-            try:
-                async with asyncio.timeout(LOOK_SECONDS):
-                    return await self.incoming()
-            except TimeoutError:
-                if not await self.still():
-                    self.cut = True
-                    return {"type": "http.disconnect"}
-        message = await self.incoming()
-        self.whole = not message.get("more_body", False)
-        return message
+        while True:
+            left = self.looked_at + LOOK_SECONDS - monotonic()
+            if left > 0:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(left):
+                        return await self.incoming()
+            if not await self.still():
+                if not self.answer.started:
+                    raise BadKey
+                self.answer.cut = True
+                return {"type": "http.disconnect"}
+            self.looked_at = monotonic()
 
 
 class Gate:
@@ -133,25 +145,36 @@ class Gate:
             raise self._refused(Exposed(), "exposed")
         if "\n" in path:  # the routes' patterns end in `$`, which also matches before a last newline; ours do not
             raise NotFound
-        secret, is_basic = _secret(presented)
+        secret = _secret(presented)
         if not secret:
             raise self._refused(NoKey(), "missing")
         hub: Hub = scope["app"].state.hub
-        grant = await hub.one(Keyring, lambda: Keyring(hub)).find(secret)
+        try:
+            grant = await hub.one(Keyring, lambda: Keyring(hub)).find(secret)
+        except Busy as busy:
+            raise Busy from busy  # where the store is, is not for somebody who may have no key
         if grant is None:
             raise self._refused(BadKey(), "unknown")
-        if is_basic and _from_elsewhere(scope):
-            raise self._refused(OtherSite(), "other_site")
         self._look(grant, scope["method"], path)
         if grant.per_second:
             await self._pace(hub, grant)
         scope[GRANT] = grant
 
+    def refuse_foreign(self, scope: Scope, headers: Headers) -> None:
+        """Raise OtherSite for a change that a browser sends for a page of another site, unless that page has a key.
+
+        A browser adds Basic by itself, and needs nothing where nothing is needed.
+        """
+        if scope["method"] in READING or not _from_elsewhere(headers):
+            return
+        if self.stands_open(scope) or headers.get(b"authorization", b"")[:6].lower() == b"basic ":
+            raise self._refused(OtherSite(), "other_site")
+
     async def still_opens(self, scope: Scope, presented: Presented) -> bool:
         """Whether the key of a request that was admitted has not ended; while that cannot be known, yes."""
         hub: Hub = scope["app"].state.hub
         try:
-            return await hub.one(Keyring, lambda: Keyring(hub)).find(_secret(presented)[0]) is not None
+            return await hub.one(Keyring, lambda: Keyring(hub)).find(_secret(presented)) is not None
         except Busy:
             return True  # a store that is away gives nothing to a stream, either
 
@@ -202,20 +225,20 @@ def _path(scope: Scope) -> str:
     return path.removeprefix(prefix) if prefix and path.startswith(f"{prefix}/") else path
 
 
-def _secret(presented: Presented) -> tuple[bytes, bool]:
-    """The secret that was sent, and whether as Basic, which a browser adds by itself."""
+def _secret(presented: Presented) -> bytes:
+    """The secret that was sent; as Basic it is the password."""
     authorization, api_key = presented
     kind, _, value = authorization.partition(b" ")
     match kind.lower():
         case b"bearer":
-            return value.strip()[:SECRET_MAX], False
+            return value.strip()[:SECRET_MAX]
         case b"basic":
             try:
-                return b64decode(value, validate=True).partition(b":")[2][:SECRET_MAX], True
+                return b64decode(value, validate=True).partition(b":")[2][:SECRET_MAX]
             except ValueError:
-                return b"", True
+                return b""
         case _:
-            return api_key[:SECRET_MAX], False
+            return api_key[:SECRET_MAX]
 
 
 def _reached_locally(scope: Scope) -> bool:
@@ -224,7 +247,16 @@ def _reached_locally(scope: Scope) -> bool:
     return server is not None and (server[1] is None or is_local(server[0]))
 
 
-def _from_elsewhere(scope: Scope) -> bool:
-    if scope["method"] in READING:
-        return False
-    return any(name == b"sec-fetch-site" and value not in {b"same-origin", b"none"} for name, value in scope["headers"])
+def _from_elsewhere(headers: Headers) -> bool:
+    """By Fetch Metadata; without, as over plain HTTP, by the name of the site that the page is of."""
+    site = headers.get(b"sec-fetch-site")
+    if site is not None:
+        return site not in {b"same-origin", b"none"}
+    return _host(headers.get(b"origin", b"")) != _host(b"//" + headers.get(b"host", b""))
+
+
+def _host(url: bytes) -> str | None:
+    try:
+        return urlsplit(url.decode("latin-1")).hostname
+    except ValueError:
+        return None

@@ -16,6 +16,7 @@ from lastro.core.app import App, Server
 from lastro.core.edge import PROBLEM
 from lastro.core.plugins import plugs
 from lastro.core.testing import wait_for
+from lastro.core.wire import Bounded
 
 ANSWER_SECONDS = 30.0
 BUG = 500
@@ -26,7 +27,8 @@ OFF = frozenset({401, 403, 405, 429})
 @asynccontextmanager
 async def served(app: ASGIApp) -> AsyncIterator[httpx.AsyncClient]:
     """The application behind uvicorn on a free port, and a client to it: nothing is answered in a way it hides."""
-    quiet: dict[str, Any] = {"log_config": None, "access_log": False, "proxy_headers": False}  # as the services
+    # as the services
+    quiet: dict[str, Any] = {"http": Bounded, "log_config": None, "access_log": False, "proxy_headers": False}
     server = Server(uvicorn.Config(app, port=0, timeout_graceful_shutdown=2, **quiet))
     serving = asyncio.create_task(server.serve())
     try:

@@ -2,6 +2,7 @@
 
 import asyncio
 import fcntl
+import resource
 import socket
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -27,6 +28,7 @@ from lastro.core.plugins import Face, installed, plugs
 from lastro.core.redis import connect
 from lastro.core.settings import Settings
 from lastro.core.supervise import Part
+from lastro.core.wire import Bounded
 from lastro.core.worker import Run, Work, run, stop_on_signals
 from lastro.core.worker.relay import relay
 
@@ -181,9 +183,12 @@ def serving(application: Any, settings: Settings, listening: socket.socket) -> W
     """Serve on an inherited socket until told to stop; requests in flight are finished."""
 
     async def serve(engine: Run) -> None:
+        _, files_max = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (files_max, files_max))  # a connection is one; usual are 1,024
         application.state.hub, application.state.stopping = engine.hub, engine.stopping
         config = uvicorn.Config(
             application,
+            http=Bounded,
             log_config=None,
             access_log=False,
             server_header=False,  # a header costs 0.6 us of each answer, and nobody needs to know what serves
