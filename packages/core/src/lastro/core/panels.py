@@ -178,7 +178,8 @@ async def _policy(hub: Hub) -> str:
 
 
 def _replica_lag(node: Mapping[str, Any]) -> int:
-    behind = [node[f"slave{number}"]["offset"] for number in range(int(node["connected_slaves"]))]
+    told = (node.get(f"slave{number}") for number in range(int(node["connected_slaves"])))
+    behind = [replica["offset"] for replica in told if replica]  # of one that has just gone it has the count alone
     return int(node["master_repl_offset"]) - min(behind) if behind else 0
 
 
