@@ -8,7 +8,7 @@ import asyncio
 import heapq
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Self, TypeVar
+from typing import Any, Self, TypeAlias, TypeVar
 
 from lastro.core.clock import now_ms
 from lastro.core.errors import Busy, Invalid, Misconfigured
@@ -43,6 +43,33 @@ STUCK_MS = 600_000
 PAGE = 1_000
 Stored = TypeVar("Stored", Account, Transfer)
 Event = TypeVar("Event", Account, Transfer)
+Told: TypeAlias = Callable[[int, int], None]
+"""Hears how many transfers a check has looked at, and how many there are."""
+
+
+def nobody(done: int, total: int) -> None:
+    """Hears how far a check is."""
+
+
+def all_of(hub: Hub, settings: LedgerSettings) -> list[Ledger]:
+    """The ledger of that name, which HTTP serves and posting writes to, and its shards if it has any."""
+    names = [keys.shard(settings.name, number, settings.shards) for number in range(settings.shards)]
+    return [Ledger(hub, settings), *(Ledger(hub, settings, name=name) for name in names if settings.shards > 1)]
+
+
+async def check_all(hub: Hub, settings: LedgerSettings, told: Told = nobody) -> list[str]:
+    """What does not add up in any of them, nor between two shards. Raises Misconfigured."""
+    findings = await recompute(Ledger(hub, settings), told)
+    if settings.shards > 1:
+        findings += await (await Shards.open(hub, settings, settings.shards, decide=False)).check(told)
+    return findings
+
+
+async def unarchive_all(hub: Hub, settings: LedgerSettings) -> int:
+    """Bring back for good what any of them has in the archive; how many segments. Raises Misconfigured."""
+    if settings.shards > 1:
+        await Shards.open(hub, settings, settings.shards, decide=False)
+    return sum([await ledger.archive.unarchive() for ledger in all_of(hub, settings)])
 
 
 @dataclass(slots=True)
@@ -56,17 +83,22 @@ class Shards:
     _carrying: "asyncio.Task[None] | None" = None
 
     @classmethod
-    async def open(cls, hub: Hub, settings: LedgerSettings, shards: int, name: str = "") -> Self:
-        """Open it; the first one decides how many shards it has. Raises Misconfigured for another number."""
+    async def open(
+        cls, hub: Hub, settings: LedgerSettings, shards: int, name: str = "", *, decide: bool = True
+    ) -> Self:
+        """Open it. Raises Misconfigured for another number of shards than it has.
+
+        The first one decides how many those are, for good; whoever only looks at it does not ``decide``.
+        """
         if not 1 <= shards <= SHARDS_MAX:
             raise Misconfigured(setting="LASTRO_LEDGER_SHARDS", reason=f"1 to {SHARDS_MAX}")
         names = [keys.shard(name or settings.name, number, shards) for number in range(shards)]
         count = keys.shards(keys.shard(name or settings.name, 0, 1))
         client: Any = hub.write
-        if not await client.set(count, shards, nx=True) and int(await client.get(count)) != shards:
-            raise Misconfigured(
-                setting="LASTRO_LEDGER_SHARDS", reason=f"it has {int(await client.get(count))} for good"
-            )
+        if not (decide and await client.set(count, shards, nx=True)):
+            decided = int(await client.get(count) or shards)
+            if decided != shards:
+                raise Misconfigured(setting="LASTRO_LEDGER_SHARDS", reason=f"it has {decided} for good")
         ledgers = [Ledger(hub, settings, name=each) for each in names]
         return cls(hub, ledgers, Coordinator(ledgers))
 
@@ -85,7 +117,10 @@ class Shards:
         return [told[at] for at in range(len(accounts))]
 
     async def create_transfers(self, transfers: Sequence[Transfer]) -> list[Outcome]:
-        """Create transfers, one outcome each. Those of one shard keep their order; linked ones must share a shard.
+        """Create transfers, one outcome each; linked ones must share a shard.
+
+        Those inside one shard keep their order, and so do those from one to the same other. What crosses and what does
+        not runs side by side: send what spends money from another shard when that has come.
 
         Raises CannotCross for one between shards that is more than plain, Invalid for a chain that leaves its shard and
         for what does not fit its record; then nothing was sent.
@@ -173,9 +208,9 @@ class Shards:
         """The transfers which the filter picks, by timestamp, as the shards have them."""
         return self._merged(await asyncio.gather(*(ledger.query_transfers(wanted) for ledger in self.ledgers)), wanted)
 
-    async def check(self) -> list[str]:
-        """What does not add up, in each shard and between any two."""
-        findings = [finding for ledger in self.ledgers for finding in await recompute(ledger)]
+    async def check(self, told: Told = nobody) -> list[str]:
+        """What does not add up, in each shard and between any two; ``told`` hears how far it is in each."""
+        findings = [finding for ledger in self.ledgers for finding in await recompute(ledger, told)]
         async for finding in self._between():
             findings.append(finding)  # noqa: PERF401  # no asynchronous extend
         return findings
