@@ -319,6 +319,21 @@ async def test_a_payer_of_another_ledger_is_told_the_same_whether_or_not_others_
     assert (await shards.create_transfer(paying(1))).status == "ok", "and the id is still free"
 
 
+@pytest.mark.parametrize("lost", [0, 1], ids=["at home", "away"])
+async def test_transit_accounts_that_a_failover_took_back_are_opened_again(shards: Shards, lost: int) -> None:
+    """A replica without the last moment takes over one shard: its keys are what they were before the first crossing."""
+    client: Any = shards.hub.write
+    mine = f"{keys.keyspace(shards.ledgers[lost].name)}*"
+    before = {key: await client.dump(key) for key in await client.keys(mine)}
+    assert (await shards.create_transfer(paying(1, amount=0))).ok
+    await client.delete(*await client.keys(mine))
+    for key, value in before.items():
+        await client.restore(key, 0, value)
+    told = statuses(await shards.create_transfers([paying(2), paying(3, credit=living(1, 9)), paying(4, living(0, 9))]))
+    assert told == ["ok", "credit_account_not_found", "debit_account_not_found"]
+    assert await balances(shards) == [(0, 10, 0, 0), (0, 0, 0, 10)]
+
+
 async def test_between_shards_is_looked_at_behind_any_number_of_accounts_of_the_same_code(hub: Hub) -> None:
     """Which number a user gives his accounts is his own affair."""
     made = await Shards.open(hub, LedgerSettings(), COUNT)
