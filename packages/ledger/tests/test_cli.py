@@ -1,19 +1,33 @@
 """The ledger from a terminal."""
 
+import asyncio
 import json
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 from redis import Redis
 
+from lastro.core.database import migrate
 from lastro.core.local import Server
+from lastro.core.redis import connect_url
+from lastro.ledger import keys
+from lastro.ledger.engine.shards import Shards
+from lastro.ledger.model.crossing import shard_of
 from lastro.ledger.model.ids import named_id
+from lastro.ledger.model.records import Account, Transfer
+from lastro.ledger.model.stored import LOG_SEGMENT
+from lastro.ledger.settings import LedgerSettings
 
 Lastro = Callable[..., list[str]]
+FIRST, FIRST_TOO = [each for each in range(1, 99) if shard_of(each, 4) == 0][:2]
+OTHER = next(each for each in range(1, 99) if shard_of(each, 4) == 1)
 
 
 @pytest.fixture
@@ -155,3 +169,62 @@ def test_a_shard_that_is_none_is_refused_in_a_sentence(lastro: Lastro) -> None:
     assert (shard["number"], shard.keys()) == (0, {"number", "slot", "server"})
     ended, said = lastro("shards", "move", "99", "x")[:2]
     assert (ended, "there are 1 shards" in said) == ("1", True)
+
+
+@pytest.fixture
+def in_shards(lastro: Lastro, server: Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Lastro:
+    """A ledger in four shards, a segment of the first in the archive."""
+    url = f"sqlite:///{tmp_path}/archive.sqlite"
+    monkeypatch.setenv("LASTRO_LEDGER_SHARDS", "4")
+    monkeypatch.setenv("LASTRO_LEDGER_ARCHIVE_URL", url)
+    settings = LedgerSettings(archive_url=SecretStr(url), archive_after_seconds=0)
+    one = partial(Transfer, debit_account_id=FIRST, credit_account_id=FIRST_TOO, amount=1, ledger=1, code=1)
+
+    async def make() -> None:
+        async with await connect_url(server.url) as hub:
+            made = await Shards.open(hub, settings, 4)
+            await made.create_accounts([Account(id=each, ledger=1, code=1) for each in (FIRST, FIRST_TOO)])
+            await made.create_transfers([one(id=1000 + each) for each in range(LOG_SEGMENT + 1)])
+            assert await made.ledgers[0].archive.archive() == 1
+            await migrate.close_all()
+
+    asyncio.run(make())
+    return lastro
+
+
+def test_the_terminal_reads_and_writes_all_shards(in_shards: Lastro) -> None:
+    assert in_shards("account", "create", str(OTHER), "--ledger", "1", "--code", "1")[0] == "0"
+    words = ("transfer", "create", str(FIRST), str(OTHER), "30", "--ledger", "1", "--code", "1", "--id", "7")
+    assert in_shards(*words)[0] == "0"
+    assert json.loads(in_shards("account", "show", str(OTHER))[1])["credits_posted"] == "30"
+    assert json.loads(in_shards("transfer", "show", "7")[1])["credit_account_id"] == str(OTHER)
+    assert len(in_shards("query", "accounts")) == 1 + 3 + 2, "and two transit accounts"
+    for refused in (("tail",), STRESS, ("transfer", "void", "7"), ("account", "show", "pix:99990001")):
+        ended, said = in_shards(*refused)[:2]
+        assert (ended, "in 4 shards" in said) == ("1", True), refused
+
+
+def test_a_check_at_the_terminal_looks_at_every_shard(in_shards: Lastro, server: Server) -> None:
+    assert in_shards("check")[0] == "0"
+    with Redis.from_url(server.url) as client:
+        client.delete(keys.account(keys.shard("main", 0, 4), FIRST))
+    assert in_shards("check")[0] == "1"
+
+
+def test_what_the_archive_has_of_any_shard_comes_back(in_shards: Lastro) -> None:
+    assert in_shards("unarchive") == ["0", "1 segments are back"]
+    assert in_shards("unarchive") == ["0", "0 segments are back"]
+
+
+@pytest.mark.parametrize("words", [("check",), ("unarchive",), ("query",), ("account", "transfers", "1")])
+def test_who_only_looks_does_not_decide_the_number_of_shards(
+    lastro: Lastro, server: Server, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
+) -> None:
+    monkeypatch.setenv("LASTRO_LEDGER_SHARDS", "8")
+    assert lastro(*words)[0] == "0"
+    with Redis.from_url(server.url) as client:
+        assert client.keys() == []
+    assert lastro("account", "create", "1", "--ledger", "1", "--code", "1")[0] == "0"
+    monkeypatch.setenv("LASTRO_LEDGER_SHARDS", "16")
+    ended, said = lastro(*words)[:2]
+    assert (ended, "it has 8 for good" in said) == ("78", True)

@@ -96,6 +96,21 @@ async def test_a_chain_that_no_call_can_take_is_refused_whole(ledger: Ledger) ->
     assert await ledger.query_transfers(QueryFilter()) == []
 
 
+async def test_of_a_request_of_many_calls_nothing_is_done_when_a_later_event_is_wrong(ledger: Ledger) -> None:
+    """Calls take 10 events here; whoever is told "invalid" must not have to find out what was done."""
+    with pytest.raises(TooMuchData):
+        await ledger.create_transfers(
+            [paying(1 + number) for number in range(15)]
+            + [paying(100 + number, flags=TransferFlag.LINKED) for number in range(8200)]
+        )
+    with pytest.raises(Invalid, match="event 24: amount"):
+        await ledger.create_transfers([*(paying(1 + number) for number in range(24)), paying(99, amount=1 << 128)])
+    with pytest.raises(Invalid, match="event 12: id"):
+        await ledger.create_accounts([Account(id=number, ledger=1, code=1) for number in (*range(10, 22), -1)])
+    assert await ledger.query_transfers(QueryFilter()) == []
+    assert {each.id for each in await ledger.query_accounts(QueryFilter())} == {1, 2}
+
+
 async def test_an_answer_has_at_most_8189_objects(ledger: Ledger) -> None:
     with pytest.raises(TooMuchData):
         await ledger.query_transfers(QueryFilter(limit=8190))

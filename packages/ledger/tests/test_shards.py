@@ -319,6 +319,21 @@ async def test_a_payer_of_another_ledger_is_told_the_same_whether_or_not_others_
     assert (await shards.create_transfer(paying(1))).status == "ok", "and the id is still free"
 
 
+@pytest.mark.parametrize("lost", [0, 1], ids=["at home", "away"])
+async def test_transit_accounts_that_a_failover_took_back_are_opened_again(shards: Shards, lost: int) -> None:
+    """A replica without the last moment takes over one shard: its keys are what they were before the first crossing."""
+    client: Any = shards.hub.write
+    mine = f"{keys.keyspace(shards.ledgers[lost].name)}*"
+    before = {key: await client.dump(key) for key in await client.keys(mine)}
+    assert (await shards.create_transfer(paying(1, amount=0))).ok
+    await client.delete(*await client.keys(mine))
+    for key, value in before.items():
+        await client.restore(key, 0, value)
+    told = statuses(await shards.create_transfers([paying(2), paying(3, credit=living(1, 9)), paying(4, living(0, 9))]))
+    assert told == ["ok", "credit_account_not_found", "debit_account_not_found"]
+    assert await balances(shards) == [(0, 10, 0, 0), (0, 0, 0, 10)]
+
+
 async def test_between_shards_is_looked_at_behind_any_number_of_accounts_of_the_same_code(hub: Hub) -> None:
     """Which number a user gives his accounts is his own affair."""
     made = await Shards.open(hub, LedgerSettings(), COUNT)
@@ -344,6 +359,37 @@ async def test_only_plain_transfers_cross_and_chains_stay_in_their_shard(shards:
         await shards.create_transfers([paying(1, debit=transit(1, 1))])
     with pytest.raises(Invalid):
         await shards.create_accounts([Account(id=TRANSIT, ledger=1, code=1)])
+
+
+@pytest.mark.parametrize(
+    "chain",
+    [
+        [paying(1, credit=OTHER_A, flags=TransferFlag.LINKED), paying(2)],
+        [paying(1, credit=OTHER_A, flags=TransferFlag.LINKED), paying(2, credit=living(1, 9)), paying(3, A, OTHER_A)],
+        [paying(1, A, OTHER_A, flags=TransferFlag.LINKED), paying(2), paying(3, A, OTHER_A, amount=1 << 128)],
+        [paying(1, A, OTHER_A, amount=1 << 128), paying(2)],
+        [paying(1), paying(2, credit=-1)],
+        [paying(1, amount=5), *(paying(2 + each, A, OTHER_A, flags=TransferFlag.LINKED) for each in range(8200))],
+    ],
+    ids=["its end crosses", "its end fails", "a stranger behind it", "too large", "no account", "too long"],
+)
+async def test_what_no_shard_can_take_whole_is_refused_before_any_of_it_is_sent(
+    shards: Shards, chain: list[Transfer]
+) -> None:
+    with pytest.raises(Invalid):
+        await shards.create_transfers(chain)
+    assert await shards.query_transfers(QueryFilter()) == []
+
+
+async def test_one_that_does_not_fit_is_refused_alone_among_many_at_once(shards: Shards) -> None:
+    wrong, *others = await asyncio.gather(
+        *(shards.create_transfer(paying(1 + each, amount=1 << 128 if each == 0 else 10)) for each in range(5)),
+        return_exceptions=True,
+    )
+    assert (type(wrong), statuses(others)) == (Invalid, ["ok"] * 4)
+    with pytest.raises(Invalid, match="event 1: id"):
+        await shards.create_accounts([Account(id=each, ledger=1, code=1) for each in (living(2, 1), -1)])
+    assert await shards.lookup_accounts([living(2, 1)]) == []
 
 
 async def test_a_ledger_has_its_number_of_shards_for_good(hub: Hub, shards: Shards) -> None:

@@ -6,8 +6,10 @@ from typing import Annotated, Literal
 
 from typer import Argument, Exit, Option, Typer, echo
 
+from lastro.ledger.settings import LedgerSettings
+
 from . import accounts, shards, transfers
-from .run import run, show
+from .run import on_hub, run, run_one, show
 
 AsJson = Annotated[bool, Option("--json", help="for scripts")]
 
@@ -63,7 +65,7 @@ def tail(after: Annotated[str, Option(help='a position, "0" from the oldest kept
                 echo(json.dumps({"position": change.position, **change_json(change)}))
 
     try:
-        run(follow)
+        run_one(follow)
     except KeyboardInterrupt:
         raise Exit from None
 
@@ -71,10 +73,12 @@ def tail(after: Annotated[str, Option(help='a position, "0" from the oldest kept
 @app.command()
 def check(as_json: AsJson = False) -> None:  # noqa: FBT002
     """Recompute everything from the transfers; names what differs, and then ends with 1."""
-    from .bar import bar, recompute
+    from lastro.ledger.engine.shards import check_all
+
+    from .bar import bar
 
     with bar("transfers replayed") as told:
-        findings = run(lambda engine: recompute(engine, told))
+        findings = on_hub(lambda hub: check_all(hub, LedgerSettings.read(), told))
     if as_json:
         echo(json.dumps(findings))
     for finding in [] if as_json else findings:
@@ -88,7 +92,9 @@ def check(as_json: AsJson = False) -> None:  # noqa: FBT002
 @app.command()
 def unarchive() -> None:
     """Bring archived transfers back for good, and empty the archive. Stop the workers before, or they go again."""
-    echo(f"{run(lambda engine: engine.archive.unarchive())} segments are back")
+    from lastro.ledger.engine.shards import unarchive_all
+
+    echo(f"{on_hub(lambda hub: unarchive_all(hub, LedgerSettings.read()))} segments are back")
 
 
 @app.command()
@@ -113,7 +119,7 @@ def stress(
     plan = Plan(accounts=accounts, workers=workers, seconds=seconds, batch=batch, workload=workload, hot_percent=hot)
     reports = {}
     with bar("seconds of load") as told:
-        reports["lastro"] = run(lambda engine: stress_ledger(engine, plan, told), url=url)
+        reports["lastro"] = run_one(lambda engine: stress_ledger(engine, plan, told), url=url)
     if tigerbeetle is not None:
         with bar("seconds of load on TigerBeetle") as told:
             reports["tigerbeetle"] = asyncio.run(stress_rival(tigerbeetle, tigerbeetle_cluster, plan, told))

@@ -23,7 +23,7 @@ def create(
 ) -> None:
     """Create an account, once."""
     account = Account(id=number("account_id", account_id), ledger=ledger, code=code, flags=flags)
-    tell(run(lambda engine: engine.create_account(account)))
+    tell(run(lambda engine: engine.create_accounts([account]), decide=True)[0])
 
 
 @app.command("show")

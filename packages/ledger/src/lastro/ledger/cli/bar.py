@@ -6,9 +6,6 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from lastro.ledger.engine import Ledger
-from lastro.ledger.engine.check import check
-
 
 @contextmanager
 def bar(what: str) -> Iterator[Callable[[float, float], None]]:
@@ -22,8 +19,3 @@ def bar(what: str) -> Iterator[Callable[[float, float], None]]:
             progress.update(task, completed=done, total=total)
 
         yield told
-
-
-async def recompute(ledger: Ledger, told: Callable[[float, float], None]) -> list[str]:
-    """The check, with its progress."""
-    return await check(ledger, told)

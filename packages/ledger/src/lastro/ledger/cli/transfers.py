@@ -9,7 +9,7 @@ from lastro.ledger.model.ids import new_id
 from lastro.ledger.model.json import whole
 from lastro.ledger.model.records import Transfer
 
-from .run import number, run, show, tell
+from .run import number, run, run_one, show, tell
 
 app = Typer(no_args_is_help=True, help="Create, settle and read transfers.")
 Id = Annotated[str, Argument(help="decimal, up to 128 bits, or a name: pix:held:E…")]
@@ -40,7 +40,7 @@ def create(
         timeout=timeout_seconds,
         flags=flags | (TransferFlag.PENDING if pending else 0),
     )
-    tell(run(lambda engine: engine.create_transfer(transfer)))
+    tell(run(lambda engine: engine.create_transfer(transfer), decide=True))
 
 
 @app.command()
@@ -50,7 +50,7 @@ def post(
     """Post a pending transfer."""
     wanted = None if amount is None else whole("amount", amount)
     tell(
-        run(
+        run_one(
             lambda engine: engine.create_transfer(engine.posting(number("pending_id", pending_id), _id(own_id), wanted))
         )
     )
@@ -59,7 +59,7 @@ def post(
 @app.command()
 def void(pending_id: Id, *, own_id: NewId = None) -> None:
     """Void a pending transfer."""
-    tell(run(lambda engine: engine.create_transfer(engine.voiding(number("pending_id", pending_id), _id(own_id)))))
+    tell(run_one(lambda engine: engine.create_transfer(engine.voiding(number("pending_id", pending_id), _id(own_id)))))
 
 
 @app.command("show")

@@ -96,7 +96,7 @@ class Ledger:
         """Create transfers, in order, one outcome each; linked ones all or nothing, independent ones in one call too.
 
         ``metadata`` is kept beside the transfers, by their number in the request, from 0. ``crossing`` is for sides of
-        transfers between shards: reservations are noted until they are settled, and settled although an account closed.
+        transfers between shards: what leaves is noted until it is settled, and settled although an account closed.
         """
         request = Request(
             kind=TRANSFERS,

@@ -17,6 +17,7 @@ from lastro.ledger.errors import TooMuchData
 from lastro.ledger.model.codes import AccountCode, AccountFlag, TransferCode, TransferFlag
 from lastro.ledger.model.records import LIMIT_MAX, Account, Balance, Outcome, Transfer, joined
 
+RECORD_BYTES = 128
 RESULT_BYTES = 16
 Ask: TypeAlias = Callable[[Callable[[], Awaitable[Any]]], Awaitable[Any]]
 """Calls a script, and sees to what it needs."""
@@ -64,15 +65,19 @@ class Request:
     """These are one side of transfers between shards."""
 
     async def send(self, client: Client, batch_max: int, ask: Ask) -> list[Outcome]:
-        """One call per part, in order; what is linked stays together. A part of which less was done is asked again."""
+        """One call per part, in order; what is linked stays together. A part of which less was done is asked again.
+
+        Raises Invalid or TooMuchData as ``cut`` does, and then nothing was sent.
+        """
         outcomes: list[Outcome] = []
-        for _, end in parts(self.events, self.kind.linked, batch_max):
+        records, ends = cut(self.events, self.kind.linked, batch_max)
+        for end in ends:
             while (start := len(outcomes)) < end:
                 call = partial(
                     self.kind.many,
                     client,
                     keyspace=[self.keyspace],
-                    events=joined(self.events[start:end]),
+                    events=records[start * RECORD_BYTES : end * RECORD_BYTES],
                     options=self._options(start, end),
                 )
                 outcomes.extend(outcomes_of(await ask(call), self.kind.codes, balances=self.balances))
@@ -90,11 +95,15 @@ class Request:
         return [bits] if bits else []
 
 
-def parts(events: Sequence[Account | Transfer], linked: int, size: int) -> Iterator[tuple[int, int]]:
-    """The bounds of each call: at most ``size`` events, except that a chain is never split.
+def cut(events: Sequence[Account | Transfer], linked: int, size: int) -> tuple[bytes, list[int]]:
+    """The records of all events, and where each call ends: at most ``size`` of them, but a chain is never split.
 
-    Raises TooMuchData for a chain that no call can take.
+    Raises Invalid for an event that does not fit its record, TooMuchData for a chain that no call can take.
     """
+    return joined(events), list(_ends(events, linked, size))
+
+
+def _ends(events: Sequence[Account | Transfer], linked: int, size: int) -> Iterator[int]:
     start = whole = 0
     for number, event in enumerate(events, 1):
         if number - whole > LIMIT_MAX:
@@ -102,11 +111,11 @@ def parts(events: Sequence[Account | Transfer], linked: int, size: int) -> Itera
         if event.flags & linked and number < len(events):
             continue
         if number - start > size and whole > start:
-            yield start, whole
+            yield whole
             start = whole
         whole = number
     if whole > start:
-        yield start, whole
+        yield whole
 
 
 def outcomes_of(answer: bytes, codes: type[AccountCode | TransferCode], *, balances: bool = False) -> list[Outcome]:

@@ -13,7 +13,8 @@ from lastro.core.scripts import script
 
 BALANCES, IMPORTS, NO_IMPORTS, CROSSING, STRICT = 1, 2, 4, 8, 16
 """Bits of ``options``: balances in the answer; a request's earlier part began with an import, or did not; these are
-one side of transfers between shards; the metadata is strict JSON, its sender has looked, and the script need not."""
+one side of transfers between shards (what leaves is noted, an account that closed is no hindrance to settling, and a
+missing transit account burns no id); the metadata is strict JSON, its sender has looked, and the script need not."""
 
 
 @script

@@ -9,12 +9,10 @@ import structlog
 from lastro.core.errors import Busy, LastroError
 from lastro.core.redis import Hub
 from lastro.core.worker import Run
-from lastro.ledger import keys
 from lastro.ledger.engine import Ledger
-from lastro.ledger.engine.check import check as recompute
 from lastro.ledger.engine.post import followed
 from lastro.ledger.engine.post import totals as sums
-from lastro.ledger.engine.shards import Shards
+from lastro.ledger.engine.shards import Shards, all_of, check_all
 from lastro.ledger.settings import LedgerSettings
 
 log = structlog.get_logger()
@@ -51,16 +49,10 @@ class Acts:
         return done
 
 
-def _all(hub: Hub, settings: LedgerSettings) -> list[Ledger]:
-    """The ledger of this process, and its shards if it has any."""
-    names = [keys.shard(settings.name, number, settings.shards) for number in range(settings.shards)]
-    return [Ledger(hub, settings), *(Ledger(hub, settings, name=name) for name in names if settings.shards > 1)]
-
-
 async def expire(run: Run) -> None:
     """Release expired transfers, ten times a second; as long as there are more, without a pause."""
     settings = LedgerSettings.read()
-    ledgers, pause = _all(run.hub, settings), settings.expire_every_seconds
+    ledgers, pause = all_of(run.hub, settings), settings.expire_every_seconds
     releasing = Acts("expire.postponed", "expire.failed")
     while not run.stopping.is_set():
         released = 0
@@ -77,7 +69,7 @@ async def expire(run: Run) -> None:
 async def retain(run: Run) -> None:
     """Trim the change stream by policy, and archive what is old."""
     settings = LedgerSettings.read()
-    ledgers = _all(run.hub, settings)
+    ledgers = all_of(run.hub, settings)
     trimming, archiving = (Acts("retain.postponed", "retain.failed") for _ in range(2))
     archives = [ledger.archive for ledger in ledgers]
     while not await run.pause(settings.retain_every_seconds):
@@ -103,11 +95,7 @@ async def cross(run: Run) -> None:
 
 async def check(hub: Hub, told: Callable[[int, int], None] = lambda _done, _total: None) -> list[str]:
     """What of the ledger does not add up: the face for a check over all domains."""
-    settings = LedgerSettings.read()
-    findings = await recompute(Ledger(hub, settings), told)
-    if settings.shards > 1:
-        findings += await (await Shards.open(hub, settings, settings.shards)).check()
-    return findings
+    return await check_all(hub, LedgerSettings.read(), told)
 
 
 async def totals(hub: Hub) -> Mapping[str, Mapping[str, tuple[int, int]]]:

@@ -8,7 +8,7 @@ import asyncio
 import heapq
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Self, TypeVar
+from typing import Any, Self, TypeAlias, TypeVar
 
 from lastro.core.clock import now_ms
 from lastro.core.errors import Busy, Invalid, Misconfigured
@@ -16,10 +16,20 @@ from lastro.core.redis import Hub
 from lastro.ledger import keys
 from lastro.ledger.engine import Ledger
 from lastro.ledger.engine.check import check as recompute
+from lastro.ledger.engine.requests import ACCOUNTS, TRANSFERS, cut
 from lastro.ledger.errors import CannotCross, UnknownAccount, UnknownTransfer
 from lastro.ledger.model.codes import QueryFilterFlag, TransferFlag
 from lastro.ledger.model.crossing import TRANSIT, TRANSIT_CODE, Crossing, shard_of, stands_for, transit
-from lastro.ledger.model.records import U128_MAX, Account, AccountFilter, Balance, Outcome, QueryFilter, Transfer
+from lastro.ledger.model.records import (
+    LIMIT_MAX,
+    U128_MAX,
+    Account,
+    AccountFilter,
+    Balance,
+    Outcome,
+    QueryFilter,
+    Transfer,
+)
 from lastro.ledger.settings import LedgerSettings
 
 from .crossing import Coordinator
@@ -33,6 +43,33 @@ STUCK_MS = 600_000
 PAGE = 1_000
 Stored = TypeVar("Stored", Account, Transfer)
 Event = TypeVar("Event", Account, Transfer)
+Told: TypeAlias = Callable[[int, int], None]
+"""Hears how many transfers a check has looked at, and how many there are."""
+
+
+def nobody(done: int, total: int) -> None:
+    """Hears how far a check is."""
+
+
+def all_of(hub: Hub, settings: LedgerSettings) -> list[Ledger]:
+    """The ledger of that name, which HTTP serves and posting writes to, and its shards if it has any."""
+    names = [keys.shard(settings.name, number, settings.shards) for number in range(settings.shards)]
+    return [Ledger(hub, settings), *(Ledger(hub, settings, name=name) for name in names if settings.shards > 1)]
+
+
+async def check_all(hub: Hub, settings: LedgerSettings, told: Told = nobody) -> list[str]:
+    """What does not add up in any of them, nor between two shards. Raises Misconfigured."""
+    findings = await recompute(Ledger(hub, settings), told)
+    if settings.shards > 1:
+        findings += await (await Shards.open(hub, settings, settings.shards, decide=False)).check(told)
+    return findings
+
+
+async def unarchive_all(hub: Hub, settings: LedgerSettings) -> int:
+    """Bring back for good what any of them has in the archive; how many segments. Raises Misconfigured."""
+    if settings.shards > 1:
+        await Shards.open(hub, settings, settings.shards, decide=False)
+    return sum([await ledger.archive.unarchive() for ledger in all_of(hub, settings)])
 
 
 @dataclass(slots=True)
@@ -46,17 +83,22 @@ class Shards:
     _carrying: "asyncio.Task[None] | None" = None
 
     @classmethod
-    async def open(cls, hub: Hub, settings: LedgerSettings, shards: int, name: str = "") -> Self:
-        """Open it; the first one decides how many shards it has. Raises Misconfigured for another number."""
+    async def open(
+        cls, hub: Hub, settings: LedgerSettings, shards: int, name: str = "", *, decide: bool = True
+    ) -> Self:
+        """Open it. Raises Misconfigured for another number of shards than it has.
+
+        The first one decides how many those are, for good; whoever only looks at it does not ``decide``.
+        """
         if not 1 <= shards <= SHARDS_MAX:
             raise Misconfigured(setting="LASTRO_LEDGER_SHARDS", reason=f"1 to {SHARDS_MAX}")
         names = [keys.shard(name or settings.name, number, shards) for number in range(shards)]
         count = keys.shards(keys.shard(name or settings.name, 0, 1))
         client: Any = hub.write
-        if not await client.set(count, shards, nx=True) and int(await client.get(count)) != shards:
-            raise Misconfigured(
-                setting="LASTRO_LEDGER_SHARDS", reason=f"it has {int(await client.get(count))} for good"
-            )
+        if not (decide and await client.set(count, shards, nx=True)):
+            decided = int(await client.get(count) or shards)
+            if decided != shards:
+                raise Misconfigured(setting="LASTRO_LEDGER_SHARDS", reason=f"it has {decided} for good")
         ledgers = [Ledger(hub, settings, name=each) for each in names]
         return cls(hub, ledgers, Coordinator(ledgers))
 
@@ -66,36 +108,42 @@ class Shards:
 
     async def create_accounts(self, accounts: Sequence[Account]) -> list[Outcome]:
         """Create accounts, each where it belongs, one outcome each; linked ones must share a shard."""
+        cut(accounts, ACCOUNTS.linked, LIMIT_MAX)
         for account in accounts:
             if account.id >= TRANSIT:
                 raise Invalid(field="id", reason="ids from 2^128 - 2^64 on are the shards' own")
         places = self._places(accounts, [{self.home(account.id)} for account in accounts])
-        return await self._each(accounts, places, lambda shard, some: self.ledgers[shard].create_accounts(some))
+        told = await self._each(accounts, places, lambda shard, some: self.ledgers[shard].create_accounts(some))
+        return [told[at] for at in range(len(accounts))]
 
     async def create_transfers(self, transfers: Sequence[Transfer]) -> list[Outcome]:
-        """Create transfers, one outcome each. Those of one shard keep their order; linked ones must share a shard.
+        """Create transfers, one outcome each; linked ones must share a shard.
 
-        Raises CannotCross for one between shards that is more than plain, Invalid for a chain that leaves its shard.
+        Those inside one shard keep their order, and so do those from one to the same other. What crosses and what does
+        not runs side by side: send what spends money from another shard when that has come.
+
+        Raises CannotCross for one between shards that is more than plain, Invalid for a chain that leaves its shard and
+        for what does not fit its record; then nothing was sent.
         """
+        cut(transfers, TRANSFERS.linked, LIMIT_MAX)
         sides = [self._sides(transfer) for transfer in transfers]
-        crossing = [at for at, some in enumerate(sides) if len(some) > 1 and not transfers[at].flags]
-        inside = [at for at, some in enumerate(sides) if len(some) == 1 or transfers[at].flags]
-        local = [transfers[at] for at in inside]
-        places = self._places(local, [sides[at] for at in inside])
-        told: dict[int, Outcome] = {}
-        answers = await asyncio.gather(
-            self._each(local, places, lambda shard, some: self.ledgers[shard].create_transfers(some)),
+        places = self._places(transfers, sides)
+        crossing = [at for at, some in enumerate(sides) if len(some) > 1]
+        inside, across = await asyncio.gather(
+            self._each(transfers, places, lambda shard, some: self.ledgers[shard].create_transfers(some)),
             self.coordinator.carry([self._crossing(transfers[at]) for at in crossing]),
             return_exceptions=True,
         )
-        for chosen, some in zip((inside, crossing), answers, strict=True):
-            if isinstance(some, BaseException):
-                raise some
-            told.update(zip(chosen, some, strict=True))
+        if isinstance(inside, BaseException):
+            raise inside
+        if isinstance(across, BaseException):
+            raise across
+        told = inside | dict(zip(crossing, across, strict=True))
         return [told[at] for at in range(len(transfers))]
 
     async def create_transfer(self, transfer: Transfer) -> Outcome:
-        """Create one transfer, once. Many tasks at once share the writes."""
+        """Create one transfer, once. Many tasks at once share the writes, and none affects another."""
+        transfer.encode()
         sides = self._sides(transfer)
         if len(sides) == 1:
             return await self.ledgers[min(sides)].create_transfer(transfer)
@@ -160,9 +208,9 @@ class Shards:
         """The transfers which the filter picks, by timestamp, as the shards have them."""
         return self._merged(await asyncio.gather(*(ledger.query_transfers(wanted) for ledger in self.ledgers)), wanted)
 
-    async def check(self) -> list[str]:
-        """What does not add up, in each shard and between any two."""
-        findings = [finding for ledger in self.ledgers for finding in await recompute(ledger)]
+    async def check(self, told: Told = nobody) -> list[str]:
+        """What does not add up, in each shard and between any two; ``told`` hears how far it is in each."""
+        findings = [finding for ledger in self.ledgers for finding in await recompute(ledger, told)]
         async for finding in self._between():
             findings.append(finding)  # noqa: PERF401  # no asynchronous extend
         return findings
@@ -195,14 +243,16 @@ class Shards:
 
     @staticmethod
     def _places(events: Sequence[Account | Transfer], sides: Sequence[set[int]]) -> dict[int, list[int]]:
-        """Shard → the events that are its, by number. Raises Invalid for a chain that is not all in one."""
+        """Shard → the events inside it, by number. Raises Invalid for a chain that is not all inside one."""
         places: dict[int, list[int]] = {}
         before: int | None = None
         for at, (event, some) in enumerate(zip(events, sides, strict=True)):
-            shard = min(some)
-            if before not in {None, shard}:
-                raise Invalid(field=f"event {at}", reason="linked to one of another shard")
-            places.setdefault(shard, []).append(at)
+            shard = min(some) if len(some) == 1 else None
+            if before is not None and before != shard:
+                reason = " of another shard" if shard is not None else ", and goes to another shard"
+                raise Invalid(field=f"event {at}", reason=f"linked to one{reason}")
+            if shard is not None:
+                places.setdefault(shard, []).append(at)
             before = shard if event.flags & TransferFlag.LINKED else None  # the same bit for accounts
         return places
 
@@ -211,12 +261,13 @@ class Shards:
         events: Sequence[Event],
         places: Mapping[int, Sequence[int]],
         act: Callable[[int, Sequence[Event]], Awaitable[list[Outcome]]],
-    ) -> list[Outcome]:
+    ) -> dict[int, Outcome]:
+        """The outcomes by the numbers of their events."""
         answers = await asyncio.gather(*(act(shard, [events[at] for at in some]) for shard, some in places.items()))
         told: dict[int, Outcome] = {}
         for some, outcomes in zip(places.values(), answers, strict=True):
             told.update(zip(some, outcomes, strict=True))
-        return [told[at] for at in range(len(events))]
+        return told
 
     async def _carry(self) -> None:
         """Take what waits, all of it at once; meanwhile more waits."""

@@ -14,7 +14,7 @@ from typing import Any
 import structlog
 
 from lastro.core.clock import now_ms
-from lastro.core.errors import Busy, LastroError
+from lastro.core.errors import Busy, LastroError, OutcomeUnknown
 from lastro.ledger import keys
 from lastro.ledger.engine import Ledger
 from lastro.ledger.model.codes import TransferCode as Code
@@ -24,6 +24,9 @@ from lastro.ledger.model.records import Outcome, Transfer
 RECOVER_MAX = 500
 """Crossings of one shard taken up at once."""
 KNOWN_MAX = 100_000
+TRIES = 3
+"""Transit accounts that are not there although they were just opened, for instance by a failover, are opened again."""
+LOST = "a transit account is gone again"
 DONE = {Code.OK, Code.EXISTS}
 BURNT = {Code.DEBIT_ACCOUNT_NOT_FOUND, Code.ID_ALREADY_FAILED}
 VOIDED = {*DONE, Code.PENDING_TRANSFER_ALREADY_VOIDED}
@@ -116,16 +119,12 @@ class Coordinator:
         ways = [Way(each) for each in crossings]
         await self._enter(ways)
         going = [way for way in ways if way.turned_away is None]
-        for way, told in zip(going, await self._hold_home(going), strict=True):
-            way.began = told.result == Code.OK
-            way.turned_away = None if told.result in DONE else told
+        await self._hold_home(going)
         going = [way for way in going if way.turned_away is None]
         for way in await self._strangers(going):
             way.turned_away = _told(Code.EXISTS_WITH_DIFFERENT_CREDIT_ACCOUNT_ID)
         going = [way for way in going if way.turned_away is None]
-        for way, told in zip(going, await self._step(going, "away", lambda each: each.hold_away), strict=True):
-            way.held = told.result in DONE
-            way.refusal = None if way.held else told
+        await self._hold_away(going)
         await self._decide(going)
         await self._follow([way for way in going if not way.stuck])
         await self._forget([way for way in going if not way.stuck])
@@ -159,8 +158,43 @@ class Coordinator:
                 await self.ledgers[here].create_accounts([transit_account(ledger, there)])
             self._known |= {(home, away, ledger), (away, home, ledger)}
 
-    async def _hold_home(self, ways: Sequence[Way]) -> list[Outcome]:
-        return await self._step(ways, "home", lambda each: each.hold_home, crossing=True, noted=True)
+    def _unlearn(self, ways: Sequence[Way]) -> None:
+        """Their transit accounts are not there."""
+        for home, away, ledger in (way.crossing.pair for way in ways):
+            self._known -= {(home, away, ledger), (away, home, ledger)}
+
+    async def _hold_home(self, ways: Sequence[Way]) -> None:
+        lost = ways
+        for _ in range(TRIES):
+            told = await self._step(lost, "home", lambda each: each.hold_home, crossing=True, noted=True)
+            for way, each in zip(lost, told, strict=True):
+                way.began = each.result == Code.OK
+                way.turned_away = None if each.result in DONE else each
+            # the transit account: a failover took it back, or the payer came after the look at him
+            lost = [way for way, each in zip(lost, told, strict=True) if each.result == Code.CREDIT_ACCOUNT_NOT_FOUND]
+            if not lost:
+                return
+            self._unlearn(lost)
+            for way in lost:
+                way.turned_away = None
+            await self._enter(lost)
+            lost = [way for way in lost if way.turned_away is None]
+        if lost:
+            raise OutcomeUnknown(reason=LOST)
+
+    async def _hold_away(self, ways: Sequence[Way]) -> None:
+        lost = ways
+        for _ in range(TRIES):
+            told = await self._step(lost, "away", lambda each: each.hold_away, crossing=True)
+            for way, each in zip(lost, told, strict=True):
+                way.held = each.result in DONE
+                way.refusal = None if way.held else each
+            lost = [way for way, each in zip(lost, told, strict=True) if each.result == Code.DEBIT_ACCOUNT_NOT_FOUND]
+            if not lost:
+                return
+            self._unlearn(lost)
+            await self._open({way.crossing.pair for way in lost})
+        raise OutcomeUnknown(reason=LOST)
 
     async def _strangers(self, ways: Sequence[Way]) -> list[Way]:
         """Those whose reservation at home is for another receiver; only what was there already can be."""

@@ -45,10 +45,16 @@ local function write_rows(rows, due, undue)
   end
 end
 
--- Note the reservations of one side of a crossing, by when: whoever made them may die before the other side is done.
+-- Whether an account is a transit account, by its id.
+local function stands_for_a_shard(id)
+  return sub(id, 9) == ("\255"):rep(8)
+end
+
+-- Note the reservations of what leaves for another shard, by when: whoever made them may die before it is done there.
 local function note_crossings(data, codes, micros)
   for i = 1, #codes do
-    if codes[i] == 0 and read("<I2", data, i * 128 - 9) == 2 then
+    local credit = sub(data, i * 128 - 95, i * 128 - 80)
+    if codes[i] == 0 and read("<I2", data, i * 128 - 9) == 2 and stands_for_a_shard(credit) then
       call("ZADD", PREFIX .. "crossings", floor(micros / 1000), sub(data, i * 128 - 127, i * 128 - 112))
     end
   end

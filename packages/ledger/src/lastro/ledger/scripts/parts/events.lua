@@ -28,7 +28,7 @@ local function break_chain(i)
   end
 end
 
--- The code of event i. `judge` decides it once the common rules are done; `burn` gets it if its code burns ids.
+-- The code of event i. `judge` decides it once the common rules are done; `burn` gets it, and its code, if that burns ids.
 local function in_order(i, linked, imported, low, high, base, judge, burn)
   local code
   if linked then
@@ -44,7 +44,7 @@ local function in_order(i, linked, imported, low, high, base, judge, burn)
       break_chain(i)
     end
     if burn and burns(code) then
-      burn(i)
+      burn(i, code)
     end
   end
   if first_linked and (not linked or code == 2) then

@@ -36,8 +36,13 @@ local function judge_transfer(i)
   return transfer_normally(i)
 end
 
-local function burn_transfer(i)
-  learn(keys[i + 1], BURNT)
+-- One side of a crossing is refused for ever, but not for want of a shard's own account: that is opened, and it is asked
+-- for again.
+local function burn_transfer(i, code)
+  local missing = code == 21 and debit or code == 22 and credit
+  if not (crossing and missing and stands_for_a_shard(missing)) then
+    learn(keys[i + 1], BURNT)
+  end
 end
 
 -- The code of event i.
