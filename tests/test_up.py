@@ -73,6 +73,31 @@ def test_the_key_of_the_simulators_ends_with_the_engine(tmp_path: Path, words: t
         store.stop()
 
 
+def test_a_part_that_is_started_again_leaves_no_files_of_metrics_behind() -> None:
+    with running("ledger") as engine:
+        until(lambda: figures(engine.parts().get("ledger.work")), READY_SECONDS, "it counts nothing")
+        for _ in range(2):
+            killed = engine.parts()["ledger.work"]
+            os.kill(killed, signal.SIGKILL)
+            until(lambda: engine.parts().get("ledger.work") not in {None, killed}, READY_SECONDS, "it stays away")  # noqa: B023  # at once
+            until(lambda: figures(engine.parts().get("ledger.work")), READY_SECONDS, "it counts nothing any more")
+        (folder,) = {path.parent for path in figures(engine.parts()["ledger.work"])}
+        whose = {path.stem.rpartition("_")[2] for path in folder.glob("*.db")}
+        assert whose <= {*engine.parts(), str(engine.process.pid)}
+        assert httpx.get(f"{engine.url}/metrics").is_success
+
+
+def figures(pid: int | None) -> set[Path]:
+    """The files that a part counts in."""
+    with suppress(FileNotFoundError, ProcessLookupError):
+        return {
+            Path(line.split()[-1])
+            for line in Path(f"/proc/{pid}/maps").read_text().splitlines()
+            if "/lastro-metrics-" in line
+        }
+    return set()
+
+
 def test_a_killed_web_process_refuses_no_connection() -> None:
     with running("ledger") as engine:
         statuses = []

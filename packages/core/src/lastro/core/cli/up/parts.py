@@ -180,9 +180,9 @@ def address(listening: socket.socket, settings: Settings) -> str:
     return f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
 
 
-def gone(pid: int) -> None:
-    """Take the gauges of a process that ended out of the sums."""
-    mark_process_dead(pid)  # type: ignore[no-untyped-call]  # the library has no types there
+def gone(part: str) -> None:
+    """Take the gauges of a part that ended out of the sums."""
+    mark_process_dead(part)  # type: ignore[no-untyped-call]  # the library has no types there
 
 
 def serving(application: Any, settings: Settings, listening: socket.socket) -> Work:
