@@ -105,9 +105,10 @@ def test_a_secret_in_a_url_is_hidden_whatever_it_is_made_of(url: str, masked: st
 
 
 @pytest.mark.anyio
-@pytest.mark.parametrize("password", ["first/SECRET", "first@SECRET", "SECRET/last", "a?SECRET"])
-async def test_a_url_that_cannot_be_read_is_refused_without_its_password(password: str) -> None:
+@pytest.mark.parametrize("kind", ["redis", "redis+sentinel", "redis+cluster"])
+@pytest.mark.parametrize("password", ["first/SECRET", "first@SECRET", "SECRET/last", "SECRET?last", "a,h:SECRET/last"])
+async def test_a_url_that_cannot_be_read_is_refused_without_its_password(kind: str, password: str) -> None:
     """What is behind a slash is no port, and the standard library says so with what stands before it."""
     with pytest.raises(Misconfigured) as refused:
-        await connect_url(f"redis://:{password}@127.0.0.1:x/0")
+        await connect_url(f"{kind}://:{password}@127.0.0.1:x/0")
     assert "SECRET" not in str(refused.value)
