@@ -30,6 +30,8 @@ COMPOSE = ("compose.yaml", "compose.rinha.yaml")
 CHART = OPS / "helm/lastro"
 KUBERNETES = ("1.29", "1.32", "1.37")
 GIVEN = {"secrets": {"redis_url": "redis://redis", "database_url": "postgresql+psycopg://db", "coupons_secret": "s"}}
+VALUES = yaml.safe_load((CHART / "values.yaml").read_text())
+SIGNING = "LASTRO_COUPONS_SECRET_FILE"
 VARIANTS: list[dict[str, Any]] = [
     GIVEN,
     {
@@ -238,7 +240,34 @@ def test_the_chart_checks_everything_every_hour_with_what_the_check_needs_and_no
     without = {**GIVEN, "domains": {"coupons": {"enabled": False}}}
     (job,) = [one for one in rendered(without) if one["kind"] == "CronJob"]
     (container,) = job["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"]
-    assert [told["name"] for told in container["env"]] == ["LASTRO_REDIS_URL_FILE"]
+    payments = VALUES["domains"]["payments"]["env"]
+    assert [told["name"] for told in container["env"]] == ["LASTRO_REDIS_URL_FILE", *payments]
+
+
+def test_the_charts_check_looks_at_the_books_that_the_services_keep() -> None:
+    """Settings name books; without those of every domain it would look at empty ones, and say that all is well."""
+    named: dict[str, dict[str, Any]] = {
+        "ledger": {"LASTRO_LEDGER_NAME": "shop", "LASTRO_LEDGER_SHARDS": 4},
+        "pix": {"LASTRO_PIX_STREAM": "bank"},
+    }
+    off = {"coupons": {"enabled": False, "env": {"LASTRO_COUPONS_EVENTS_MAX": 7}}}
+    objects = rendered({**GIVEN, "domains": {**{name: {"env": env} for name, env in named.items()}, **off}})
+    (job,) = [one for one in objects if one["kind"] == "CronJob"]
+    (container,) = job["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"]
+    told = [(variable["name"], variable["value"]) for variable in container["env"]]
+    assert len(dict(told)) == len(told)
+    assert {name: str(value) for env in named.values() for name, value in env.items()}.items() <= dict(told).items()
+    assert "LASTRO_COUPONS_EVENTS_MAX" not in dict(told)
+
+
+def test_the_compose_files_check_looks_at_the_books_that_the_services_keep() -> None:
+    """What a domain's service is told, its check is told; but for the secret that makes codes, which nobody checks."""
+    services = compose("compose.yaml")["services"]
+    checks = services["check"]["environment"].items()
+    for service in ("pix1", "pix2", "ledger1", "ledger2", "payments1", "payments2", "coupons1", "coupons2"):
+        told = {name: value for name, value in services[service]["environment"].items() if name != SIGNING}
+        assert told.items() <= checks, service
+    assert SIGNING not in dict(checks)
 
 
 def test_the_operators_monitor_looks_for_the_services_that_are_there() -> None:

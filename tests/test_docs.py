@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from lastro.core import errors
 from lastro.core.cli import main
 from lastro.core.plugins import plugs
 
@@ -48,6 +49,17 @@ def test_every_command_in_a_document_exists_and_takes_these_words(
                 assert (ROOT / words[1]).exists(), command
             case _:
                 assert takes(words[1:], capsys), f"{name}: {command}"
+
+
+def test_every_code_that_the_runbook_looks_for_is_one_that_is_answered() -> None:
+    answered = {
+        found.code
+        for found in vars(errors).values()
+        if isinstance(found, type) and issubclass(found, errors.LastroError)
+    }
+    told = set(re.findall(r"`(lastro\.\w+)`", (ROOT / "ops/runbook.md").read_text()))
+    assert told
+    assert told <= answered
 
 
 def selects(words: list[str]) -> bool:

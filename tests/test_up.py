@@ -10,8 +10,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import httpx
+import pytest
+from redis import Redis
 
+from lastro.core.keys import API_KEYS
 from lastro.core.local import adopt
+from lastro.core.testing import start_server
 from lastro.core.testing.engine import READY_SECONDS, STOP_SECONDS, Engine, running, start, until
 from lastro.pix.model.ids import make_end_to_end_id
 
@@ -51,6 +55,47 @@ def test_the_embedded_server_is_started_again_and_what_it_knew_is_there() -> Non
         server.kill()
         address = f"{engine.url}/ledger/accounts/7"
         until(lambda: httpx.get(address).status_code == 200, READY_SECONDS, "the account is gone")
+
+
+@pytest.mark.parametrize("words", [(), ("--single",)])
+def test_the_key_of_the_simulators_ends_with_the_engine(tmp_path: Path, words: tuple[str, ...]) -> None:
+    """One is made at every start, and there is a bound to keys."""
+    store = start_server(tmp_path)
+    variables = {"LASTRO_REDIS_URL": store.url, "LASTRO_API_KEYS": "on"}
+    try:
+        with Redis.from_url(store.url) as client:
+            for _ in range(2):
+                with running("ledger", "--simulate", *words, **variables) as engine:
+                    assert client.hlen(API_KEYS) == 1
+                assert engine.process.returncode == 0, engine.log.read_text()
+                assert client.hlen(API_KEYS) == 0
+    finally:
+        store.stop()
+
+
+def test_a_part_that_is_started_again_leaves_no_files_of_metrics_behind() -> None:
+    with running("ledger") as engine:
+        until(lambda: figures(engine.parts().get("ledger.work")), READY_SECONDS, "it counts nothing")
+        for _ in range(2):
+            killed = engine.parts()["ledger.work"]
+            os.kill(killed, signal.SIGKILL)
+            until(lambda: engine.parts().get("ledger.work") not in {None, killed}, READY_SECONDS, "it stays away")  # noqa: B023  # at once
+            until(lambda: figures(engine.parts().get("ledger.work")), READY_SECONDS, "it counts nothing any more")
+        (folder,) = {path.parent for path in figures(engine.parts()["ledger.work"])}
+        whose = {path.stem.rpartition("_")[2] for path in folder.glob("*.db")}
+        assert whose <= {*engine.parts(), str(engine.process.pid)}
+        assert httpx.get(f"{engine.url}/metrics").is_success
+
+
+def figures(pid: int | None) -> set[Path]:
+    """The files that a part counts in."""
+    with suppress(FileNotFoundError, ProcessLookupError):
+        return {
+            Path(line.split()[-1])
+            for line in Path(f"/proc/{pid}/maps").read_text().splitlines()
+            if "/lastro-metrics-" in line
+        }
+    return set()
 
 
 def test_a_killed_web_process_refuses_no_connection() -> None:

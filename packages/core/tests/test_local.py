@@ -48,6 +48,24 @@ def test_who_adopts_a_server_gets_the_durability_that_it_asks_for(folder: Path) 
     first.stop()
 
 
+@pytest.mark.parametrize(
+    ("setting", "value", "why"), [("requirepass", "x", "it runs.*authenticat"), ("maxclients", "1", "nobody in")]
+)
+def test_a_living_server_that_lets_nobody_in_is_not_taken_for_dead(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, setting: str, value: str, why: str
+) -> None:
+    """A second one would write to the same files, and each of them know half of what was acknowledged."""
+    first = local.start(folder)
+    monkeypatch.setattr(local, "START_SECONDS", 1.0)
+    with Redis(unix_socket_path=str(first.socket)) as client:
+        client.config_set(setting, value)
+        with pytest.raises(local.ServerFailed, match=why):
+            local.start(folder)
+        assert client.ping()
+    assert local.down(folder)
+    first.stop()
+
+
 @pytest.mark.needs("redis-server")
 def test_a_server_frees_what_expires_beside_its_work_also_where_that_is_not_its_default(folder: Path) -> None:
     """All that one event of coupons gave goes at once."""
@@ -119,6 +137,19 @@ def test_down_stops_a_server_that_another_process_left_running(folder: Path) -> 
 def test_a_pid_of_before_a_restart_of_the_machine_is_not_a_server(folder: Path) -> None:
     (folder / "pid").write_text(str(os.getpid()))
     assert local.adopt(folder) is None
+
+
+def test_a_folder_that_we_make_is_for_us_alone_and_one_that_was_there_is_as_it_was(folder: Path) -> None:
+    """The append-only file and the databases in it are the books, and a service's umask lets everybody read."""
+    given = folder / "given"
+    before = os.umask(0o022)
+    try:
+        given.mkdir()
+        for place, mode in ((given, 0o755), (folder / "not" / "there", 0o700)):
+            local.start(place).stop()
+            assert place.stat().st_mode & 0o777 == mode
+    finally:
+        os.umask(before)
 
 
 def test_a_long_folder_name_still_has_a_socket(folder: Path) -> None:

@@ -61,3 +61,30 @@ def test_several_processes_are_one_sum(tmp_path: Path) -> None:
             [sys.executable, "-c", count], env=environment, capture_output=True, text=True, check=True
         )
         assert f"lastro_jobs_total {jobs}" in told.stdout
+
+
+def test_a_process_that_is_started_again_counts_on_where_it_was_and_leaves_no_files(tmp_path: Path) -> None:
+    """What it forks counts beside it: two that write to one file would spoil it."""
+    count = (
+        "import asyncio, os\n"
+        "from lastro.core.metrics import counter, exposition, gauge, go_on_as\n"
+        "jobs, last = counter('jobs_total', 'jobs', do='none'), gauge('last', 'last', do='none')\n"
+        "go_on_as('queue.work')\n"
+        "jobs.of().inc(2), last.of().set(os.getpid())\n"
+        "if not os.fork(): jobs.of().inc(5), os._exit(0)\n"
+        "os.wait()\n"
+        "print(asyncio.run(exposition()).decode(), os.getpid())"
+    )
+    environment = {**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(tmp_path)}
+    for jobs in ("7.0", "14.0", "21.0"):
+        told = subprocess.run(
+            [sys.executable, "-W", "ignore", "-c", count], env=environment, capture_output=True, text=True, check=True
+        ).stdout
+        assert f"lastro_jobs_total {jobs}" in told
+        assert f"lastro_last {float(told.split()[-1])}" in told
+    assert {path.name for path in tmp_path.iterdir() if "queue.work" in path.name} == {
+        "counter_queue.work.db",
+        "gauge_mostrecent_queue.work.db",
+    }
+    of_children = [path for path in tmp_path.glob("counter_*") if "queue.work" not in path.name]
+    assert len(of_children) == 3 + 3  # and what each had from before it had its name

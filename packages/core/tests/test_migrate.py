@@ -1,5 +1,6 @@
-"""Tables and their versions: a wrong version is the caller's mistake, not a traceback."""
+"""Tables and their versions: a wrong version is the caller's mistake, not a traceback; a new file is for us alone."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -26,3 +27,12 @@ def test_a_version_that_is_none_is_refused_by_name(tmp_path: Path, monkeypatch: 
             move(database, tables, "zzz")
     assert migrate.upgrade(database, tables) == "0001"
     database.engine.dispose()
+
+
+def test_a_folder_that_is_made_for_a_file_is_for_us_alone(tmp_path: Path) -> None:
+    before = os.umask(0o022)
+    try:
+        Database(f"sqlite:///{tmp_path}/new/tables.db", 1.0).engine.dispose()
+    finally:
+        os.umask(before)
+    assert (tmp_path / "new").stat().st_mode & 0o777 == 0o700

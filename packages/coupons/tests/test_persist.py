@@ -1,23 +1,25 @@
 """From the outbox into the database, on SQLite and on PostgreSQL."""
 
 import asyncio
+from functools import partial
 
 import pytest
 import sqlalchemy as sa
 
 from lastro.core.database import migrate
 from lastro.core.errors import OutcomeUnknown
+from lastro.core.queue.stream import StreamConsumer
 from lastro.core.redis import connect_url
 from lastro.core.redis.copies import Copies
 from lastro.core.settings import Settings
-from lastro.core.streams import Message
+from lastro.core.streams import RECLAIMED, RECREATED, Message
 from lastro.core.testing import wait_for
 from lastro.core.testing.postgres import Database
 from lastro.core.worker import Run
 from lastro.coupons import keys
 from lastro.coupons.engine import Coupons, letters
 from lastro.coupons.engine.database import TABLES, schema
-from lastro.coupons.engine.outbox import entries, outbox
+from lastro.coupons.engine.outbox import NAME, entries, outbox
 from lastro.coupons.engine.persist import Persister
 from lastro.coupons.engine.reconcile import stored
 from lastro.coupons.metrics import COLLISIONS, DATABASE_DOWN
@@ -155,3 +157,24 @@ async def test_the_tables_go_up_and_down(here: Coupons) -> None:
     assert await asyncio.to_thread(migrate.downgrade, here.database, TABLES) == "base"
     assert await here.database.run(tables) == {"alembic_version"}
     assert await asyncio.to_thread(migrate.upgrade, here.database, TABLES) == TABLES.head
+
+
+async def test_what_is_taken_over_is_counted_for_all_events_together(here: Coupons) -> None:
+    """The label of a metric is no id: the 251st event would end the worker."""
+    before = [metric.of(queue=NAME)._value.get() for metric in (RECLAIMED, RECREATED)]
+    for event_id in ("one", "another"):
+        queue = outbox(here.hub, event_id)
+        await here.hub.write.xadd(queue.stream, {"winner": "ana", "record": "r"})
+        gone, other = (queue.consumer(name, lease_seconds=0.001) for name in ("gone", "other"))
+        await gone.turn(0)
+        assert await gone.read(1, block_seconds=0)
+
+        async def taken(consumer: StreamConsumer) -> bool:
+            return bool((await consumer.turn(1)).messages)
+
+        await wait_for(partial(taken, other), "the end of a lease")
+        await here.hub.write.xgroup_destroy(queue.stream, queue.group)
+        await other.turn(0)
+        for consumer in (gone, other):
+            await consumer.aclose()
+    assert [metric.of(queue=NAME)._value.get() for metric in (RECLAIMED, RECREATED)] == [had + 2 for had in before]

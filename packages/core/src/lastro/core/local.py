@@ -18,13 +18,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
+from socket import AF_UNIX, socket
 from sysconfig import get_config_var
 from tempfile import gettempdir
 from typing import IO, Literal
 
 from redis import Redis
 from redis.backoff import NoBackoff
-from redis.exceptions import BusyLoadingError, RedisError
+from redis.exceptions import AuthenticationError, BusyLoadingError, RedisError
 from redis.exceptions import ConnectionError as NotListening
 from redis.exceptions import TimeoutError as NoAnswer
 from redis.retry import Retry
@@ -127,7 +128,7 @@ def start(
 ) -> Server:
     """Start the server of this folder, or adopt the living one; returns when it answers, also after a long load."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # the books are in it
         held = (folder / "lock").open("w")
     except OSError as error:
         raise ServerFailed(folder=folder, reason=f"{error.strerror}: set LASTRO_DATA_DIR") from None
@@ -135,9 +136,9 @@ def start(
         if (living := adopt(folder)) is not None:
             _strengthen(living, durability)
             return living
-        socket = _socket(folder)
+        place = _socket(folder)
         process = subprocess.Popen(  # noqa: S603  # our own binary, our own arguments
-            [str(find(binary)), *_arguments(folder, socket, durability), *options],
+            [str(find(binary)), *_arguments(folder, place, durability), *options],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -151,8 +152,8 @@ def start(
             process.kill()
             process.wait()
             raise ServerFailed(folder=folder, reason=f"its pid cannot be noted: {error.strerror}") from None
-        _wait(socket, process, folder)
-        return Server(folder, socket, process.pid, process)
+        _wait(place, process, folder)
+        return Server(folder, place, process.pid, process)
 
 
 def adopt(folder: Path) -> Server | None:
@@ -162,17 +163,17 @@ def adopt(folder: Path) -> Server | None:
         os.kill(pid, 0)
     except (FileNotFoundError, ValueError, ProcessLookupError):
         return None
-    socket = _socket(folder)
+    place = _socket(folder)
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
-        match _ping(socket):
+        match _ping(place):
             case "ready":
-                return Server(folder, socket, pid, None)
+                return Server(folder, place, pid, None)
             case "absent":
                 return None  # the pid is another program's: the machine was restarted since
             case "loading":
                 time.sleep(0.02)
-    raise ServerFailed(folder=folder, reason=f"it is still loading after {START_SECONDS:.0f} s")
+    raise ServerFailed(folder=folder, reason=f"it lets nobody in after {START_SECONDS:.0f} s")
 
 
 def down(folder: Path) -> bool:
@@ -189,10 +190,10 @@ def down(folder: Path) -> bool:
     return True
 
 
-def _arguments(folder: Path, socket: Path, durability: Durability) -> list[str]:
+def _arguments(folder: Path, place: Path, durability: Durability) -> list[str]:
     chosen = {
         "port": "0",
-        "unixsocket": str(socket),
+        "unixsocket": str(place),
         "unixsocketperm": "700",
         "dir": str(folder),
         "logfile": str(folder / "server.log"),
@@ -222,24 +223,31 @@ def _socket(folder: Path) -> Path:
     return Path(gettempdir()) / f"lastro-{os.getuid()}-{sha256(str(plain).encode()).hexdigest()[:16]}.sock"
 
 
-def _ping(socket: Path) -> Literal["ready", "loading", "absent"]:
-    client = Redis(unix_socket_path=str(socket), socket_timeout=1, retry=Retry(NoBackoff(), 0))
+def _ping(place: Path) -> Literal["ready", "loading", "absent"]:
+    client = Redis(unix_socket_path=str(place), socket_timeout=1, retry=Retry(NoBackoff(), 0))
     try:
         client.ping()
     except (BusyLoadingError, NoAnswer):
         return "loading"
+    except AuthenticationError:  # for redis-py a connection that failed, and yet it answers
+        return "ready"
     except NotListening:
-        return "absent"
+        return "loading" if _listens(place) else "absent"  # that hangs up on everybody who has all its clients
     except RedisError:
-        return "ready"  # it answers, if only to say that it wants a password
+        return "ready"
     finally:
         client.close()
     return "ready"
 
 
-def _wait(socket: Path, process: "subprocess.Popen[bytes]", folder: Path) -> None:
+def _listens(place: Path) -> bool:
+    with socket(AF_UNIX) as line:
+        return line.connect_ex(str(place)) == 0
+
+
+def _wait(place: Path, process: "subprocess.Popen[bytes]", folder: Path) -> None:
     deadline = time.monotonic() + START_SECONDS
-    while _ping(socket) != "ready":
+    while _ping(place) != "ready":
         if process.poll() is not None:
             raise ServerFailed(folder=folder, reason=_last_words(folder))
         if time.monotonic() > deadline:

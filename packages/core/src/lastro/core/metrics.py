@@ -18,7 +18,7 @@ from time import monotonic
 from typing import Any, Generic, Literal, TypeVar
 from weakref import WeakSet
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, multiprocess
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, multiprocess, values
 
 Kind = Literal["counter", "gauge", "histogram"]
 Instrument = TypeVar("Instrument", Counter, Gauge, Histogram)
@@ -28,6 +28,23 @@ VALUES_MAX = 250  # of a label whose set is closed by configuration or code (que
 
 SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 SIZES = (1, 2, 5, 10, 25, 50, 100, 250, 500, 1000, 2500)
+
+_NAMES: dict[int, str] = {}
+"""Of this process, by its pid: what it forks has none, and counts for itself."""
+
+
+def go_on_as(name: str) -> None:
+    """Count on in the files of the process of that name, which has ended: they are as many as there are names."""
+    _NAMES[os.getpid()] = name
+
+
+def _process() -> str | int:
+    pid = os.getpid()
+    return _NAMES.get(pid, pid)
+
+
+if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
+    values.ValueClass = values.MultiProcessValue(_process)  # type: ignore[no-untyped-call]  # likewise
 
 CATALOGUE: dict[str, "Metric[Any]"] = {}
 

@@ -22,6 +22,7 @@ from types import FrameType
 import structlog
 
 from lastro.core.errors import LastroError
+from lastro.core.metrics import go_on_as
 
 LOOK_SECONDS = 0.02
 RESTART_SECONDS = 0.1
@@ -63,8 +64,8 @@ class Supervisor:
     grace_seconds: float
     guard: Callable[[], None] = lambda: None
     """Called at every look, for what has to be kept alive besides the parts: the embedded server."""
-    ended: Callable[[int], None] = lambda pid: None
-    """Called with the pid of each process that ended."""
+    ended: Callable[[str], None] = lambda part: None
+    """Called with the name of each part that ended."""
     _kept: list[_Kept] = field(default_factory=list)
     _told_at: float = 0.0
 
@@ -120,7 +121,7 @@ class Supervisor:
             pid, status = os.waitpid(kept.pid, os.WNOHANG)
             if not pid:
                 continue
-            self.ended(pid)
+            self.ended(kept.part.name)
             kept.pid = 0
             now = time.monotonic()
             code = os.waitstatus_to_exitcode(status)
@@ -167,6 +168,7 @@ def _run(part: Part, parent: int, margin_seconds: float) -> int:
         libc.prctl(pr_set_name, part.name.encode()[:15])  # what ps and top show
         if os.getppid() != parent:  # it went before we asked to be told
             return 0
+    go_on_as(part.name)
     Thread(target=_end_with, args=(parent, margin_seconds), daemon=True).start()
     try:
         part.run()

@@ -17,6 +17,7 @@ from lastro.core.settings import Settings
 app = Typer(add_completion=False, no_args_is_help=True, help="API keys: create, list, rotate, revoke.")
 Answer = TypeVar("Answer")
 DAY_MS = 86_400_000
+LAST_MS = 253_402_300_799_999  # 9999-12-31: no calendar goes on
 Id = Annotated[str, Argument(help="as `lastro keys list` has it")]
 Json = Annotated[bool, Option("--json", help="for scripts")]
 Days = Annotated[float, Option(min=0, help="the secret expires after so many days; 0: never")]
@@ -37,7 +38,7 @@ def create(
     scopes = checked(tuple(dict.fromkeys(scope)), installed("lastro.access"))
 
     async def make(ring: Keyring) -> tuple[ApiKey, str]:
-        made = await ring.create(name, scopes, life_ms=round(days * DAY_MS), per_second=per_second, burst=burst)
+        made = await ring.create(name, scopes, life_ms=days * DAY_MS, per_second=per_second, burst=burst)
         await asyncio.sleep(FRESH_SECONDS)  # once it is shown, every process knows it
         return made
 
@@ -47,7 +48,9 @@ def create(
 @app.command("list")
 def list_keys(as_json: Json = False) -> None:  # noqa: FBT002  # a flag
     """Every key: id, name, scopes, until when. No secrets: nobody has them."""
-    keys = _run(lambda ring: ring.keys())
+    keys, unreadable = _run(_listed)
+    for key_id in unreadable:
+        secho(f"{key_id}  cannot be read, and opens nothing: lastro keys revoke {key_id}", err=True)
     if as_json:
         echo(json.dumps([_told(key) for key in keys], indent=2))
         return
@@ -66,7 +69,7 @@ def rotate(
     """Give a key a new secret, shown once, here; the one before is valid until the overlap is over."""
 
     async def turn(ring: Keyring) -> tuple[ApiKey, str]:
-        turned = await ring.rotate(key_id, overlap_ms=round(overlap_days * DAY_MS), life_ms=round(days * DAY_MS))
+        turned = await ring.rotate(key_id, overlap_ms=overlap_days * DAY_MS, life_ms=days * DAY_MS)
         await asyncio.sleep(FRESH_SECONDS)  # likewise
         return turned
 
@@ -77,7 +80,12 @@ def rotate(
 def revoke(key_id: Id, as_json: Json = False) -> None:  # noqa: FBT002  # a flag
     """Take a key away, with all its secrets: within a second no process lets it in."""
     key = _run(lambda ring: ring.revoke(key_id))
-    echo(json.dumps(_told(key)) if as_json else f"{key.id} ({key.name}) is revoked, everywhere in {FRESH_SECONDS:g} s")
+    told, name = (_told(key), key.name) if key else ({"id": key_id}, "it could not be read")
+    echo(json.dumps(told) if as_json else f"{key_id} ({name}) is revoked, everywhere in {FRESH_SECONDS:g} s")
+
+
+async def _listed(ring: Keyring) -> tuple[list[ApiKey], list[str]]:
+    return await ring.keys(), await ring.unreadable()
 
 
 def _tell_secret(key: ApiKey, secret: str, *, as_json: bool) -> None:
@@ -98,7 +106,7 @@ def _told(key: ApiKey) -> dict[str, Any]:
         "per_second": key.per_second,
         "burst": key.burst,
         "secrets": [
-            {"created_at": iso(one.created_ms), "expires_at": iso(one.expires_ms) if one.expires_ms else None}
+            {"created_at": iso(one.created_ms), "expires_at": _moment(one.expires_ms) if one.expires_ms else None}
             for one in key.secrets
         ],
     }
@@ -109,8 +117,13 @@ def _until(key: ApiKey) -> str:
     valid = [one for one in key.secrets if one.valid(now)]
     if not valid:
         return "expired"
-    ends = ", ".join(f"until {iso(one.expires_ms)}" if one.expires_ms else "for good" for one in valid)
+    ends = ", ".join(f"until {_moment(one.expires_ms)}" if one.expires_ms else "for good" for one in valid)
     return ends if len(valid) == 1 else f"two secrets: {ends}"
+
+
+def _moment(ms: int) -> str:
+    """ISO 8601; of what was stored when a life had no bound, the last day there is."""
+    return iso(min(ms, LAST_MS))
 
 
 def _run(act: Callable[[Keyring], Awaitable[Answer]]) -> Answer:

@@ -111,7 +111,7 @@ def _engine(url: str, timeout_seconds: float, setting: str) -> sa.Engine:
 
 def _sqlite(url: sa.URL, timeout_seconds: float) -> sa.Engine:
     assert url.database, "a database of several processes is a file"
-    Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+    Path(url.database).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     engine = sa.create_engine(
         url, pool_size=POOL, pool_timeout=timeout_seconds, connect_args={"timeout": timeout_seconds}
     )

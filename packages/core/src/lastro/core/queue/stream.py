@@ -43,7 +43,7 @@ class StreamQueue:
     _sender: "asyncio.Task[None] | None" = None
 
     def __post_init__(self) -> None:
-        self.members = Group(hub=self.hub, stream=self.stream, name=self.group, keep=self.keep)
+        self.members = Group(hub=self.hub, stream=self.stream, name=self.group, keep=self.keep, label=self.name)
         self.batch = Batch(self.hub)
 
     @property

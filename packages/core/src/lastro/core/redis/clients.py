@@ -322,12 +322,19 @@ def client_of(
         raise Misconfigured(setting="LASTRO_REDIS_URL", reason=mask_url(str(error))) from None
 
 
+def _number(text: str) -> int:
+    """A port or a database. What is none may be of a password that was not quoted: it is not told."""
+    if not text.isdecimal():
+        raise ValueError("a port, and a database, is a number; a / in a password is written %2F")
+    return int(text)
+
+
 def _cluster(url: str, options: dict[str, Any], ours: dict[str, Any]) -> ClusterClient:
     """``redis+cluster://[user:password@]host:port[,host:port]``: any of its servers will do."""
     parts = urlsplit(url)
     login, at, hosts = parts.netloc.rpartition("@")
     first, *others = hosts.split(",")
-    nodes = [ClusterNode(host, int(port)) for host, _, port in (other.rpartition(":") for other in others)]
+    nodes = [ClusterNode(host, _number(port)) for host, _, port in (other.rpartition(":") for other in others)]
     given: dict[str, Any] = {"startup_nodes": nodes} if nodes else {}
     given["reinitialize_steps"] = 0  # with any other, redirects now and then close the connections of all who wait
     client = cast(
@@ -349,7 +356,9 @@ def _behind_sentinels(url: str, options: dict[str, Any], connections: int) -> Pl
     service, _, db = parts.path.strip("/").partition("/")
     if not service:
         raise ValueError("name the service: redis+sentinel://host:26379,host:26379/service")
-    addresses = [(host.rpartition(":")[0] or host, int(host.rpartition(":")[2] or 26_379)) for host in hosts.split(",")]
+    addresses = [
+        (host.rpartition(":")[0] or host, _number(host.rpartition(":")[2] or "26379")) for host in hosts.split(",")
+    ]
     query = dict(parse_qsl(parts.query))
     user, _, password = login.partition(":")
     secure = parts.scheme.startswith("rediss")
@@ -366,7 +375,7 @@ def _behind_sentinels(url: str, options: dict[str, Any], connections: int) -> Pl
         max_connections=connections,
         username=unquote(user) or None,
         password=unquote(password) or None,
-        db=int(db or 0),
+        db=_number(db or "0"),
         **options,
     )
     return cast("PlainClient", PlainClient.from_pool(pool))

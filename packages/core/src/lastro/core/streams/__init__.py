@@ -93,12 +93,14 @@ class Group:
     stream: Key
     name: str
     keep: bool = False
+    label: str = ""
+    """The queue's name in metrics; the stream's key without one, which may have an id in it."""
     _seen: bool = field(default=False, compare=False)
 
     def seen(self, *, created: bool) -> None:
         """It is there; one that had to be created although it was there before has been flushed away."""
         if created and self._seen:
-            RECREATED.of(queue=self.stream).inc()
+            RECREATED.of(queue=self.label or self.stream).inc()
         self._seen = True
 
     async def ensure(self) -> bool:
@@ -242,7 +244,7 @@ class Reader:
             messages.append(message)
         messages = await self._ours(messages)
         if messages:
-            RECLAIMED.of(queue=self.group.stream).inc(len(messages))
+            RECLAIMED.of(queue=self.group.label or self.group.stream).inc(len(messages))
         unfinished = self._cursor != b"0-0" or moved == DUE_MAX
         return Turn(messages, moved, next_ms / 1000 if next_ms >= 0 else float("inf"), unfinished)
 

@@ -74,7 +74,7 @@ class Relay:
 
     def __post_init__(self) -> None:
         self.name = self.name or self.stream
-        self.group = Group(hub=self.run.hub, stream=self.stream, name=GROUP, keep=True)
+        self.group = Group(hub=self.run.hub, stream=self.stream, name=GROUP, keep=True, label=self.name)
 
     async def work(self, until: asyncio.Event) -> None:
         """Pass on until told to stop."""

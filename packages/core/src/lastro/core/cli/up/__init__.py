@@ -61,13 +61,15 @@ def _supervised(domain: str | None, settings: Settings, *, simulate: bool) -> in
     from lastro.core.cli.check import reconcile, show
     from lastro.core.supervise import Supervisor
 
-    from .parts import Embedded, gone, listen, parts, reach, with_key
+    from .parts import Embedded, give_back, gone, listen, parts, reach, with_key
 
     embedded = None if settings.redis_url else Embedded(settings)
     settings = embedded.settings if embedded else settings
+    key_id = ""
     try:
         asyncio.run(reach(settings))
-        settings = asyncio.run(with_key(settings)) if simulate else settings
+        if simulate:
+            settings, key_id = asyncio.run(with_key(settings))
         with listen(settings) as listening:
             Supervisor(
                 parts(domain, settings, listening, simulate=simulate),
@@ -78,6 +80,7 @@ def _supervised(domain: str | None, settings: Settings, *, simulate: bool) -> in
         found = asyncio.run(reconcile(domain, settings))
         show(found)
     finally:
+        asyncio.run(give_back(settings, key_id))
         if embedded:
             embedded.server.stop()
     echo("stopped")

@@ -5,7 +5,7 @@ import fcntl
 import resource
 import socket
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -84,14 +84,22 @@ async def reach(settings: Settings) -> None:
         ) from None
 
 
-async def with_key(settings: Settings) -> Settings:
-    """The settings with a key for the simulators of this engine, where they need one and were given none."""
+async def with_key(settings: Settings) -> tuple[Settings, str]:
+    """The settings with a key for this engine's simulators, and its id, where they need one and were given none."""
     if settings.api_keys != "on" or settings.api_key is not None:
-        return settings
+        return settings, ""
     async with await connect(settings) as hub:
         scopes = tuple(f"{name}:*" for name in plugs("lastro.routers"))
-        _, secret = await Keyring(hub).create("simulators", scopes, life_ms=WORLD_KEY_MS)
-    return settings.model_copy(update={"api_key": SecretStr(secret)})
+        key, secret = await Keyring(hub).create("simulators", scopes, life_ms=WORLD_KEY_MS)
+    return settings.model_copy(update={"api_key": SecretStr(secret)}), key.id
+
+
+async def give_back(settings: Settings, key_id: str) -> None:
+    """Revoke the simulators' key, if one was made; while the store is away it is left to expire."""
+    if key_id:
+        with suppress(LastroError):
+            async with await connect(settings) as hub:
+                await Keyring(hub).revoke(key_id)
 
 
 @contextmanager
@@ -174,9 +182,9 @@ def address(listening: socket.socket, settings: Settings) -> str:
     return f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
 
 
-def gone(pid: int) -> None:
-    """Take the gauges of a process that ended out of the sums."""
-    mark_process_dead(pid)  # type: ignore[no-untyped-call]  # the library has no types there
+def gone(part: str) -> None:
+    """Take the gauges of a part that ended out of the sums."""
+    mark_process_dead(part)  # type: ignore[no-untyped-call]  # the library has no types there
 
 
 def serving(application: Any, settings: Settings, listening: socket.socket) -> Work:
@@ -242,22 +250,25 @@ async def everything(domain: str | None, settings: Settings, *, simulate: bool, 
 
     Workers alone have probes and metrics, too.
     """
-    settings = await with_key(settings) if simulate else settings
+    settings, key_id = await with_key(settings) if simulate else (settings, "")
     async with await connect(settings) as hub:
         engine = Run(hub=hub, settings=settings)
         stop_on_signals(engine.stopping)
         routers = installed("lastro.routers", domain) if only != "work" else {}
-        with listen(settings) as listening:
-            engine.url = address(listening, settings)
-            doing = works("lastro.workers", domain) if only != "web" else {}
-            doing |= works("lastro.simulators", domain) if simulate else {}
-            if settings.relays:
-                doing["core.relay"] = relay
-            doing["core.status"] = status(settings, domain, quiet=True)
-            doing["core.web"] = serving(create_app(routers, settings), settings, listening)
-            said = f"serves {', '.join(routers)}" if routers else "works"
-            echo(f"Lastro {said} on {engine.url} (/, /docs, /readyz, /metrics) over {hub.url}")
-            await run(doing, engine)
+        try:
+            with listen(settings) as listening:
+                engine.url = address(listening, settings)
+                doing = works("lastro.workers", domain) if only != "web" else {}
+                doing |= works("lastro.simulators", domain) if simulate else {}
+                if settings.relays:
+                    doing["core.relay"] = relay
+                doing["core.status"] = status(settings, domain, quiet=True)
+                doing["core.web"] = serving(create_app(routers, settings), settings, listening)
+                said = f"serves {', '.join(routers)}" if routers else "works"
+                echo(f"Lastro {said} on {engine.url} (/, /docs, /readyz, /metrics) over {hub.url}")
+                await run(doing, engine)
+        finally:
+            await give_back(settings, key_id)
 
 
 def _of(workers: Mapping[str, Work], domain: str) -> dict[str, Work]:
