@@ -28,6 +28,9 @@ class LedgerSettings(Environment):
     changes_max: int = Field(
         1_000_000, ge=100, description="entries kept at most, however far a consumer group or the worker lags behind"
     )
+    changes_readers_max: int = Field(
+        100, ge=1, description="who may follow the changes through one process, each with a connection; others hear 503"
+    )
     retain_every_seconds: float = Field(1.0, gt=0, description="pause of the worker that trims the change stream")
     pix_movements: str = Field(
         "{pix_payments}:movements", description="stream of Pix's movements, posted by the worker; empty: none is"
