@@ -146,6 +146,14 @@ async def test_a_duplicate_of_an_archived_transfer_is_answered_as_ever(
         assert await check(ledger) == []
 
 
+async def test_an_imported_account_among_archived_transfers_is_created_as_ever(twins: tuple[Ledger, Ledger]) -> None:
+    """Alone as in a batch: what its time must differ from may be archived."""
+    for ledger in twins:
+        first = (await ledger.account(3)).timestamp
+        late = Account(id=9, ledger=1, code=1, flags=AccountFlag.IMPORTED, timestamp=first + 1)
+        assert [(await ledger.create_account(late)).status for _ in range(2)] == ["ok", "exists"]
+
+
 async def test_what_is_pending_keeps_its_segment_in_the_store_until_it_is_final(hub: Hub, archive_url: str) -> None:
     ledger = Ledger(hub, LedgerSettings(archive_url=SecretStr(archive_url), archive_after_seconds=0))
     await ledger.create_accounts([Account(id=n, ledger=1, code=1) for n in (1, 2, 3)])

@@ -65,8 +65,9 @@ class Ledger:
 
     async def create_account(self, account: Account) -> Outcome:
         """Create one account, once; a linked one is refused, since it is a chain that stays open."""
-        answer = await self._batch.submit(
-            scripts.create_account, keyspace=[self.keyspace], events=account.encode(), options=[]
+        events = account.encode()
+        answer = await self.archive.ask(
+            lambda: self._batch.submit(scripts.create_account, keyspace=[self.keyspace], events=events, options=[])
         )
         return outcomes_of(answer, ACCOUNTS.codes)[0]
 
