@@ -231,12 +231,13 @@ class Ledger:
 
     async def _lookup(self, script: Script[Any, bytes], kind: type[Found], ids: Sequence[int]) -> list[Found]:
         found: list[Found] = []
-        for start in range(0, len(ids), LIMIT_MAX - 1):
-            # an id that nothing has goes first: a request that begins with a zero byte cannot be taken for JSON
-            asked = bytes(16) + b"".join(_id_bytes(number) for number in ids[start : start + LIMIT_MAX - 1])
-            found += decode_all(
-                kind, await self.archive.ask(partial(script, self.hub.read, keyspace=[self.keyspace], ids=asked))
-            )
+        async with self.archive.reading() as archived:
+            for start in range(0, len(ids), LIMIT_MAX - 1):
+                # an id that nothing has goes first: a request that begins with a zero byte cannot be taken for JSON
+                asked = bytes(16) + b"".join(_id_bytes(number) for number in ids[start : start + LIMIT_MAX - 1])
+                looking = partial(script, self.hub.read, keyspace=[self.keyspace], ids=asked)
+                found += decode_all(kind, await archived.ask(looking))
+                await archived.release()
         return found
 
     async def _filtered(
@@ -247,17 +248,19 @@ class Ledger:
             raise TooMuchData(field="limit", reason=f"at most {LIMIT_MAX}")
         bit = AccountFilterFlag.REVERSED if isinstance(wanted, AccountFilter) else QueryFilterFlag.REVERSED
         found: list[Found] = []
-        while True:
-            looking = partial(script, self.hub.read, keyspace=[self.keyspace], wanted=wanted.encode())
-            records, resume = await self.archive.ask(looking)
-            found += decode_all(kind, records)
-            rest = wanted.limit - len(records) // 128
-            if not resume or rest == 0:
-                return found
-            if wanted.flags & bit:
-                wanted = replace(wanted, limit=rest, timestamp_max=int(resume))
-            else:
-                wanted = replace(wanted, limit=rest, timestamp_min=int(resume))
+        async with self.archive.reading() as archived:
+            while True:
+                looking = partial(script, self.hub.read, keyspace=[self.keyspace], wanted=wanted.encode())
+                records, resume = await archived.ask(looking)
+                await archived.release()
+                found += decode_all(kind, records)
+                rest = wanted.limit - len(records) // 128
+                if not resume or rest == 0:
+                    return found
+                if wanted.flags & bit:
+                    wanted = replace(wanted, limit=rest, timestamp_max=int(resume))
+                else:
+                    wanted = replace(wanted, limit=rest, timestamp_min=int(resume))
 
 
 async def _next(waiting: Waiting, after: str) -> Any:
