@@ -19,7 +19,7 @@ from lastro.core.redis import Hub
 from lastro.core.settings import Settings
 from lastro.core.testing import wait_for
 from lastro.core.worker import Run
-from lastro.ledger import worker
+from lastro.ledger import keys, worker
 from lastro.ledger.engine import Ledger
 from lastro.ledger.engine.check import check
 from lastro.ledger.engine.post import followed
@@ -204,6 +204,17 @@ async def test_a_dead_letter_is_posted_once_its_reason_is_gone(ledger: Ledger) -
         assert await ledger_posts(ledger, [entry_of(kind, 1)]) == {}
     assert await balances(ledger, f"pix:{ONE}") == (0, 300, 0, 1000)
     assert await check(ledger) == []
+
+
+async def test_what_was_refused_just_now_is_not_tried_under_another_id_at_once(ledger: Ledger) -> None:
+    """The same movement twice in one call burns one id; the next call goes past it, and burns one more."""
+    await ledger_posts(ledger, [list(pix_movements({b"funded": f"1 - {ONE} f1".encode()}))])
+    await closed(ledger, ONE, 5)
+    first = named_id("pix:held:E1")
+    ids = [first, *(named_id(f"again:{number}:{first}") for number in (1, 2))]
+    for burnt in (1, 2):
+        assert set(await ledger_posts(ledger, [entry_of("held", 1), entry_of("settled", 1)])) == {0, 1}
+        assert await ledger.hub.read.exists(*[keys.transfer(ledger.settings.name, id_) for id_ in ids]) == burnt
 
 
 async def test_whatever_is_refused_and_replayed_how_often_each_is_posted_once(ledger: Ledger) -> None:

@@ -33,12 +33,13 @@ async def post(ledger: Ledger, entries: Sequence[Sequence[Movement]]) -> dict[in
     await ledger.create_accounts(list(accounts.values()))
     waiting = [each for at, entry in enumerate(entries) for movement in entry for each in attempts(at, movement)]
     refused: dict[int, PostingRefused] = {}
+    fresh = set[int]()
     for burnt in range(BURNT_MAX + 1):
         transfers = [each.transfer for each in waiting]
         told = await ledger.create_transfers(transfers)
         again: list[Attempt] = []
         for attempt, transfer, outcome in zip(waiting, transfers, told, strict=True):
-            if burnt < BURNT_MAX and attempt.again(outcome.result, transfer):
+            if burnt < BURNT_MAX and attempt.again(outcome.result, transfer, fresh):
                 again.append(attempt)
             elif outcome.result not in POSTED:
                 refused.setdefault(attempt.entry, _refusal(attempt.first, outcome))

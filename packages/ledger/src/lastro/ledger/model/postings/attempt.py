@@ -41,20 +41,24 @@ class Attempt:
         pending_id = self.first.pending_id if pending is None else _id(pending.first.id, pending.burnt)
         return replace(self.first, id=_id(self.first.id, self.burnt), pending_id=pending_id)
 
-    def again(self, result: int, tried: Transfer) -> bool:
+    def again(self, result: int, tried: Transfer, fresh: set[int]) -> bool:
         """Whether to try the next id, after that answer; if not, it is posted or refused.
 
         Who settled a burnt reservation heard that there is none, which burnt its id, too; unless it is refused itself,
-        the reservation is tried under its next one by now.
+        the reservation is tried under its next one by now. ``fresh`` are the ids that this call has seen refused:
+        nobody goes past one of them at once, since without replicas that are waited for (LASTRO_REDIS_REPLICAS) a
+        failover could still take it back.
         """
         pending = self.settles
         if result in POSTED:
             return False
         in_vain = pending is not None and not pending.refused and pending.transfer.id != tried.pending_id
         if result == TransferCode.ID_ALREADY_FAILED:
-            self.refused = pending is not None and pending.refused
+            self.refused = tried.id in fresh or (pending is not None and pending.refused)
         else:
             self.refused = not (in_vain and result == TransferCode.PENDING_TRANSFER_NOT_FOUND)
+        if self.refused:
+            fresh.add(tried.id)
         self.burnt += not self.refused
         return not self.refused
 
