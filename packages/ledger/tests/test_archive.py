@@ -27,6 +27,7 @@ from lastro.ledger.engine import Ledger, archive
 from lastro.ledger.engine.archive import TABLES
 from lastro.ledger.engine.archive.schema import METADATA, transfers
 from lastro.ledger.engine.check import check
+from lastro.ledger.errors import TooMuchData
 from lastro.ledger.model.codes import AccountFlag, TransferFlag
 from lastro.ledger.model.records import Account, AccountFilter, Outcome, QueryFilter, Transfer
 from lastro.ledger.model.stored import LOG_SEGMENT
@@ -99,8 +100,6 @@ async def test_what_is_archived_is_gone_from_the_store_and_found_by_id_by_accoun
     archived, whole = twins
     assert await segments(archived) == [False, False, True]
     assert told([await archived.transfer(3)]) == told([await whole.transfer(3)])
-    assert await segments(archived) == [True, False, True]  # back for a minute
-    assert 0 < await archived.hub.read.ttl(keys.log("archived", "transfers", 0)) <= 60
     ids = [1, OLD, OLD + 1, LOG_SEGMENT + 9, COUNT, COUNT + 1]
     assert told(await archived.lookup_transfers(ids)) == told(await whole.lookup_transfers(ids))
     of = AccountFilter(account_id=1, limit=8_000, flags=3)
@@ -109,6 +108,47 @@ async def test_what_is_archived_is_gone_from_the_store_and_found_by_id_by_accoun
     found = told(await archived.query_transfers(query))
     assert len(found) == COUNT
     assert found == told(await whole.query_transfers(query))
+    assert await segments(archived) == [False, False, True]  # what was only read did not stay
+
+
+async def test_what_writing_needs_of_the_archive_stays_for_a_minute(twins: tuple[Ledger, Ledger]) -> None:
+    """Whoever reads meanwhile leaves it, and so what is there for good."""
+    archived, _ = twins
+    assert (await archived.create_transfer(paying(3))).status == "exists"
+    assert len(await archived.query_transfers(QueryFilter(limit=8_000))) == COUNT
+    assert await segments(archived) == [True, False, True]
+    assert 0 < await archived.hub.read.ttl(keys.log("archived", "transfers", 0)) <= 60
+    for number in range(3):
+        await archived.archive.release(number)
+    assert await segments(archived) == [False, False, True]
+
+
+async def test_a_query_brings_back_so_many_segments_and_no_more(
+    hub: Hub, archive_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many calls it takes; none of them stays, nor do they all come at once."""
+    settings = LedgerSettings(archive_url=SecretStr(archive_url), archive_after_seconds=0, batch_max=4_000)
+    ledger = Ledger(hub, settings)
+    await ledger.create_accounts([Account(id=n, ledger=1, code=1) for n in (1, 2, 3)])
+    await ledger.create_transfers([paying(number) for number in range(1, 13 * LOG_SEGMENT)])
+    assert await ledger.archive.archive() == 12
+    nobody_s = QueryFilter(ledger=2)
+
+    async def back() -> list[int]:
+        return [n for n in range(12) if await hub.read.exists(keys.log("main", "transfers", n))]
+
+    async with asyncio.TaskGroup() as group:
+        query = group.create_task(ledger.query_transfers(nobody_s))
+        most = 0
+        while not query.done():
+            most = max(most, len(await back()))
+    assert query.result() == []
+    assert 1 < most < 12
+    monkeypatch.setattr(archive, "FETCHED_MAX", 11)
+    with pytest.raises(TooMuchData):
+        await ledger.query_transfers(nobody_s)
+    assert await back() == []
+    await migrate.close_all()
 
 
 @pytest.mark.parametrize("batch", [1, 1_000])
@@ -144,6 +184,14 @@ async def test_a_duplicate_of_an_archived_transfer_is_answered_as_ever(
         )  # fmt: skip
     for ledger in twins:
         assert await check(ledger) == []
+
+
+async def test_an_imported_account_among_archived_transfers_is_created_as_ever(twins: tuple[Ledger, Ledger]) -> None:
+    """Alone as in a batch: what its time must differ from may be archived."""
+    for ledger in twins:
+        first = (await ledger.account(3)).timestamp
+        late = Account(id=9, ledger=1, code=1, flags=AccountFlag.IMPORTED, timestamp=first + 1)
+        assert [(await ledger.create_account(late)).status for _ in range(2)] == ["ok", "exists"]
 
 
 async def test_what_is_pending_keeps_its_segment_in_the_store_until_it_is_final(hub: Hub, archive_url: str) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from lastro.core.errors import Invalid
 from lastro.core.redis import Hub
@@ -251,6 +252,18 @@ async def test_a_ledger_that_nobody_trimmed_yet_keeps_a_burst_whole(ledger: Ledg
     assert await client.xlen(stream) == 24_002
     state = await client.get(keys.state(ledger.settings.name))
     assert int.from_bytes(state[44:48], "little") == LedgerSettings.model_fields["changes_max"].default
+
+
+async def test_no_bound_of_the_stream_is_more_than_the_ledger_can_note(ledger: Ledger) -> None:
+    """Beyond 32 bits it would be noted as one that keeps nothing."""
+    for name in ("changes_keep", "changes_max"):
+        with pytest.raises(ValidationError, match=name):
+            LedgerSettings.model_validate({name: 1 << 32})
+    most = LedgerSettings(changes_keep=(1 << 32) - 1, changes_max=(1 << 32) - 1)
+    await Ledger(ledger.hub, most).retain_changes()
+    await ledger.create_transfer(paying(100))
+    client: Any = ledger.hub.read
+    assert await client.xlen(keys.changes(most.name)) == 3
 
 
 async def test_the_stream_is_trimmed_but_not_what_a_group_still_needs(ledger: Ledger) -> None:

@@ -19,13 +19,17 @@ from lastro.core.redis import Hub
 from lastro.core.settings import Settings
 from lastro.core.testing import wait_for
 from lastro.core.worker import Run
-from lastro.ledger import worker
+from lastro.ledger import keys, worker
 from lastro.ledger.engine import Ledger
 from lastro.ledger.engine.check import check
 from lastro.ledger.engine.post import followed
+from lastro.ledger.engine.post import post as ledger_posts
+from lastro.ledger.model.codes import TransferFlag
 from lastro.ledger.model.ids import name_of, named_id
+from lastro.ledger.model.postings.movement import Movement
 from lastro.ledger.model.postings.payments import PAYMENTS
 from lastro.ledger.model.postings.pix import pix_movements
+from lastro.ledger.model.records import Transfer
 from lastro.ledger.settings import LedgerSettings
 from lastro.ledger.worker.post import post
 
@@ -171,6 +175,78 @@ async def test_a_payment_is_posted_with_what_its_processor_keeps(ledger: Ledger)
     assert told["payments"] == {"default.cents": (1990, 1990), "fallback.cents": (10, 10)}
     letters: Any = await ledger.hub.read.xrange(beside(stream, "dead"))
     assert [b"'third'" in letter[b"error"] or b"'1.5'" in letter[b"error"] for _, letter in letters] == [True, True]
+
+
+CLOSING = TransferFlag.PENDING | TransferFlag.CLOSING_DEBIT
+
+
+async def closed(ledger: Ledger, name: str, number: int) -> None:
+    """An operator freezes an account, by a transfer that can be voided."""
+    of, other = named_id(f"pix:{name}"), named_id("pix:central-bank")
+    closing = Transfer(id=number, debit_account_id=of, credit_account_id=other, ledger=986, code=1, flags=CLOSING)
+    assert (await ledger.create_transfer(closing)).ok
+
+
+def entry_of(kind: str, number: int, cents: int = 300) -> list[Movement]:
+    return list(pix_movements({kind.encode(): f"{cents} {ONE} {TWO} E{number}".encode()}))
+
+
+async def test_a_dead_letter_is_posted_once_its_reason_is_gone(ledger: Ledger) -> None:
+    """What was refused has burnt its id: it is posted under another one, and every repeat finds it there."""
+    await ledger_posts(ledger, [list(pix_movements({b"funded": f"1000 - {ONE} f1".encode()}))])
+    await closed(ledger, ONE, 5)
+    for _ in range(3):
+        refused = await ledger_posts(ledger, [entry_of("held", 1)])
+        assert "debit_account_already_closed" in str(refused[0])
+    assert list(await ledger_posts(ledger, [entry_of("settled", 1)])) == [0]
+    assert (await ledger.create_transfer(ledger.voiding(5, 6))).ok
+    for kind in ("held", "settled", "held", "settled"):
+        assert await ledger_posts(ledger, [entry_of(kind, 1)]) == {}
+    assert await balances(ledger, f"pix:{ONE}") == (0, 300, 0, 1000)
+    assert await check(ledger) == []
+
+
+async def test_what_was_refused_just_now_is_not_tried_under_another_id_at_once(ledger: Ledger) -> None:
+    """The same movement twice in one call burns one id; the next call goes past it, and burns one more."""
+    await ledger_posts(ledger, [list(pix_movements({b"funded": f"1 - {ONE} f1".encode()}))])
+    await closed(ledger, ONE, 5)
+    first = named_id("pix:held:E1")
+    ids = [first, *(named_id(f"again:{number}:{first}") for number in (1, 2))]
+    for burnt in (1, 2):
+        assert set(await ledger_posts(ledger, [entry_of("held", 1), entry_of("settled", 1)])) == {0, 1}
+        assert await ledger.hub.read.exists(*[keys.transfer(ledger.settings.name, id_) for id_ in ids]) == burnt
+
+
+async def test_whatever_is_refused_and_replayed_how_often_each_is_posted_once(ledger: Ledger) -> None:
+    """Accounts are closed and opened at any moment, entries come in any order, several times and at once."""
+    chance = random.Random(11)
+    await ledger_posts(ledger, [list(pix_movements({b"funded": f"1 - {who} f{who}".encode()})) for who in (ONE, TWO)])
+    entries = [entry_of("held", n, 1 << n) for n in range(100)]
+    entries += [entry_of("released" if n % 2 else "settled", n, 1 << n) for n in range(100)]
+    frozen: dict[str, int] = {}
+    number, refusals = 1000, 0
+
+    async def some_come() -> None:
+        nonlocal refusals
+        refusals += len(await ledger_posts(ledger, chance.choices(entries, k=10)))
+
+    for _ in range(60):
+        who, number = chance.choice((ONE, TWO)), number + 2
+        if who in frozen:
+            assert (await ledger.create_transfer(ledger.voiding(frozen.pop(who), number + 1))).ok
+        else:
+            await closed(ledger, who, number)
+            frozen[who] = number
+        await asyncio.gather(*(some_come() for _ in range(3)))
+    for at in frozen.values():
+        assert (await ledger.create_transfer(ledger.voiding(at, at + 1))).ok
+    for _ in range(2):
+        assert await ledger_posts(ledger, chance.sample(entries, k=len(entries))) == {}
+    assert refusals > 50
+    settled = sum(1 << n for n in range(100) if n % 2 == 0)
+    assert await balances(ledger, f"pix:{ONE}") == (0, settled, 0, 1)
+    assert await balances(ledger, f"pix:{TWO}") == (0, 0, 0, settled + 1)
+    assert await check(ledger) == []
 
 
 WORKER = """

@@ -14,8 +14,9 @@ from pydantic import SecretStr
 from lastro.core import local
 from lastro.core.app import create_app
 from lastro.core.settings import Settings
+from lastro.core.testing import wait_for
 from lastro.core.testing.web import served
-from lastro.pix.api import router
+from lastro.pix.api import outbox, router
 from lastro.pix.model import iso20022
 from lastro.pix.model.payment import Answer
 
@@ -201,6 +202,25 @@ async def test_answers_come_as_events_from_the_last_one_seen(web: httpx.AsyncCli
             if len(seen) == 2:
                 break
     assert seen == [payment.end_to_end_id for payment in payments[1:]]
+
+
+async def test_no_more_follow_events_than_there_are_places(
+    web: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One more hears 503; when one leaves, its place is free."""
+    monkeypatch.setattr(outbox, "FOLLOWERS_MAX", 1)
+    path = f"/pix/out/{PAYEE}/events"
+    async with web.stream("GET", path) as events:
+        lines = events.aiter_lines()  # kept: what iterates over an answer closes it when it is collected
+        await anext(lines)
+        more = await web.get(path)
+        assert (more.status_code, more.json()["code"]) == (503, "lastro.busy")
+
+    async def taken() -> bool:
+        async with web.stream("GET", path) as events:
+            return events.status_code == 200
+
+    await wait_for(taken, "a place")
 
 
 async def test_the_spis_xml_pays_answers_and_gives_back(web: httpx.AsyncClient, desk: Any) -> None:

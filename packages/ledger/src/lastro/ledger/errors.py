@@ -1,6 +1,6 @@
 """How the ledger says no. In a batch, what a rule refuses is no error but an ``Outcome`` with its code."""
 
-from lastro.core.errors import Invalid, LastroError, NotFound, Refused
+from lastro.core.errors import Busy, Invalid, LastroError, NotFound, Refused
 
 
 class TooMuchData(Invalid):
@@ -26,6 +26,12 @@ class ChangesGone(LastroError):
 
     code = "ledger.changes_gone"
     status = 410
+
+
+class TooManyReaders(Busy):
+    """{readers_max} follow the changes through this process, and no more may; ask again in {retry_after_seconds} s."""
+
+    code = "ledger.too_many_readers"
 
 
 class AccountRefused(Refused):

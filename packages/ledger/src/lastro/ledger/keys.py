@@ -18,7 +18,7 @@ All of it is permanent: a ledger is history.
                                             posted, 3 voided, 4 expired); empty: a burnt id
 ``metadata:{id}``                           string; JSON beside a transfer, if any was given
 ``log:transfers:{n}``                       string; 128-byte records by timestamp; 1,023 per segment n; one that is in
-                                            the archive is missing here, or back for a minute
+                                            the archive is missing here, or back for a while
 ``log:accounts:{n}``                        string; id, timestamp, user data, ledger, code; 58 bytes; likewise
 ``state``                                   string, 48 bytes: newest timestamps (of all, accounts, transfers), next
                                             expiry, number of accounts, of transfers, length of the change stream

@@ -5,6 +5,8 @@ from pydantic_settings import SettingsConfigDict
 
 from lastro.core.settings import Environment
 
+U32_MAX = (1 << 32) - 1  # what the ledger's state notes it in
+
 
 class LedgerSettings(Environment):
     """Ledger's own settings; they do not inherit core's, whose names would then change their prefix."""
@@ -23,10 +25,19 @@ class LedgerSettings(Environment):
     )
     expire_every_seconds: float = Field(0.1, gt=0, description="pause of the worker that releases expired transfers")
     changes_keep: int = Field(
-        20_000, ge=100, description="entries of the change stream that the worker leaves when nobody lags behind"
+        20_000,
+        ge=100,
+        le=U32_MAX,
+        description="entries of the change stream that the worker leaves when nobody lags behind",
     )
     changes_max: int = Field(
-        1_000_000, ge=100, description="entries kept at most, however far a consumer group or the worker lags behind"
+        1_000_000,
+        ge=100,
+        le=U32_MAX,
+        description="entries kept at most, however far a consumer group or the worker lags behind",
+    )
+    changes_readers_max: int = Field(
+        100, ge=1, description="who may follow the changes through one process, each with a connection; others hear 503"
     )
     retain_every_seconds: float = Field(1.0, gt=0, description="pause of the worker that trims the change stream")
     pix_movements: str = Field(

@@ -149,7 +149,10 @@ class Hub:
         await asyncio.sleep(RELEARN_SECONDS)
 
     def blocking(self, block_seconds: float) -> Client:
-        """A client for reads that wait up to ``block_seconds``: own connection, own deadline, never repeated."""
+        """A client for reads that wait up to ``block_seconds``: own connection, own deadline, never repeated.
+
+        Kept until the hub closes: for who reads as long as the process lives. Who comes and goes has ``own_line``.
+        """
         client: Client = self._make(socket_timeout=block_seconds + BLOCK_MARGIN_SECONDS, connections=2)
         client.capabilities = self.capabilities
         self._blocking.append(client)

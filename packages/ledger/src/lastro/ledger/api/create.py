@@ -11,7 +11,7 @@ from lastro.ledger.errors import AccountRefused, CannotCross, TransferRefused, U
 from lastro.ledger.model.json import from_json, outcome_json, whole
 from lastro.ledger.model.records import LIMIT_MAX, Account, Outcome, Transfer
 
-from .access import require, seen, within
+from .access import require, seen, told, within
 from .engine import Engine
 from .schemas import (
     AccountBody,
@@ -35,7 +35,7 @@ async def create_account(request: Request, given: AccountBody, response: Respons
     """Create an account, once; 201 if it was created now, 200 if it existed with the same content."""
     account = from_json(Account, given)
     require(request, [account])
-    outcome = await ledger.create_account(account)
+    (outcome,) = await told(request, ledger, [account], [await ledger.create_account(account)])
     if not (outcome.ok or outcome.status == "exists"):
         raise AccountRefused(id=str(account.id), reason=outcome.status, result=outcome.result)
     return _one(outcome, response)
@@ -46,7 +46,8 @@ async def create_accounts(request: Request, given: AccountsBody, ledger: Engine)
     """Create accounts, one outcome each; those linked by flag 1 all or nothing."""
     accounts = _events(Account, given)
     require(request, accounts)
-    return [outcome_json(each) for each in await ledger.create_accounts(accounts)]
+    outcomes = await ledger.create_accounts(accounts)
+    return [outcome_json(each) for each in await told(request, ledger, accounts, outcomes)]
 
 
 @router.post("/transfers", status_code=201, responses=AGAIN | refuses(TransferRefused, CannotCross))
@@ -62,7 +63,7 @@ async def create_transfer(
     transfer = from_json(Transfer, given)
     require(request, [transfer])
     outcome = await ledger.create_transfer(transfer, balances=balances, metadata=metadata)
-    return _transfer(transfer, outcome, response)
+    return _transfer(transfer, await _told(request, ledger, transfer, outcome), response)
 
 
 @router.post("/transfers/batch", responses=refuses(CannotCross))
@@ -77,7 +78,7 @@ async def create_transfers(
     transfers = _events(Transfer, given)
     require(request, transfers)
     outcomes = await ledger.create_transfers(transfers, balances=balances, metadata=notes)
-    return [outcome_json(each) for each in outcomes]
+    return [outcome_json(each) for each in await told(request, ledger, transfers, outcomes)]
 
 
 @router.post("/transfers/{pending_id}/post", status_code=201, responses=SETTLES)
@@ -87,7 +88,8 @@ async def post_transfer(
     """Post a pending transfer: all of it, or the ``amount`` given. ``id`` is the posting transfer's."""
     asked = _fields(given, "id", "amount")
     transfer = ledger.posting(await _pending(request, ledger, pending_id), asked["id"], asked.get("amount"))
-    return _transfer(transfer, await ledger.create_transfer(transfer), response)
+    outcome = await ledger.create_transfer(transfer)
+    return _transfer(transfer, await _told(request, ledger, transfer, outcome), response)
 
 
 @router.post("/transfers/{pending_id}/void", status_code=201, responses=SETTLES)
@@ -96,7 +98,8 @@ async def void_transfer(
 ) -> OutcomeShown:
     """Void a pending transfer. ``id`` is the voiding transfer's."""
     transfer = ledger.voiding(await _pending(request, ledger, pending_id), _fields(given, "id")["id"])
-    return _transfer(transfer, await ledger.create_transfer(transfer), response)
+    outcome = await ledger.create_transfer(transfer)
+    return _transfer(transfer, await _told(request, ledger, transfer, outcome), response)
 
 
 def _fields(given: dict[str, Any], *names: str) -> dict[str, int]:
@@ -126,6 +129,11 @@ def _events(kind: Any, given: list[dict[str, Any]]) -> list[Any]:
         except Invalid as wrong:
             raise Invalid(field=f"event {number}: {wrong.about['field']}", reason=wrong.about["reason"]) from None
     return events
+
+
+async def _told(request: Request, ledger: Ledger, transfer: Transfer, outcome: Outcome) -> Outcome:
+    (heard,) = await told(request, ledger, [transfer], [outcome])
+    return heard
 
 
 def _transfer(transfer: Transfer, outcome: Outcome, response: Response) -> dict[str, Any]:

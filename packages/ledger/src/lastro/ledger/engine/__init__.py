@@ -2,15 +2,16 @@
 
 import json
 import re
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, TypeVar
 
-from lastro.core.errors import Invalid
+from lastro.core.errors import Invalid, Unreachable
 from lastro.core.keys import Key
 from lastro.core.redis import Hub
 from lastro.core.scripts import Batch, Script
+from lastro.core.streams.waiting import Waiting
 from lastro.ledger import keys, scripts
 from lastro.ledger.errors import ChangesGone, TooMuchData, UnknownAccount, UnknownTransfer
 from lastro.ledger.model.changes import Change, decode_change
@@ -29,6 +30,7 @@ from lastro.ledger.model.records import (
 from lastro.ledger.settings import LedgerSettings
 
 from .archive import Archive
+from .readers import Readers
 from .requests import ACCOUNTS, TRANSFERS, Request, checked, outcomes_of
 
 Found = TypeVar("Found", Account, Transfer, Balance)
@@ -36,6 +38,8 @@ POSITION = re.compile(r"\d{1,20}(-\d{1,20})?", re.ASCII)
 U64_MAX = (1 << 64) - 1
 BLOCK_SECONDS = 1.0
 """How long a reader of the change stream waits for the next entry before it looks whether it should stop."""
+READ_MAX = 500
+"""Changes read at once."""
 TRIM_MAX = 100_000
 """Entries of the change stream dropped in one call: some milliseconds, and more than a second can bring."""
 
@@ -61,8 +65,9 @@ class Ledger:
 
     async def create_account(self, account: Account) -> Outcome:
         """Create one account, once; a linked one is refused, since it is a chain that stays open."""
-        answer = await self._batch.submit(
-            scripts.create_account, keyspace=[self.keyspace], events=account.encode(), options=[]
+        events = account.encode()
+        answer = await self.archive.ask(
+            lambda: self._batch.submit(scripts.create_account, keyspace=[self.keyspace], events=events, options=[])
         )
         return outcomes_of(answer, ACCOUNTS.codes)[0]
 
@@ -178,28 +183,38 @@ class Ledger:
             trim_max=TRIM_MAX,
         )
 
-    async def changes(self, after: str = "$") -> AsyncIterator[Change | None]:
+    async def changes(self, after: str = "$") -> AsyncGenerator[Change | None]:
         """Every change after that position of the stream ("0" from the oldest kept, "$" from now on), without end.
 
         None comes when nothing happened for BLOCK_SECONDS, so that a reader can stop, or show that it lives. Raises
-        ChangesGone to a reader so slow that what it has not read yet was trimmed.
+        ChangesGone to a reader so slow that what it has not read yet was trimmed, and TooManyReaders. A reader has a
+        connection of its own until the generator is closed.
         """
         stream = keys.changes(self.name or self.settings.name)
-        client = self.hub.blocking(BLOCK_SECONDS)
-        await self.kept(after)
-        if after == "$":
-            newest: Any = await self.hub.read.xrevrange(stream, count=1)
-            after = newest[0][0].decode() if newest else "0"
-        while True:
-            answer: Any = await client.xread({stream: after}, count=500, block=int(BLOCK_SECONDS * 1000))
-            if not answer:
-                yield None
-                continue
-            await self.kept(after)
-            for position, entry in answer[0][1]:
-                change = decode_change(position, entry)
-                after = change.position
-                yield change
+        with self.readers.place():
+            waiting = Waiting(self.hub, stream, BLOCK_SECONDS)
+            try:
+                await self.kept(after)
+                if after == "$":
+                    newest: Any = await self.hub.read.xrevrange(stream, count=1)
+                    after = newest[0][0].decode() if newest else "0"
+                while True:
+                    answer = await _next(waiting, after)
+                    if not answer:
+                        yield None
+                        continue
+                    await self.kept(after)
+                    for position, entry in answer[0][1]:
+                        change = decode_change(position, dict(zip(entry[::2], entry[1::2], strict=True)))
+                        after = change.position
+                        yield change
+            finally:
+                await waiting.aclose()
+
+    @property
+    def readers(self) -> Readers:
+        """Who follows the changes in this process."""
+        return self.hub.one(Readers, lambda: Readers(self.settings.changes_readers_max))
 
     async def kept(self, after: str) -> None:
         """Raises ChangesGone if changes after that position may have been trimmed, Invalid if it is none."""
@@ -216,12 +231,13 @@ class Ledger:
 
     async def _lookup(self, script: Script[Any, bytes], kind: type[Found], ids: Sequence[int]) -> list[Found]:
         found: list[Found] = []
-        for start in range(0, len(ids), LIMIT_MAX - 1):
-            # an id that nothing has goes first: a request that begins with a zero byte cannot be taken for JSON
-            asked = bytes(16) + b"".join(_id_bytes(number) for number in ids[start : start + LIMIT_MAX - 1])
-            found += decode_all(
-                kind, await self.archive.ask(partial(script, self.hub.read, keyspace=[self.keyspace], ids=asked))
-            )
+        async with self.archive.reading() as archived:
+            for start in range(0, len(ids), LIMIT_MAX - 1):
+                # an id that nothing has goes first: a request that begins with a zero byte cannot be taken for JSON
+                asked = bytes(16) + b"".join(_id_bytes(number) for number in ids[start : start + LIMIT_MAX - 1])
+                looking = partial(script, self.hub.read, keyspace=[self.keyspace], ids=asked)
+                found += decode_all(kind, await archived.ask(looking))
+                await archived.release()
         return found
 
     async def _filtered(
@@ -232,17 +248,28 @@ class Ledger:
             raise TooMuchData(field="limit", reason=f"at most {LIMIT_MAX}")
         bit = AccountFilterFlag.REVERSED if isinstance(wanted, AccountFilter) else QueryFilterFlag.REVERSED
         found: list[Found] = []
-        while True:
-            looking = partial(script, self.hub.read, keyspace=[self.keyspace], wanted=wanted.encode())
-            records, resume = await self.archive.ask(looking)
-            found += decode_all(kind, records)
-            rest = wanted.limit - len(records) // 128
-            if not resume or rest == 0:
-                return found
-            if wanted.flags & bit:
-                wanted = replace(wanted, limit=rest, timestamp_max=int(resume))
-            else:
-                wanted = replace(wanted, limit=rest, timestamp_min=int(resume))
+        async with self.archive.reading() as archived:
+            while True:
+                looking = partial(script, self.hub.read, keyspace=[self.keyspace], wanted=wanted.encode())
+                records, resume = await archived.ask(looking)
+                await archived.release()
+                found += decode_all(kind, records)
+                rest = wanted.limit - len(records) // 128
+                if not resume or rest == 0:
+                    return found
+                if wanted.flags & bit:
+                    wanted = replace(wanted, limit=rest, timestamp_max=int(resume))
+                else:
+                    wanted = replace(wanted, limit=rest, timestamp_min=int(resume))
+
+
+async def _next(waiting: Waiting, after: str) -> Any:
+    """The entries after that position, as the server sends them; None when none came in BLOCK_SECONDS."""
+    command = ("XREAD", "COUNT", READ_MAX, "BLOCK", int(BLOCK_SECONDS * 1000), "STREAMS", waiting.key, after)
+    try:
+        return await waiting.ask(*command)
+    except Unreachable:  # its slot moved, and where to is known now; a server that is away says so again
+        return await waiting.ask(*command)
 
 
 def _position(text: str) -> tuple[int, int]:

@@ -8,8 +8,8 @@ from lastro.core.errors import Invalid, LastroError
 from lastro.core.keys import Key
 from lastro.core.streams import AGAIN, Group
 from lastro.ledger.errors import PostingRefused
-from lastro.ledger.model.codes import TransferCode
 from lastro.ledger.model.ids import name_of
+from lastro.ledger.model.postings.attempt import POSTED, Attempt, attempts
 from lastro.ledger.model.postings.movement import BRL, Movement, Subject
 from lastro.ledger.model.postings.payments import PAYMENTS
 from lastro.ledger.model.postings.pix import PIX
@@ -19,25 +19,33 @@ from . import Ledger
 from .pages import everything
 
 PAGE = 100
-POSTED = {TransferCode.OK, TransferCode.EXISTS}
+BURNT_MAX = 1_000
+"""Ids that one transfer may burn: so often its dead letter can be replayed while the ledger goes on refusing it."""
 
 
 async def post(ledger: Ledger, entries: Sequence[Sequence[Movement]]) -> dict[int, PostingRefused]:
     """Post the movements of some stream entries; the entries, by their place, that have a movement refused, and why.
 
-    Safe to repeat, in any order, by several at once.
+    Safe to repeat, in any order, by several at once. What was refused can be posted when its reason is gone.
     """
     movements = [movement for entry in entries for movement in entry]
     accounts = {account.id: account for movement in movements for account in movement.accounts}
     await ledger.create_accounts(list(accounts.values()))
-    transfers = [transfer for movement in movements for transfer in movement.transfers]
-    told = iter(zip(transfers, await ledger.create_transfers(transfers), strict=True))
+    waiting = [each for at, entry in enumerate(entries) for movement in entry for each in attempts(at, movement)]
     refused: dict[int, PostingRefused] = {}
-    for place, entry in enumerate(entries):
-        for _ in range(sum(len(movement.transfers) for movement in entry)):
-            transfer, outcome = next(told)
-            if outcome.result not in POSTED:
-                refused.setdefault(place, _refusal(transfer, outcome))
+    fresh = set[int]()
+    for burnt in range(BURNT_MAX + 1):
+        transfers = [each.transfer for each in waiting]
+        told = await ledger.create_transfers(transfers)
+        again: list[Attempt] = []
+        for attempt, transfer, outcome in zip(waiting, transfers, told, strict=True):
+            if burnt < BURNT_MAX and attempt.again(outcome.result, transfer, fresh):
+                again.append(attempt)
+            elif outcome.result not in POSTED:
+                refused.setdefault(attempt.entry, _refusal(attempt.first, outcome))
+        if not again:
+            break
+        waiting = again
     return refused
 
 

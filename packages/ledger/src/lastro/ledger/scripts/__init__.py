@@ -91,3 +91,7 @@ async def drop_segment(
 async def restore_segment(
     redis: Client, *, keyspace: Sequence[Key], segment: int, records: bytes
 ) -> Literal["other", "ok"]: ...
+
+
+@script
+async def release_segment(redis: Client, *, keyspace: Sequence[Key], segment: int) -> Literal["stays", "ok"]: ...

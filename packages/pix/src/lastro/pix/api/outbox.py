@@ -7,6 +7,7 @@ SPI's own envelope.
 
 import re
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from typing import Annotated
 from uuid import uuid4
 
@@ -28,6 +29,8 @@ router = APIRouter(prefix="/out")
 
 Wait = Annotated[float, Query(ge=0, le=WAIT_SECONDS_MAX, description="seconds to wait for the first message")]
 EVENT_WAIT_SECONDS = 1.0
+FOLLOWERS_MAX = 100
+"""Event streams in one process: each looks at its outbox twenty times a second. One more hears 503."""
 PARTS = "multipart/mixed"
 ADDRESS = {"PI-Pull-Next": {"description": "acknowledges these, and has the next", "schema": {"type": "string"}}}
 MESSAGES: Described = {
@@ -60,7 +63,18 @@ async def start(request: Request, backend_id: str, pix: Engine, wait: Wait = 5) 
     return await _pulled(request, pix, backend_id, (reader, ""), wait)
 
 
-@router.get("/{backend_id}/events", response_class=StreamingResponse, responses=media("text/event-stream"))
+@dataclass(slots=True)
+class Followers:
+    """Of this process."""
+
+    now: int = 0
+
+
+@router.get(
+    "/{backend_id}/events",
+    response_class=StreamingResponse,
+    responses=media("text/event-stream") | refuses(Busy),
+)
 async def events(
     request: Request, backend_id: str, pix: Engine, last_event_id: Annotated[str, Header()] = "$"
 ) -> StreamingResponse:
@@ -68,7 +82,9 @@ async def events(
     backend(backend_id)
     if last_event_id != "$" and not EVENT_ID.fullmatch(last_event_id):
         raise Invalid(field="Last-Event-ID", reason="not the id of an event")
-    return StreamingResponse(_events(request, pix, backend_id, last_event_id), media_type="text/event-stream")
+    if pix.hub.one(Followers, Followers).now >= FOLLOWERS_MAX:
+        raise Busy
+    return StreamingResponse(_followed(request, pix, backend_id, last_event_id), media_type="text/event-stream")
 
 
 @router.get("/{backend_id}/{place}", response_class=Response, responses=PULLED | refuses(NoSuchReader, TooManyReaders))
@@ -113,6 +129,16 @@ def _parts(page: outbox.Page, backend_id: str, mark: str) -> bytes:
         head = f"--{mark}\r\nContent-Type: application/{kind}\r\nPI-ResourceId: {message.id}\r\n\r\n"
         parts.append(head.encode() + body)
     return b"\r\n".join([*parts, f"--{mark}--\r\n".encode()])
+
+
+async def _followed(request: Request, pix: Pix, backend_id: str, after: str) -> AsyncIterator[bytes]:
+    followers = pix.hub.one(Followers, Followers)
+    followers.now += 1
+    try:
+        async for event in _events(request, pix, backend_id, after):
+            yield event
+    finally:
+        followers.now -= 1
 
 
 async def _events(request: Request, pix: Pix, backend_id: str, after: str) -> AsyncIterator[bytes]:

@@ -2,11 +2,13 @@
 
 What every transfer leaves behind is its id, with its place and status, and the accounts' balances and indexes. A script
 that needs the record itself of an archived one says so before it has written anything; then its segment comes back, for
-a minute, and the script is called again. So every answer is what it was before, duplicates' included.
+a minute, and the script is called again. So every answer is what it was before, duplicates' included. A segment that
+came back only to be read goes as soon as it was: a query may look at many.
 """
 
 import re
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from hashlib import sha1
 from typing import Any, Literal, TypeAlias, TypeVar, cast
@@ -16,7 +18,7 @@ import structlog
 from lastro.core.clock import now_ms
 from lastro.core.database import Database
 from lastro.core.database.migrate import Tables, opened
-from lastro.core.errors import Fault
+from lastro.core.errors import Busy, Fault
 from lastro.core.redis import Hub
 from lastro.ledger import keys, scripts
 from lastro.ledger.errors import TooMuchData
@@ -31,7 +33,7 @@ from .restore import close, is_left, is_open, restore_all
 TABLES = Tables(__name__, head="0001", versions="ledger_version")
 BACK_SECONDS = 60
 FETCHED_MAX = 500
-"""Segments one call may need, 64 MB of them."""
+"""Segments one call that writes, or one request that reads, may need, 64 MB of them."""
 LOOK = 500  # segments looked at in one round trip
 TURN = 16  # segments read in one turn
 WAITING_MAX = 100_000  # segments known to have something pending; beyond them all are read again
@@ -59,15 +61,16 @@ class Archive:
 
     async def ask(self, call: Callable[[], Awaitable[Answer]]) -> Answer:
         """Call a script; what it misses is fetched, and it is called again. Raises TooMuchData, DatabaseAway."""
-        for _ in range(FETCHED_MAX):
-            try:
-                return await call()
-            except Fault as fault:
-                missed = re.search(r"ARCHIVED (\d+)", str(fault.about.get("reason", "")))
-                if missed is None:
-                    raise
-                await self._bring_back(int(missed[1]))
-        raise TooMuchData(field="filter", reason=f"more than {FETCHED_MAX * LOG_SEGMENT} archived transfers: narrow it")
+        return await Fetching(self).ask(call)
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator["Fetching"]:
+        """For the calls of one request that only reads: FETCHED_MAX is for all of them."""
+        fetching = Fetching(self)
+        try:
+            yield fetching
+        finally:
+            await fetching.release()
 
     async def segment(self, number: int) -> bytes:
         """The records of a segment that was not in the store. Raises Fault when it is nowhere."""
@@ -194,13 +197,50 @@ class Archive:
         values: list[Any] = await self.hub.read.mget([keys.transfer(self.name, id_) for id_ in ids]) if ids else []
         return {id_ for id_, value in zip(ids, values, strict=True) if place_and_status(value)[1] in {-1, PENDING}}
 
-    async def _bring_back(self, number: int) -> None:
+    async def bring_back(self, number: int) -> bool:
+        """A segment, for a while; whether it was not there. Raises DatabaseAway, Fault."""
         records = await self.segment(number)
         at = keys.log(self.name, "transfers", number)
-        await self.hub.write.set(at, records, ex=BACK_SECONDS, nx=True)
+        return bool(await self.hub.write.set(at, records, ex=BACK_SECONDS, nx=True))
+
+    async def release(self, number: int) -> None:
+        """Let go of a segment that came back."""
+        await scripts.release_segment(self.hub.write, keyspace=[keys.keyspace(self.name)], segment=number)
 
     async def _database(self) -> Database | None:
         if self.settings.archive_url is None:
             return None
         url, seconds = self.settings.archive_url.get_secret_value(), self.settings.archive_timeout_seconds
         return await opened(url, seconds, "LASTRO_LEDGER_ARCHIVE_URL", TABLES)
+
+
+@dataclass(slots=True)
+class Fetching:
+    """What came back from the archive for somebody's calls, and how much more may."""
+
+    archive: Archive
+    _fetched: int = 0
+    _own: list[int] = field(default_factory=list)
+    """Segments that nobody else had brought back: who writes may count on his for their minute."""
+
+    async def ask(self, call: Callable[[], Awaitable[Answer]]) -> Answer:
+        """Call a script; what it misses is fetched, and it is called again. Raises TooMuchData, DatabaseAway."""
+        while True:
+            try:
+                return await call()
+            except Fault as fault:
+                missed = re.search(r"ARCHIVED (\d+)", str(fault.about.get("reason", "")))
+                if missed is None:
+                    raise
+            if self._fetched == FETCHED_MAX:
+                most = FETCHED_MAX * LOG_SEGMENT
+                raise TooMuchData(field="filter", reason=f"more than {most} archived transfers: narrow it")
+            self._fetched += 1
+            if await self.archive.bring_back(int(missed[1])):
+                self._own.append(int(missed[1]))
+
+    async def release(self) -> None:
+        """Let go of what came back so far; what the store does not hear of goes by itself after BACK_SECONDS."""
+        with suppress(Busy):
+            while self._own:
+                await self.archive.release(self._own.pop())
