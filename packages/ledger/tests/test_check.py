@@ -7,12 +7,13 @@ from typing import Any
 import pytest
 
 from lastro.core.redis import Hub
+from lastro.core.testing import wait_for
 from lastro.ledger import keys
 from lastro.ledger.engine import Ledger
 from lastro.ledger.engine.check import check
 from lastro.ledger.model.codes import AccountFlag, TransferFlag
 from lastro.ledger.model.ids import new_id
-from lastro.ledger.model.records import Account, Transfer
+from lastro.ledger.model.records import U128_MAX, Account, Transfer
 from lastro.ledger.settings import LedgerSettings
 
 pytestmark = pytest.mark.anyio
@@ -83,12 +84,51 @@ PLANTED: list[tuple[Plant, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("plant", "says"), PLANTED)
+async def count_too_many(redis: Any) -> None:
+    """Entries of the index of debits, as many as 6 bytes hold."""
+    value = await redis.get(account(1))
+    await redis.set(account(1), value[:-13] + b"\xff" * 6 + value[-7:])
+
+
+async def make_a_list(redis: Any) -> None:
+    await redis.delete(DEBITS)
+    await redis.rpush(DEBITS, "1")
+
+
+JUNK = "what is stored of it is nothing that a script writes"
+NOT_DECODED: list[tuple[Plant, str]] = [
+    (lambda redis: redis.set(account(2), b"\x30"), f"account 2: {JUNK}"),
+    (lambda redis: redis.set(account(2), b""), f"account 2: {JUNK}"),
+    (lambda redis: redis.append(account(2), b"\0"), f"account 2: {JUNK}"),
+    (lambda redis: redis.set(account(2), bytes(30)), f"account 2: {JUNK}"),
+    (count_too_many, "account 1: its index of debits has 281474976710661 entries, its transfers make 22"),
+    (lambda redis: redis.set(keys.transfer("main", PLAIN), b"9" * 5_000), f"transfer {PLAIN}: its key does not say"),
+    (lambda redis: redis.set(LOG, b"x" * 1000), "the log has 7 transfers, 24 are counted"),
+    (lambda redis: redis.set(keys.log("main", "accounts", 0), b"x" * 100), "the log has 1 accounts, 3 are counted"),
+    (make_a_list, "a key is not of its type"),
+]
+
+
+@pytest.mark.parametrize(("plant", "says"), [*PLANTED, *NOT_DECODED])
 async def test_each_planted_corruption_is_found_and_named(ledger: Ledger, plant: Plant, says: str) -> None:
     assert await check(ledger) == []
     await plant(ledger.hub.write)
     findings = await check(ledger)
     assert any(says in finding for finding in findings), findings
+
+
+async def test_reservations_that_expired_one_after_another_may_pass_2_128_together(ledger: Ledger) -> None:
+    """Only the server knows that the first was gone when the second came; account 2 keeps its history."""
+    await ledger.create_account(Account(id=4, ledger=1, code=1))
+    first = paying(4, flags=TransferFlag.PENDING, timeout=1, amount=U128_MAX - 1_000)
+    assert (await ledger.create_transfer(first)).status == "ok"
+
+    async def released() -> bool:
+        return await ledger.expire_transfers() == 1
+
+    await wait_for(released, "the first reservation's time")
+    assert (await ledger.create_transfer(paying(4, flags=TransferFlag.PENDING, amount=2_000))).status == "ok"
+    assert await check(ledger) == []
 
 
 async def test_a_check_under_traffic_finds_nothing(ledger: Ledger) -> None:
