@@ -102,7 +102,7 @@ NOT_DECODED: list[tuple[Plant, str]] = [
     (lambda redis: redis.append(account(2), b"\0"), f"account 2: {JUNK}"),
     (lambda redis: redis.set(account(2), bytes(30)), f"account 2: {JUNK}"),
     (count_too_many, "account 1: its index of debits has 281474976710661 entries, its transfers make 22"),
-    (lambda redis: redis.set(keys.transfer("main", PLAIN), b"9" * 5_000), f"transfer {PLAIN}: its key does not say"),
+    (lambda redis: redis.set(keys.transfer("main", HELD), b"9" * 5_000), f"transfer {HELD}: its key does not say"),
     (lambda redis: redis.set(LOG, b"x" * 1000), "the log has 7 transfers, 24 are counted"),
     (lambda redis: redis.set(keys.log("main", "accounts", 0), b"x" * 100), "the log has 1 accounts, 3 are counted"),
     (make_a_list, "a key is not of its type"),
