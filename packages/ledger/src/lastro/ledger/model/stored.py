@@ -13,7 +13,7 @@ PLACE_BYTES, BALANCE_BYTES, SMALL_BYTES = 6, 16, 6
 ACCOUNT_BYTES = 58
 STATUSES, PENDING, POSTED, VOIDED, EXPIRED = 8, 1, 2, 3, 4
 """What becomes of a transfer, below 8; the other is 0."""
-STATE_BYTES = 48
+_STATE = Struct("<4Q6s6s4x")
 _TAIL = Struct("<HI6s")
 _NUMBER_DIGITS_MAX = 16  # of 2^48 places times 8
 _WAITING_BYTES_MAX = 7 * PLACE_BYTES
@@ -65,6 +65,28 @@ class StoredAccount:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class StoredState:
+    """A ledger's counters; timestamps are nanoseconds."""
+
+    newest: int
+    newest_account: int
+    newest_transfer: int
+    due: int
+    """When the first pending transfer expires, or earlier; 0 if none does."""
+    accounts: int
+    transfers: int
+
+    @classmethod
+    def decode(cls, value: bytes) -> Self:
+        """From the string under ``state``. Raises ValueError for what no script writes."""
+        if len(value) != _STATE.size:
+            raise ValueError("it has another length")
+        newest, account, transfer, due, accounts, transfers = _STATE.unpack(value)
+        counts = int.from_bytes(accounts, "little"), int.from_bytes(transfers, "little")
+        return cls(newest, account, transfer, due, *counts)
+
+
 def place_and_status(value: bytes | None) -> tuple[int, int]:
     """What is stored under a transfer's id; -1 twice for a burnt id, none, and what no script wrote."""
     known = value is not None and value.isdigit() and len(value) <= _NUMBER_DIGITS_MAX
@@ -74,8 +96,3 @@ def place_and_status(value: bytes | None) -> tuple[int, int]:
 def transfers_stored(state: bytes) -> int:
     """How many transfers a ledger has, from its state."""
     return int.from_bytes(state[38:44], "little")
-
-
-def accounts_stored(state: bytes) -> int:
-    """How many accounts."""
-    return int.from_bytes(state[32:38], "little")
