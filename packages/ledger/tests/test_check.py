@@ -2,11 +2,12 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from threading import Thread
 from typing import Any
 
 import pytest
 
-from lastro.core.redis import Hub
+from lastro.core.redis import Hub, connect_url
 from lastro.core.testing import wait_for
 from lastro.ledger import keys
 from lastro.ledger.engine import Ledger
@@ -221,6 +222,24 @@ async def test_a_check_under_traffic_finds_nothing(ledger: Ledger) -> None:
         for _ in range(5):
             assert await check(ledger) == []
         stop.set()
+
+
+async def test_accounts_that_come_while_it_looks_are_no_difference(ledger: Ledger) -> None:
+    """Others are paid by an account that comes when the accounts are known, and not compared yet."""
+
+    async def another() -> None:
+        async with await connect_url(ledger.hub.url) as hub:
+            other = Ledger(hub, ledger.settings)
+            await other.create_account(Account(id=4, ledger=1, code=1))
+            await other.create_transfer(paying(4, 1))
+
+    def told(_done: int, _total: int) -> None:
+        coming = Thread(target=lambda: asyncio.run(another()))
+        coming.start()
+        coming.join()
+
+    assert await check(ledger, told) == []
+    assert (await ledger.account(4)).debits_posted > 0
 
 
 async def test_its_progress_is_told(ledger: Ledger) -> None:

@@ -25,6 +25,8 @@ TRIES = 5
 """Reservations expire without a transfer: an account that differs is looked at again before it is a finding."""
 PIECE_BYTES = INDEX_SEGMENT * PLACE_BYTES
 """Of indexes read in one turn, or one segment more."""
+JOINING = 8
+"""Entries of an index that go into its segment together."""
 _RECORD = Struct("<16sQ28xI2x")
 """Of an account: its id, timestamp, ledger."""
 
@@ -93,20 +95,31 @@ class Accounts:
         for each, wrong in sentences.items():
             self.look.find(f"account {decimal(each)}: {wrong}")
 
-    async def _at_once(self, accounts: list[Id]) -> tuple[StoredState, list[bytes | None], Lengths]:
-        """The state, what the keys of these accounts hold, and how long their indexes are, all at one moment."""
-        segments = [
-            (each, side, number)
-            for each in accounts
-            for side, index in (("debits", self._sums(each).debits), ("credits", self._sums(each).credits))
-            for number in range(index.count // INDEX_SEGMENT + 1)
-        ]
+    async def _at_once(
+        self, accounts: list[Id], *, closely: bool = False
+    ) -> tuple[StoredState, list[bytes | None], Lengths]:
+        """The state, what the keys of these accounts hold, and how long their indexes are, all at one moment.
+
+        Most accounts have no segment yet: unless looked at closely those are only counted, and there must be none.
+        """
+        segments: list[tuple[Id, str, int]] = []
+        none: list[bytes] = []
+        for each in accounts:
+            sums = self._sums(each)
+            for side, count in (("debits", sums.debits.count), ("credits", sums.credits.count)):
+                if closely or count >= JOINING:
+                    segments += [(each, side, number) for number in range(count // INDEX_SEGMENT + 1)]
+                else:
+                    none.append(keys.index(self.look.key(each), side, 0))
         wanted = [keys.state(self.look.name).encode(), *(self.look.key(each) for each in accounts)]
         async with self.look.client.pipeline(transaction=True) as pipe:
             pipe.execute_command("MGET", *wanted)
+            pipe.execute_command("EXISTS", *(none or wanted[:1]))
             for each, side, number in segments:
                 pipe.strlen(keys.index(self.look.key(each), side, number))
-            (state, *values), *lengths = await pipe.execute()
+            (state, *values), there, *lengths = await pipe.execute()
+        if none and there:
+            return await self._at_once(accounts, closely=True)
         return self.look.state_of(state), values, dict(zip(segments, lengths, strict=True))
 
     @property
