@@ -42,8 +42,8 @@ class Look:
     told: Callable[[int, int], None]
     replay: Replay = field(default_factory=Replay)
     findings: list[str] = field(default_factory=list)
-    marks: "array[int]" = field(default_factory=lambda: array("Q"))
-    """Of each segment of the log, all its transfers' ``mark`` in one: their keys must come to the same."""
+    marks: "array[int]" = field(default_factory=lambda: array("q"))
+    """Of each segment of the log, the hashes of its ids with their places, in one: its keys must come to the same."""
 
     @property
     def client(self) -> Any:
@@ -138,7 +138,7 @@ class Look:
         said = await self.said([number for number, _, _ in rows] + [pending for pending, _ in settling])
         whole = 0
         for place, ((number, _, flags), value) in enumerate(zip(rows, said, strict=False), first):
-            whole ^= mark(number, place)
+            whole ^= hash((number, place))
             known = place_and_status(value)[0] == place if flags & PENDING else value == b"%d" % (place * STATUSES)
             if not known:
                 self.find(f"transfer {decimal(number)}: its key does not say that it is at place {place} of the log")
@@ -155,8 +155,3 @@ class Look:
         for each, value in zip(waiting, await self.said(waiting), strict=True):
             if place_and_status(value)[1] == EXPIRED:
                 self.replay.release(self.replay.pending.pop(each))
-
-
-def mark(transfer: Id, place: int) -> int:
-    """A number of 64 bits for a transfer at its place; another of each process."""
-    return hash((transfer, place)) & 0xFFFF_FFFF_FFFF_FFFF

@@ -1,7 +1,7 @@
 """What is in the store and not in the logs: keys of transfers and accounts, and records that are not counted.
 
-The transfers' keys are not kept in memory, nor compared one by one: of those of a segment of the log all marks together
-must be that of the log. Only where they are not, each is compared with the record at its place.
+The transfers' keys are not kept in memory, nor compared one by one: for each segment of the log their hashes together
+must be those of its records. Only where they are not, each is compared with the record at its place.
 """
 
 from array import array
@@ -16,7 +16,7 @@ from lastro.ledger.engine.replay import RECORD_BYTES, Id, decimal
 from lastro.ledger.model.stored import ACCOUNT_BYTES, LOG_SEGMENT, StoredState, place_and_status
 
 from .accounts import Accounts
-from .look import FINDINGS_MAX, KEYS, Look, mark
+from .look import FINDINGS_MAX, KEYS, Look
 
 ID_BYTES, DIGITS_MAX = 16, 15
 """Of an id in a key: its bytes, or fewer digits (see keys.py)."""
@@ -36,11 +36,11 @@ class Strangers:
 
     async def find(self) -> None:
         """All of it; what comes while this looks is none."""
-        replayed, marks = self.look.replay.place, array("Q", bytes(8 * len(self.look.marks)))
+        replayed, marks = self.look.replay.place, array("q", bytes(8 * len(self.look.marks)))
         async for page in self._transfers():
             for each, place in page:
                 if place < replayed:
-                    marks[place // LOG_SEGMENT] ^= mark(each, place)
+                    marks[place // LOG_SEGMENT] ^= hash((each, place))
                 elif await self._is_beyond(place):
                     said = f"its key says that it is at place {place} of the log, which has {self._count}"
                     self.look.find(f"transfer {decimal(each)}: {said}")
