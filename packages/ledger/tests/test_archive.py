@@ -30,7 +30,7 @@ from lastro.ledger.engine.check import check
 from lastro.ledger.errors import TooMuchData
 from lastro.ledger.model.codes import AccountFlag, TransferFlag
 from lastro.ledger.model.records import Account, AccountFilter, Outcome, QueryFilter, Transfer
-from lastro.ledger.model.stored import LOG_SEGMENT
+from lastro.ledger.model.stored import LOG_SEGMENT, STATUSES
 from lastro.ledger.settings import LedgerSettings
 
 # the strictest server is enough: scripts are tested on all of them
@@ -294,6 +294,15 @@ async def test_a_record_that_is_in_neither_place_is_named_and_the_check_finds_it
         await twins[0].transfer(3)
     (found,) = await check(twins[0])
     assert "segment 0 of ledger archived is neither in the store nor in the archive" in found
+
+
+async def test_the_check_names_a_key_of_a_transfer_that_is_none_beside_archived_ones(
+    twins: tuple[Ledger, Ledger],
+) -> None:
+    """What is at its place is in the archive; of the segment there, nothing else is named."""
+    await twins[0].hub.write.set(keys.transfer("archived", 10**6), 5 * STATUSES)
+    said = "its key says that it is at place 5 of the log, where transfer 6 is"
+    assert await check(twins[0]) == [f"transfer {10**6}: {said}"]
 
 
 async def test_while_the_archive_is_away_new_transfers_go_on_and_old_ones_are_busy(

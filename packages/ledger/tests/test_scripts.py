@@ -144,6 +144,33 @@ async def test_what_another_build_wrote_under_a_transfers_id_is_refused_and_noth
     assert await everything(redis) == before
 
 
+async def test_without_its_state_a_ledger_writes_nothing_over_its_logs(redis: Client) -> None:
+    """Counted from none again, the next account and the next transfer would take the place of the first."""
+    await two_accounts(redis)
+    assert (await told(redis, scripts.create_transfer, TRANSFER))["result"] == 0
+    state: Any = await redis.getdel(keys.state("main"))
+    before = await everything(redis)
+    for shortened in (None, state[:30]):
+        if shortened:
+            await redis.set(keys.state("main"), shortened)
+            before[keys.state("main").encode()] = await redis.dump(keys.state("main"))
+        plain, held = {**TRANSFER, "id": "101"}, {**TRANSFER, "id": "102", "flags": 2, "timeout": 1}
+        record = Transfer(id=103, debit_account_id=1, credit_account_id=2, amount=1, ledger=700, code=10).encode()
+        for one in (json.dumps(plain), json.dumps(held), record):
+            with pytest.raises(Fault):
+                await scripts.create_transfer(redis, keyspace=SPACE, events=one, options=[])
+        for many in (json.dumps([plain, held]), record, record + record[:1].replace(b"g", b"h") + record[1:]):
+            with pytest.raises(Fault):
+                await scripts.create_chained_transfers(redis, keyspace=SPACE, events=many, options=[])
+        with pytest.raises(Fault):
+            await told(redis, scripts.create_account, {**ACCOUNT, "id": "3"})
+        with pytest.raises(Fault):
+            await told(redis, scripts.create_chained_accounts, [{**ACCOUNT, "id": "3"}])
+        with pytest.raises(Fault):
+            await scripts.expire_transfers(redis, keyspace=SPACE)
+        assert await everything(redis) == before
+
+
 async def test_slots_rise_while_the_clock_is_behind(redis: Client) -> None:
     """The newest slot lies an hour ahead: every event has a timestamp after it, failed ones too."""
     await two_accounts(redis)

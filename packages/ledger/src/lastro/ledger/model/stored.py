@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from struct import Struct
+from struct import error as StructError  # noqa: N812  # a class, whatever its name
 from typing import Self
 
 LOG_SEGMENT = 1_023
@@ -12,7 +13,10 @@ PLACE_BYTES, BALANCE_BYTES, SMALL_BYTES = 6, 16, 6
 ACCOUNT_BYTES = 58
 STATUSES, PENDING, POSTED, VOIDED, EXPIRED = 8, 1, 2, 3, 4
 """What becomes of a transfer, below 8; the other is 0."""
-_TAIL = Struct("<HI")
+_STATE = Struct("<4Q6s6s4x")
+_TAIL = Struct("<HI6s")
+_NUMBER_DIGITS_MAX = 16  # of 2^48 places times 8
+_WAITING_BYTES_MAX = 7 * PLACE_BYTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +25,9 @@ class StoredAccount:
 
     balances: tuple[int, int, int, int]
     flags: int
+    ledger: int
+    place: int
+    """In the log of accounts."""
     debits_joined: int
     credits_joined: int
     debits_waiting: bytes
@@ -28,18 +35,29 @@ class StoredAccount:
 
     @classmethod
     def decode(cls, value: bytes) -> Self:
-        """From the string under ``account:{id}``; its last byte says how wide the balances are."""
-        debits_end = 1 + value[0]
-        credits_end = debits_end + 1 + value[debits_end]
-        size = BALANCE_BYTES if value[-1] else SMALL_BYTES
-        at = credits_end
-        balances = [int.from_bytes(value[at + n * size : at + (n + 1) * size], "little") for n in range(4)]
-        at += 4 * size
-        flags, _ledger = _TAIL.unpack_from(value, at)
+        """From the string under ``account:{id}``; its last byte says how wide the balances are.
+
+        Raises ValueError for what no script writes.
+        """
+        try:
+            debits_end = 1 + value[0]
+            credits_end = debits_end + 1 + value[debits_end]
+            size = BALANCE_BYTES if value[-1] else SMALL_BYTES
+            at = credits_end
+            balances = [int.from_bytes(value[at + n * size : at + (n + 1) * size], "little") for n in range(4)]
+            at += 4 * size
+            flags, ledger, place = _TAIL.unpack_from(value, at)
+        except (IndexError, StructError) as error:
+            raise ValueError("too short") from error
+        waiting = (value[0], value[debits_end])
+        if at + 25 != len(value) or value[-1] > 1 or any(n % PLACE_BYTES or n > _WAITING_BYTES_MAX for n in waiting):
+            raise ValueError("its lengths do not fit together")
         counts = value[at + 12 : at + 24]
         return cls(
             balances=(balances[0], balances[1], balances[2], balances[3]),
             flags=flags,
+            ledger=ledger,
+            place=int.from_bytes(place, "little"),
             debits_joined=int.from_bytes(counts[:6], "little"),
             credits_joined=int.from_bytes(counts[6:], "little"),
             debits_waiting=value[1:debits_end],
@@ -47,16 +65,34 @@ class StoredAccount:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class StoredState:
+    """A ledger's counters; timestamps are nanoseconds."""
+
+    newest: int
+    newest_account: int
+    newest_transfer: int
+    due: int
+    """When the first pending transfer expires, or earlier; 0 if none does."""
+    accounts: int
+    transfers: int
+
+    @classmethod
+    def decode(cls, value: bytes) -> Self:
+        """From the string under ``state``. Raises ValueError for what no script writes."""
+        if len(value) != _STATE.size:
+            raise ValueError("it has another length")
+        newest, account, transfer, due, accounts, transfers = _STATE.unpack(value)
+        counts = int.from_bytes(accounts, "little"), int.from_bytes(transfers, "little")
+        return cls(newest, account, transfer, due, *counts)
+
+
 def place_and_status(value: bytes | None) -> tuple[int, int]:
     """What is stored under a transfer's id; -1 twice for a burnt id, none, and what no script wrote."""
-    return divmod(int(value), STATUSES) if value and value.isdigit() else (-1, -1)
+    known = value is not None and value.isdigit() and len(value) <= _NUMBER_DIGITS_MAX
+    return divmod(int(value or b""), STATUSES) if known else (-1, -1)
 
 
 def transfers_stored(state: bytes) -> int:
     """How many transfers a ledger has, from its state."""
     return int.from_bytes(state[38:44], "little")
-
-
-def accounts_stored(state: bytes) -> int:
-    """How many accounts."""
-    return int.from_bytes(state[32:38], "little")

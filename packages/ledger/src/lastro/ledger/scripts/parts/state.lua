@@ -11,6 +11,8 @@ local account_count, transfer_count, keep = 0, 0, 1000000 -- changes_max of sett
 if state then
   last_low, last_high, account_low, account_high, transfer_low, transfer_high, due_low, due_high, account_count,
     transfer_count, keep = read(STATE_LAYOUT, state)
+elseif call("EXISTS", PREFIX .. "log:accounts:0", PREFIX .. "log:transfers:0") > 0 then
+  error("LAYOUT the state is lost, and the logs are there") -- counted from 0 again, they would be written over
 end
 local stored_accounts, stored_transfers = account_count, transfer_count -- before this request
 local lagging = slot_high < last_high or slot_high == last_high and slot_low <= last_low
