@@ -224,6 +224,17 @@ async def test_a_check_under_traffic_finds_nothing(ledger: Ledger) -> None:
         stop.set()
 
 
+async def test_a_strangers_key_is_found_whatever_the_ledgers_name(hub: Hub) -> None:
+    """Its letters may have several bytes in a key."""
+    name = "caf\u00e9"
+    made = Ledger(hub, LedgerSettings(), name=name)
+    await made.create_accounts([Account(id=n, ledger=1, code=1) for n in (1, 2)])
+    await made.create_transfer(paying(id=FIRST))
+    await hub.write.set(keys.transfer(name, 999), 0)
+    said = f"its key says that it is at place 0 of the log, where transfer {FIRST} is"
+    assert await check(made) == [f"transfer 999: {said}"]
+
+
 async def test_accounts_that_come_while_it_looks_are_no_difference(ledger: Ledger) -> None:
     """Others are paid by an account that comes when the accounts are known, and not compared yet."""
 

@@ -74,13 +74,13 @@ class Strangers:
 
     async def _pages(self, kind: str) -> AsyncIterator[list[Id]]:
         """The ids of all keys of a kind, some at a time. What a server that goes away passes over is not told."""
-        start = keys.keyspace(self.look.name) + kind
-        hub = self.look.ledger.hub
-        line = hub.own_line(hub.place(start), block_seconds=hub.timeout_seconds)
+        space, hub = keys.keyspace(self.look.name), self.look.ledger.hub
+        start = (space + kind).encode()
+        line = hub.own_line(hub.place(space), block_seconds=hub.timeout_seconds)
         cursor = b"0"
         try:
             while True:
-                (reply,) = await line.send([("SCAN", cursor, "MATCH", f"{start}*", "COUNT", KEYS)])
+                (reply,) = await line.send([("SCAN", cursor, "MATCH", start + b"*", "COUNT", KEYS)])
                 if isinstance(reply, ResponseError):
                     raise ours(reply) or reply
                 cursor, found = reply
