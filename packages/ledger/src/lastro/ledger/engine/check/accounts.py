@@ -83,8 +83,14 @@ class Accounts:
         """Compare some accounts, by their places; what differs is looked at again, a few times."""
         sentences: dict[Id, str] = {}
         for attempt in range(TRIES):
-            state, values, lengths = await self._at_once(list(accounts))
+            waiting = [
+                each
+                for each, held in self.look.replay.pending.items()
+                if attempt and held.due and (held.debit in accounts or held.credit in accounts)
+            ]
+            state, values, said, lengths = await self._at_once(list(accounts), waiting)
             await self.look.advance(state.transfers)
+            self.look.release(waiting, said)
             if attempt == 0:
                 self._sum_up(state, _decoded(list(accounts), values))
             sentences = await self._differences(accounts, values, lengths)
@@ -96,9 +102,9 @@ class Accounts:
             self.look.find(f"account {decimal(each)}: {wrong}")
 
     async def _at_once(
-        self, accounts: list[Id], *, closely: bool = False
-    ) -> tuple[StoredState, list[bytes | None], Lengths]:
-        """The state, what the keys of these accounts hold, and how long their indexes are, all at one moment.
+        self, accounts: list[Id], waiting: list[Id], *, closely: bool = False
+    ) -> tuple[StoredState, list[bytes | None], list[bytes | None], Lengths]:
+        """The state, what the keys of these accounts and reservations hold, and how long indexes are, at one moment.
 
         Most accounts have no segment yet: unless looked at closely those are only counted, and there must be none.
         """
@@ -114,13 +120,14 @@ class Accounts:
         wanted = [keys.state(self.look.name).encode(), *(self.look.key(each) for each in accounts)]
         async with self.look.client.pipeline(transaction=True) as pipe:
             pipe.execute_command("MGET", *wanted)
+            pipe.execute_command("MGET", *(keys.transfers(self.look.name, waiting) or wanted[:1]))
             pipe.execute_command("EXISTS", *(none or wanted[:1]))
             for each, side, number in segments:
                 pipe.strlen(keys.index(self.look.key(each), side, number))
-            (state, *values), there, *lengths = await pipe.execute()
+            (state, *values), said, there, *lengths = await pipe.execute()
         if none and there:
-            return await self._at_once(accounts, closely=True)
-        return self.look.state_of(state), values, dict(zip(segments, lengths, strict=True))
+            return await self._at_once(accounts, waiting, closely=True)
+        return self.look.state_of(state), values, said[: len(waiting)], dict(zip(segments, lengths, strict=True))
 
     @property
     def all_posted(self) -> tuple[int, int] | None:

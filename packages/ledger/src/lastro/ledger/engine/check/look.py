@@ -152,6 +152,10 @@ class Look:
     async def expire(self) -> None:
         """Release what was released by time; no transfer tells of that."""
         waiting = [each for each, held in self.replay.pending.items() if held.due]
-        for each, value in zip(waiting, await self.said(waiting), strict=True):
-            if place_and_status(value)[1] == EXPIRED:
+        self.release(waiting, await self.said(waiting))
+
+    def release(self, waiting: Sequence[Id], said: Sequence[bytes | None]) -> None:
+        """Those of these reservations whose keys say that they expired."""
+        for each, value in zip(waiting, said, strict=True):
+            if place_and_status(value)[1] == EXPIRED and each in self.replay.pending:
                 self.replay.release(self.replay.pending.pop(each))
