@@ -72,7 +72,7 @@ def test_a_script_is_shown_as_the_server_gets_it(environment: dict[str, str]) ->
     listed = json.loads(lastro(environment, "scripts", "list", "--json")[1])
     assert listed["core.limits.take"].keys() == {"sha", "keys", "args"}
     _, shown, _ = lastro(environment, "scripts", "show", "core.limits.take")
-    assert shown.startswith("#!lua\n-- ")
+    assert shown.startswith("#!lua flags=allow-oom\n-- ")
     code, _, told = lastro(environment, "scripts", "show", "nothing.here")
     assert (code, "nothing.here" in told) == (1, True)
 
