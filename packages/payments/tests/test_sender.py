@@ -420,14 +420,15 @@ async def test_an_id_that_somebody_else_charged_there_at_no_time_is_entered_at_o
 @one_server
 async def test_what_is_claimed_anew_while_it_is_given_back_is_sent(world: World) -> None:
     """The answer to its release was lost, and the release repeated: meanwhile the same process claimed it again."""
-    world.default.delay_ms, world.default.failing = 300, True
+    world.default.running, world.default.failing = RUNNING_MAX, True
     same = Payments(world.payments.hub, world.payments.settings, owner=world.payments.owner)
     async with sending(world):
         (id_,) = await world.pay()
-        await wait_for(world.payments.flying, "the claim")
+        await wait_for(lambda: world.default.queued, "the charge")
         (claim,) = await same.recall()
         await same.release(claim)
         await same.claim("fallback", 1)
+        world.default.leave()  # only now it is refused
         await wait_for(lambda: world.all_done([id_]), "the charge")
     await world.agrees([id_])
 
