@@ -26,7 +26,7 @@ from lastro.core.logging import mask_url
 from lastro.core.metrics import counter
 
 from .copies import SCRIPT_CALLS, Copies
-from .failures import NeverSent, SlotMoving, translated
+from .failures import NeverSent, SlotMoving, demoted, translated
 
 Command: TypeAlias = tuple[Any, ...]
 
@@ -79,23 +79,26 @@ class _Packing(AbstractConnection):
     def __init__(self, *, copies: Copies | None = None, life: Life, **options: Any) -> None:
         self.copies = copies
         self.life = life
-        self._asked = self._was_open = False
+        self._asked = self._was_open = self._demoted = False
         super().__init__(**options)
 
     async def send_packed_command(self, command: Any, check_health: bool = True) -> None:  # noqa: FBT001, FBT002
-        """As redis-py's."""
+        """As redis-py's; not to a server that is no primary any more: the address may lead to another by now."""
+        if self._demoted:
+            await self.disconnect(nowait=True)
+            self._demoted = False
         await super().send_packed_command(command, check_health)
         self._asked = isinstance(command, _ScriptCall)  # now: connecting, which that may begin with, asks on its own
 
     async def read_response(self, *args: Any, **options: Any) -> Any:
         """As redis-py's."""
         if not self._asked:
-            return await super().read_response(*args, **options)
+            return await self._read(args, options)
         self._asked = False
         answer: Any = None
         refusal: theirs.ResponseError | None = None
         try:
-            answer = await super().read_response(*args, **options)
+            answer = await self._read(args, options)
         except theirs.ResponseError as error:
             refusal = SlotMoving(str(error)) if type(error) is theirs.AskError else error
         if self.copies is not None:
@@ -105,6 +108,13 @@ class _Packing(AbstractConnection):
         if refusal is not None:
             raise refusal
         return answer
+
+    async def _read(self, args: Any, options: Any) -> Any:
+        try:
+            return await super().read_response(*args, **options)
+        except theirs.ResponseError as error:
+            self._demoted = self._demoted or demoted(error)
+            raise
 
     async def _told(self, args: Any, options: Any) -> Any:
         try:
