@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from lastro.core.redis.slots import move_slot
 from lastro.core.settings import Settings
 from lastro.core.streams import Message
 from lastro.core.testing import free_port, wait_for
-from lastro.core.testing.topologies import HOST, Node, cluster, until
+from lastro.core.testing.topologies import HOST, Node, cluster, sentinels, until
 from lastro.core.worker import Run
 from lastro.core.worker.consume import Worker
 from lastro.core.worker.metrics import LAG
@@ -139,6 +139,19 @@ async def test_dead_letters_and_copies_are_asked_of_the_server_that_a_slot_moved
                 other = next(node.name for node in topology.nodes if node.name != hub.place(key))
                 await move_slot(mover.write, slot(key), other)  # type: ignore[arg-type]  # a cluster's
                 await wait_for(partial(_done, act), "an answer")
+
+
+@pytest.mark.parametrize("behind", ["one server", "sentinels", "cluster"])
+async def test_more_callers_than_connections_wait(behind: str) -> None:
+    with ExitStack() as stack:
+        if behind == "cluster":
+            url = stack.enter_context(cluster(primaries=1, replicas=0)).url
+        else:
+            watched = stack.enter_context(sentinels(replicas=0, watching=1))
+            url = watched.url if behind == "sentinels" else f"redis://{watched.primary.name}"
+        async with await connect_url(url, connections_max=4) as hub:
+            await asyncio.gather(*(hub.write.incr("n") for _ in range(200)))
+            assert await hub.read.get("n") == b"200"
 
 
 @pytest.mark.parametrize("word", ["OOM command not allowed", "READONLY You can't", "NOREPLICAS Not enough"])

@@ -25,7 +25,8 @@ from lastro.core.keys import slot
 from lastro.core.logging import mask_url
 from lastro.core.settings import Settings
 
-from .clients import Capabilities, Client, ClusterClient, Life, PlainClient, Tls, client_of
+from .clients import Capabilities, Client, ClusterClient, PlainClient, Tls, client_of
+from .connections import Life
 from .copies import Copies
 from .failures import ours, translated
 from .line import Line as Line

@@ -11,7 +11,7 @@ from redis.asyncio.connection import AbstractConnection
 
 from lastro.core.errors import LastroError, OutcomeUnknown, Unreachable
 
-from .clients import Command, packed
+from .connections import Command, packed
 from .copies import MARK, SCRIPT_CALLS, Copies
 from .failures import demoted, ours
 

@@ -13,7 +13,7 @@ from redis.exceptions import MovedError, NoScriptError, ResponseError
 
 from lastro.core.errors import Busy, Unreachable
 from lastro.core.redis import Hub, Line
-from lastro.core.redis.clients import Command
+from lastro.core.redis.connections import Command
 from lastro.core.redis.failures import ours
 from lastro.coupons import keys, scripts
 from lastro.coupons.errors import NotDurable
