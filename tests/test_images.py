@@ -89,7 +89,11 @@ class Build:
         self.settings: dict[str, dict[str, str]] = {}
 
     def make(self, name: str) -> None:
-        """This stage, and before it those that it stands on."""
+        """This stage, and before it those that it stands on; what was made before is only put in its place again."""
+        if name in self.kept:
+            shutil.rmtree(self.home)
+            shutil.copytree(self.kept[name], self.home, symlinks=True)
+            return
         stage = stages()[name]
         needed = [stage.base, *re.findall(r"--from=(\S+)", " ".join(rest for _, rest in stage.steps))]
         for other in needed:
