@@ -108,6 +108,7 @@ def test_a_compose_file_is_right_and_everything_in_it_is_guarded_and_bounded(nam
         assert "healthcheck" in told or "build" in told, service  # an image of ours brings its own
         assert "mem_limit" in told or "memory" in told["deploy"]["resources"]["limits"], service
         assert told.get("image", "").rpartition(":")[2] != "latest", service
+        assert not str(told.get("user", "")).startswith(("0", "root")), service
 
 
 @pytest.mark.parametrize("name", COMPOSE)

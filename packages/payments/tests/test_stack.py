@@ -1,12 +1,8 @@
-"""The deployed service behind HAProxy: the official load, and what survives ``kill -9``.
-
-Runs where HAProxy is installed; CI installs Debian's.
-"""
+"""The deployed service behind HAProxy: the official load, and what survives ``kill -9``."""
 
 import asyncio
 import json
 import random
-import shutil
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -24,11 +20,10 @@ from lastro.payments.simulator import k6
 from lastro.payments.simulator.rinha import Play, Result
 from lastro.payments.simulator.stack import PROCESSES, Stack, deployed
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.needs("haproxy")]
 CONFIG = Path(__file__).parents[3] / "ops/haproxy/payments.cfg"
 ANSWER_SECONDS = 15.0
 HANDS = ThreadPoolExecutor(1)  # a store dies with the thread that started it: this one outlives a test
-HAPROXY = shutil.which("haproxy", path="/usr/sbin:/usr/bin:/usr/local/bin")
 
 
 @pytest.fixture(autouse=True)
@@ -156,91 +151,97 @@ async def outage(stack: Stack, *, per_second: int, seconds: float) -> float:
     return took
 
 
-if HAPROXY:
+@pytest.mark.parametrize(
+    ("speed", "scale", "checks"), [(3.0, 0.15, 1), pytest.param(1.0, 1.0, 5, marks=pytest.mark.slow)]
+)
+async def test_the_official_load_ends_clean(stack: Stack, speed: float, scale: float, checks: int) -> None:
+    """Nothing lost, doubled, different or refused, through a failing and a slow processor."""
+    async with standstill() as lost:
+        result = await play(stack, speed, scale).run(lambda share: None)
+    assert result.clean, result
+    assert (result.accepted > 500, result.checks) == (True, checks)
+    fewer = result.processed["fallback"] < result.accepted / 50
+    assert fewer or lost.seconds > 1, "the best routing waits for the default"  # unless that is seen to stand still
+    await books_agree(stack)
 
-    @pytest.mark.parametrize(
-        ("speed", "scale", "checks"), [(3.0, 0.15, 1), pytest.param(1.0, 1.0, 5, marks=pytest.mark.slow)]
-    )
-    async def test_the_official_load_ends_clean(stack: Stack, speed: float, scale: float, checks: int) -> None:
-        """Nothing lost, doubled, different or refused, through a failing and a slow processor."""
-        async with standstill() as lost:
-            result = await play(stack, speed, scale).run(lambda share: None)
-        assert result.clean, result
-        assert (result.accepted > 500, result.checks) == (True, checks)
-        fewer = result.processed["fallback"] < result.accepted / 50
-        assert fewer or lost.seconds > 1, "the best routing waits for the default"  # unless that is seen to stand still
-        await books_agree(stack)
 
-    @pytest.mark.needs("k6")
-    async def test_k6_plays_the_official_load_as_well(stack: Stack) -> None:
-        """Each payment that k6 saw taken is charged once, and the audit knows no other."""
-        result = await played_through(stack, speed=60, program=k6.binary())
-        assert (result.accepted > 50, result.failed, result.lag) == (True, 0, 0), result
-        assert 0 < result.p50_ms <= result.p99_ms < ANSWER_SECONDS * 1000
+@pytest.mark.needs("k6")
+async def test_k6_plays_the_official_load_as_well(stack: Stack) -> None:
+    """Each payment that k6 saw taken is charged once, and the audit knows no other."""
+    result = await played_through(stack, speed=60, program=k6.binary())
+    assert (result.accepted > 50, result.failed, result.lag) == (True, 0, 0), result
+    assert 0 < result.p50_ms <= result.p99_ms < ANSWER_SECONDS * 1000
 
-    async def test_a_process_killed_under_load_loses_and_doubles_nothing(stack: Stack) -> None:
-        """The poller is one of the two: its successor still asks each processor at most once in 5 s."""
 
-        def hit(name: str) -> None:
-            """The next one dies only when this one is back: a slow machine takes its time to start it."""
-            socket = stack.folder / f"{name}.sock"
-            stack.kill(name)
-            socket.unlink()
-            stack.start(name)
-            while not socket.exists() and stack.parts[name].poll() is None:
-                time.sleep(0.05)
+async def test_a_process_killed_under_load_loses_and_doubles_nothing(stack: Stack) -> None:
+    """The poller is one of the two: its successor still asks each processor at most once in 5 s."""
 
-        result = await played_through(stack, *(lambda name=name: hit(name) for name in PROCESSES))
-        assert result.failed <= 100, result
-        for url in stack.processors:
-            calls = await asked(url, "GET /admin/health-calls")
-            assert len(calls) >= 2
-            assert len(calls) <= 2 + (calls[-1] - calls[0]) / 5_000, calls  # one may come late after its turn was taken
+    def hit(name: str) -> None:
+        """The next one dies only when this one is back: a slow machine takes its time to start it."""
+        socket = stack.folder / f"{name}.sock"
+        stack.kill(name)
+        socket.unlink()
+        stack.start(name)
+        while not socket.exists() and stack.parts[name].poll() is None:
+            time.sleep(0.05)
 
-    async def test_the_store_killed_and_restarted_under_load_loses_and_doubles_nothing(stack: Stack) -> None:
-        def hit() -> None:
-            stack.store.kill()
-            stack.start_store()
+    result = await played_through(stack, *(lambda name=name: hit(name) for name in PROCESSES))
+    assert result.failed <= 100, result
+    for url in stack.processors:
+        calls = await asked(url, "GET /admin/health-calls")
+        assert len(calls) >= 2
+        assert len(calls) <= 2 + (calls[-1] - calls[0]) / 5_000, calls  # one may come late after its turn was taken
 
-        await played_through(stack, hit, hit)
 
-    def kill_everything(stack: Stack) -> None:
-        for name in (*PROCESSES, "haproxy"):
-            stack.kill(name)
+async def test_the_store_killed_and_restarted_under_load_loses_and_doubles_nothing(stack: Stack) -> None:
+    def hit() -> None:
         stack.store.kill()
         stack.start_store()
-        for name in PROCESSES:
-            stack.start(name)
-        stack.start_edge()
 
-    async def test_everything_of_ours_killed_at_once_and_restarted_loses_and_doubles_nothing(stack: Stack) -> None:
-        await played_through(stack, lambda: kill_everything(stack))
+    await played_through(stack, hit, hit)
 
-    @pytest.mark.slow
-    async def test_at_full_size_an_api_then_the_store_then_everything_is_killed(stack: Stack) -> None:
-        """600 users in 15 s, 300 payments/s half-way."""
 
-        def api() -> None:
-            stack.kill(PROCESSES[0])
-            stack.start(PROCESSES[0])
+def kill_everything(stack: Stack) -> None:
+    for name in (*PROCESSES, "haproxy"):
+        stack.kill(name)
+    stack.store.kill()
+    stack.start_store()
+    for name in PROCESSES:
+        stack.start(name)
+    stack.start_edge()
 
-        def store() -> None:
-            stack.store.kill()
-            stack.start_store()
 
-        result = await played_through(
-            stack, api, store, lambda: kill_everything(stack), speed=4, scale=600 / 550, every_seconds=4
-        )
-        print(f"{result.accepted} accepted, {result.failed} not answered, {result.processed}")
+async def test_everything_of_ours_killed_at_once_and_restarted_loses_and_doubles_nothing(stack: Stack) -> None:
+    await played_through(stack, lambda: kill_everything(stack))
 
-    async def test_while_both_processors_fail_everything_is_accepted_and_soon_drained_when_they_are_back(
-        stack: Stack,
-    ) -> None:
-        """How soon is the full-size test's: it needs a quiet machine."""
-        assert await outage(stack, per_second=100, seconds=4) <= 6
 
-    @pytest.mark.slow
-    async def test_an_outage_of_25_seconds_at_300_a_second_is_drained_within_3_seconds(stack: Stack) -> None:
-        seconds = await outage(stack, per_second=300, seconds=25)
-        print(f"7,500 payments drained in {seconds:.2f} s")
-        assert seconds <= 3
+@pytest.mark.slow
+async def test_at_full_size_an_api_then_the_store_then_everything_is_killed(stack: Stack) -> None:
+    """600 users in 15 s, 300 payments/s half-way."""
+
+    def api() -> None:
+        stack.kill(PROCESSES[0])
+        stack.start(PROCESSES[0])
+
+    def store() -> None:
+        stack.store.kill()
+        stack.start_store()
+
+    result = await played_through(
+        stack, api, store, lambda: kill_everything(stack), speed=4, scale=600 / 550, every_seconds=4
+    )
+    print(f"{result.accepted} accepted, {result.failed} not answered, {result.processed}")
+
+
+async def test_while_both_processors_fail_everything_is_accepted_and_soon_drained_when_they_are_back(
+    stack: Stack,
+) -> None:
+    """How soon is the full-size test's: it needs a quiet machine."""
+    assert await outage(stack, per_second=100, seconds=4) <= 6
+
+
+@pytest.mark.slow
+async def test_an_outage_of_25_seconds_at_300_a_second_is_drained_within_3_seconds(stack: Stack) -> None:
+    seconds = await outage(stack, per_second=300, seconds=25)
+    print(f"7,500 payments drained in {seconds:.2f} s")
+    assert seconds <= 3
