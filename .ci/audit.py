@@ -5,7 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-LOCKS = ("requirements.lock", "requirements-uv.lock")
+LOCKS = ("requirements.lock", "requirements-uv.lock", "requirements-legs.lock")
+"""Of requirements-run.lock all is in the first."""
 TOOL = Path(sys.executable).parent / "pip-audit"
 SECONDS_MAX = 45  # for an index that does not answer
 

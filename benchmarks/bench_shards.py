@@ -25,7 +25,7 @@ from redis import Redis
 
 from lastro.core import local
 from lastro.core.redis import connect_url
-from lastro.core.redis.clients import packed
+from lastro.core.redis.connections import packed
 from lastro.core.testing.topologies import Node, cluster
 from lastro.ledger import keys, scripts
 from lastro.ledger.engine.shards import Shards

@@ -30,7 +30,14 @@ OPS = Path(__file__).parent.parent / "ops" / "prometheus"
 ALERTS = set(re.findall(r"alert: (\w+)", (OPS / "rules.yml").read_text()))
 REQUESTS_MAX = 40
 LOOKED_AT_SECONDS = 4.0  # two looks of the slowest that measures
-BUSY = {"LastroLoopLag", "LastroSlow", "LastroPixSlow"}
+BUSY = {
+    "LastroLoopLag",
+    "LastroSlow",
+    "LastroPixSlow",
+    "LastroPixAnswersSlow",
+    "LastroCouponsSlow",
+    "LastroLedgerSlow",
+}
 """What a machine that does other things, too, makes true by itself."""
 TOKEN = {"X-Rinha-Token": "123"}
 
@@ -121,12 +128,14 @@ def test_every_alert_fires_when_it_should_and_none_before(scene: Scene) -> None:
     until(lambda: scene.prometheus.query("lastro_domain_acts_total > 0"), READY_SECONDS, "nothing moves")
     time.sleep(10)
     assert scene.heard - BUSY == set()
+    processes_held(scene)
+    server_slow(scene)
     books(scene)
     letters(scene)
+    workers_gone(scene)
     database_away(scene)
     processors_fail(scene)
     server_in_trouble(scene)
-    processes_held(scene)
     server_held(scene)
     scene.hear("LastroBacklogOld", seconds=60)
     scene.engine.process.kill()
@@ -135,6 +144,35 @@ def test_every_alert_fires_when_it_should_and_none_before(scene: Scene) -> None:
             os.kill(pid, signal.SIGKILL)
     scene.hear("LastroDown")
     assert scene.heard == ALERTS
+
+
+def processes_held(scene: Scene) -> None:
+    """Every process of the engine is held for a second; Pix's workers for longer than the SPI allows a payment."""
+    parts = scene.engine.parts()
+    scene.hear("LastroLoopLag", again=lambda: scene.hold(*parts.values(), seconds=1), seconds=60)
+    scene.hear("LastroPixSlow", again=lambda: scene.hold(parts["pix.work"], seconds=7), seconds=60)
+
+    def unanswered() -> None:  # what is paid while nobody works is then asked while no receiver answers
+        os.kill(parts["pix.work"], signal.SIGSTOP)
+        time.sleep(2)
+        os.kill(parts["world"], signal.SIGSTOP)
+        os.kill(parts["pix.work"], signal.SIGCONT)
+        scene.hold(parts["world"], seconds=4)
+
+    scene.hear("LastroPixAnswersSlow", again=unanswered, seconds=60)
+
+
+def server_slow(scene: Scene) -> None:
+    """The server answers late; while coupons are still asked for, which an event with a dead letter ends."""
+
+    def stutter() -> None:
+        for _ in range(10):
+            os.kill(scene.primary.pid, signal.SIGSTOP)
+            time.sleep(0.3)
+            os.kill(scene.primary.pid, signal.SIGCONT)
+            time.sleep(0.1)
+
+    scene.hear("LastroSlow", "LastroCouponsSlow", "LastroLedgerSlow", again=stutter, seconds=90)
 
 
 def books(scene: Scene) -> None:
@@ -148,23 +186,41 @@ def books(scene: Scene) -> None:
     scene.store.hincrby("payments_totals:default", "all:n", -1_000)
 
 
+def event(scene: Scene) -> str:
+    """What the keys begin with of an event that is not settled; with a dead letter it never is."""
+    until(lambda: scene.store.hlen("coupons:live"), READY_SECONDS, "there is no event")
+    return f"coupon:{{{scene.store.hkeys('coupons:live')[0].decode()}}}"
+
+
 def letters(scene: Scene) -> None:
     """A charge that is none, and a coupon that two have."""
     scene.store.xadd("payments:charges", {"correlation_id": "not one", "amount_cents": "-1"})
-    stream, event_id = next(
-        (name, name.decode().split("{")[1].split("}")[0]) for name in scene.store.scan_iter("coupon:*:events")
-    )
-    _, record = next(scene.store.hscan_iter(f"coupon:{{{event_id}}}:participants"))
+    of = event(scene)
+    until(lambda: scene.store.hlen(f"{of}:participants"), READY_SECONDS, "nobody wins")
+    _, record = next(scene.store.hscan_iter(f"{of}:participants"))
     number, _, *rest = record.decode().split("|")
-    scene.store.xadd(stream, {"winner": "another", "record": "|".join((number, str(uuid4()), *rest))})
+    scene.store.xadd(f"{of}:events", {"winner": "another", "record": "|".join((number, str(uuid4()), *rest))})
     scene.hear("LastroDeadLetters", "LastroCouponsCollide")
+
+
+def workers_gone(scene: Scene) -> None:
+    """Nobody writes winners to the database, nobody posts: no worker tells how old its queue is, and it is heard."""
+    parts = scene.engine.parts()
+    gone = [parts[name] for name in ("coupons.work", "ledger.work")]
+    for pid in gone:
+        os.kill(pid, signal.SIGSTOP)
+    scene.store.xadd(f"{event(scene)}:events", {"winner": "waits", "record": "and is none"})
+    scene.hear("LastroCouponsHeld", "LastroLedgerHeld", seconds=90)
+    assert "LastroBacklogOld" not in scene.heard
+    for pid in gone:
+        os.kill(pid, signal.SIGCONT)
 
 
 def database_away(scene: Scene) -> None:
     """PostgreSQL is gone: issuing goes on, what waits for it grows old."""
     scene.database.server.kill()
     scene.hear("LastroDatabaseDown", seconds=60)
-    stream = next(scene.store.scan_iter("coupon:*:events"))
+    stream = f"{event(scene)}:events"
 
     def more() -> None:
         batch = scene.store.pipeline(transaction=False)
@@ -173,22 +229,25 @@ def database_away(scene: Scene) -> None:
         batch.execute()
         time.sleep(0.2)
 
-    scene.hear("LastroBacklogGrows", again=more, seconds=60)
+    scene.hear("LastroBacklogGrows", "LastroBehind", again=more, seconds=60)
 
 
 def processors_fail(scene: Scene) -> None:
-    """First nobody sends although the processors work, then both say that they fail."""
+    """First nobody sends although the processors work, then one says that it fails, then both do."""
     sender = scene.engine.parts()["payments.work"]
     os.kill(sender, signal.SIGSTOP)
     httpx.post(f"{scene.engine.url}/payments", json={"correlationId": str(uuid4()), "amount": 1})
     scene.hear("LastroPaymentsHeld", seconds=60)
     os.kill(sender, signal.SIGCONT)
 
-    def fail() -> None:
-        for url in scene.processors:
+    def fail(*urls: str) -> None:
+        for url in urls:
             httpx.put(f"{url}/admin/configurations/failure", json={"failure": True}, headers=TOKEN)
 
-    scene.hear("LastroProcessorFailing", again=fail)
+    scene.hear("LastroOneProcessorFailing", again=lambda: fail(scene.processors[0]), seconds=60)
+    assert "LastroProcessorFailing" not in scene.prometheus.firing()
+    scene.heard.discard("LastroProcessorFailing")  # of when the world was held, and with it the processors
+    scene.hear("LastroProcessorFailing", again=lambda: fail(*scene.processors))
 
 
 def server_in_trouble(scene: Scene) -> None:
@@ -208,16 +267,8 @@ def server_in_trouble(scene: Scene) -> None:
     scene.store.delete("ballast")
 
 
-def processes_held(scene: Scene) -> None:
-    """Every process of the engine is held for a second; Pix's workers for longer than the SPI allows a payment."""
-    parts = scene.engine.parts()
-    scene.hear("LastroLoopLag", again=lambda: scene.hold(*parts.values(), seconds=1), seconds=60)
-    scene.hear("LastroPixSlow", again=lambda: scene.hold(parts["pix.work"], seconds=7), seconds=60)
-
-
 def server_held(scene: Scene) -> None:
-    """The server answers late, then not at all, while more ask than may wait."""
-    scene.hear("LastroSlow", again=lambda: scene.hold(scene.primary.pid, seconds=0.7), seconds=60)
+    """The server does not answer at all, while more ask than may wait."""
 
     def crowd() -> None:
         with ThreadPoolExecutor(REQUESTS_MAX * 2) as callers, suppress(httpx.TransportError):

@@ -16,10 +16,11 @@ import kubernetes_validate  # type: ignore[import-untyped]  # theirs
 import pytest
 import yaml  # type: ignore[import-untyped]  # likewise
 from compose_spec import PyCompose
-from pydantic import SecretStr
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
 from redis import Redis
 from redis.exceptions import AuthenticationError
 
+from lastro.core.measures import catalogue
 from lastro.core.plugins import installed
 from lastro.core.settings import Settings, refuse_unknown
 from lastro.core.testing.engine import READY_SECONDS, until
@@ -49,6 +50,45 @@ VARIANTS: list[dict[str, Any]] = [
 ]
 
 
+class Strict(BaseModel):
+    """The Prometheus adapter's configuration, by the types that it reads: a word that it does not know is an error."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class GroupResource(Strict):
+    """What a label names in Kubernetes."""
+
+    group: str = ""
+    resource: str
+
+
+class ResourceMapping(Strict):
+    """By label."""
+
+    overrides: dict[str, GroupResource]
+
+
+class DiscoveryRule(Strict):
+    """Which series it offers as a metric, and what it asks when it is asked for one."""
+
+    series: str = Field(alias="seriesQuery")
+    resources: ResourceMapping
+    metrics: str = Field(alias="metricsQuery")
+
+
+class ExternalRules(Strict):
+    """As its chart takes them."""
+
+    external: list[DiscoveryRule]
+
+
+class AdapterValues(Strict):
+    """What we give of its chart's values."""
+
+    rules: ExternalRules
+
+
 def compose(name: str) -> dict[str, Any]:
     """A compose file, by the specification's own types: an unknown word or a wrong value is an error."""
     whole = yaml.safe_load((OPS / name).read_text())  # merge keys within merge keys are YAML's to resolve
@@ -68,6 +108,7 @@ def test_a_compose_file_is_right_and_everything_in_it_is_guarded_and_bounded(nam
         assert "healthcheck" in told or "build" in told, service  # an image of ours brings its own
         assert "mem_limit" in told or "memory" in told["deploy"]["resources"]["limits"], service
         assert told.get("image", "").rpartition(":")[2] != "latest", service
+        assert not str(told.get("user", "")).startswith(("0", "root")), service
 
 
 @pytest.mark.parametrize("name", COMPOSE)
@@ -285,3 +326,44 @@ def test_the_operators_rules_are_those_that_the_tests_see_firing() -> None:
     (rule,) = [one for one in rendered(VARIANTS[1]) if one["kind"] == "PrometheusRule"]
     assert rule["spec"] == yaml.safe_load((OPS / "prometheus/rules.yml").read_text())
     assert not [one for one in rendered(GIVEN) if one["kind"] == "PrometheusRule"]
+
+
+@pytest.mark.needs("promtool")
+def test_the_adapters_rule_tells_each_autoscaler_its_domains_backlog(tmp_path: Path) -> None:
+    """In one number: of what every pod tells alike, and not another installation's."""
+    (rule,) = AdapterValues.model_validate(yaml.safe_load((OPS / "helm/adapter.yaml").read_text())).rules.external
+    scalers = [one for one in rendered(GIVEN) if one["kind"] == "HorizontalPodAutoscaler"]
+    asked = [scaler["spec"]["metrics"][0]["external"]["metric"] for scaler in scalers]
+    assert {metric["name"] for metric in asked} == {"lastro_domain_backlog"} <= catalogue().keys()
+    assert '"lastro_domain_backlog"' in rule.series
+    assert rule.resources.overrides == {"namespace": GroupResource(resource="namespace")}
+    wanted = {f"{key}={value}" for metric in asked for key, value in metric["selector"]["matchLabels"].items()}
+    assert wanted == {f"domain={domain}" for domain in VALUES["domains"]}
+    query = rule.metrics.replace("<<.Series>>", "lastro_domain_backlog")  # as the adapter does
+    query = query.replace("<<.LabelMatchers>>", 'namespace="money",domain="ledger"')
+    told = {
+        '{domain="ledger",namespace="money",pod="a"}': 7,
+        '{domain="ledger",namespace="money",pod="b"}': 7,
+        '{domain="ledger",namespace="staging",pod="a"}': 900,
+        '{domain="pix",namespace="money",pod="a"}': 900,
+    }
+    tests = [
+        {
+            "interval": "1m",
+            "input_series": [
+                {"series": f"lastro_domain_backlog{labels}", "values": str(value)} for labels, value in told.items()
+            ],
+            "promql_expr_test": [
+                {"expr": given, "eval_time": "0m", "exp_samples": samples}
+                for given, samples in (
+                    (query, [{"labels": '{domain="ledger"}', "value": 7}]),
+                    (f"count({rule.series})", [{"labels": "{}", "value": len(told)}]),
+                )
+            ],
+        }
+    ]
+    (tmp_path / "asked.yml").write_text(yaml.safe_dump({"tests": tests}))
+    checked = subprocess.run(
+        ["promtool", "test", "rules", str(tmp_path / "asked.yml")], capture_output=True, text=True, check=False
+    )
+    assert checked.returncode == 0, checked.stdout + checked.stderr

@@ -1,8 +1,10 @@
 """The balancer and the gateway as they are shipped, as real processes in front of real services."""
 
 import asyncio
+import csv
 import json
 import os
+import signal
 import socket
 import ssl
 import subprocess
@@ -18,7 +20,7 @@ import pytest
 
 from lastro.core.local import Server
 from lastro.core.testing import standstill, start_server, wait_for
-from lastro.core.testing.edge import Proxy, certify, haproxy, nginx
+from lastro.core.testing.edge import OPS, Proxy, certify, haproxy, nginx
 from lastro.core.testing.engine import until
 from lastro.core.testing.steady import LOST, Line, Steady, request
 
@@ -26,6 +28,11 @@ pytestmark = [pytest.mark.anyio, pytest.mark.needs("haproxy"), pytest.mark.needs
 
 TRUSTED = "set_real_ip_from 127.0.0.1;\n"
 TOLERANCE = 0.05
+APIS = ("api1", "api2")
+"""Two processes behind a balancer, by the names of their sockets."""
+BALANCERS = {"services": "ledger1", "payments": "api1"}
+"""The shipped configurations, and what each calls the first of the two."""
+each_balancer = pytest.mark.parametrize("config", [OPS / f"haproxy/{name}.cfg" for name in BALANCERS], ids=BALANCERS)
 
 
 def gateway(folder: Path, balancer: Path | str, **site: str) -> dict[str, str]:
@@ -69,9 +76,9 @@ def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
     folder = tmp_path_factory.mktemp("s")
     store = start_server(folder)
     running = Services(folder, store)
-    for name in ("one", "two"):
+    for name in APIS:
         running.start(name)
-    for name in ("one", "two"):
+    for name in APIS:
         until(lambda: answers(running.socket(name)), 60, f"{name} does not come up")  # noqa: B023  # it is called at once
     yield running
     running.stop()
@@ -87,9 +94,9 @@ def answers(place: Path) -> bool:
     return False
 
 
-def balanced(services: Services) -> dict[str, str]:
-    """HAProxy's variables for these processes."""
-    return {f"EDGE_LEDGER_{n}": f"unix@{services.socket(name)}" for n, name in enumerate(("one", "two"), 1)}
+def balanced(folder: Path) -> dict[str, str]:
+    """HAProxy's variables for the two processes of this folder."""
+    return {f"EDGE_LEDGER_{n}": f"unix@{folder}/{name}.sock" for n, name in enumerate(APIS, 1)}
 
 
 async def opened(edge: Path) -> None:
@@ -116,17 +123,17 @@ async def test_a_process_killed_under_500_requests_a_second_fails_no_more_than_i
     services: Services,
 ) -> None:
     """And each transfer that was acknowledged is there, once."""
-    with haproxy(services.folder, **balanced(services)):
+    with haproxy(services.folder, **balanced(services.folder)):
         edge = services.folder / "edge.sock"
         await opened(edge)
         load = Steady(str(edge), transfer, 500)
         running = asyncio.create_task(load.run(3))
         await asyncio.sleep(1.0)
         await wait_for(lambda: load.asked > len(load.answers), "something in hand")
-        services.processes["one"].kill()
-        services.processes["one"].wait()
+        services.processes["api1"].kill()
+        services.processes["api1"].wait()
         in_hand = load.asked - len(load.answers)  # nothing was sent or heard since the kill: both calls block
-        services.start("one")
+        services.start("api1")
         await running
         told = load.statuses()
         assert told[LOST] + sum(count for status, count in told.items() if status >= 500) <= in_hand, told
@@ -156,12 +163,46 @@ async def body_of(edge: Path, asked: bytes) -> bytes:
     return answer.partition(b"\r\n\r\n")[2]
 
 
-async def test_the_balancer_is_reloaded_under_load_without_a_failed_request(services: Services) -> None:
-    with haproxy(services.folder, **balanced(services)) as balancer:
+@each_balancer
+async def test_a_balancer_is_reloaded_under_load_without_a_failed_request(services: Services, config: Path) -> None:
+    with haproxy(services.folder, config, **balanced(services.folder)) as balancer:
         edge = services.folder / "edge.sock"
         await opened(edge)
         load = Steady(str(edge), lambda _: request("GET", "/ledger/accounts/1"), 300)
         await reloaded(load, balancer)
+
+
+async def stands(folder: Path, config: Path, how: str) -> bool:
+    """Whether the balancer says so of the first of its two processes: UP, or DOWN."""
+    reader, writer = await asyncio.open_unix_connection(str(folder / "haproxy.sock"))
+    writer.write(b"show stat\n")
+    told = (await reader.read()).decode()
+    writer.close()
+    await writer.wait_closed()
+    rows = csv.DictReader(told.removeprefix("# ").splitlines())
+    return how == next(row["status"] for row in rows if row["svname"] == BALANCERS[config.stem])
+
+
+@pytest.mark.slow
+@each_balancer
+async def test_a_process_that_accepts_and_is_silent_gets_nothing_until_it_speaks(
+    services: Services, config: Path
+) -> None:
+    """A dead one refuses; one that hangs is known by its health check alone."""
+    with haproxy(services.folder, config, **balanced(services.folder)):
+        edge = services.folder / "edge.sock"
+        await opened(edge)
+        asked = request("GET", "/ledger/accounts/1")
+        services.processes["api1"].send_signal(signal.SIGSTOP)
+        try:
+            await wait_for(lambda: stands(services.folder, config, "DOWN"), "its leaving")
+            load = Steady(str(edge), lambda _: asked, 100)
+            await load.run(1)
+            assert load.statuses() == {200: 100}
+        finally:
+            services.processes["api1"].send_signal(signal.SIGCONT)
+        await wait_for(lambda: stands(services.folder, config, "UP"), "its return")
+        assert await status_of(edge, asked) == 200
 
 
 async def test_the_gateway_is_reloaded_under_load_without_a_failed_request(folder: Path) -> None:
@@ -185,28 +226,35 @@ async def reloaded(load: Steady, proxy: Proxy) -> None:
     await wait_for(lambda: not proxy.workers() & before, "the end of those that were there before")
 
 
+OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
+HANGS_UP = b""
+
+
 class Backend:
     """Something behind the edge that answers as told, and knows what it was asked."""
 
     def __init__(self) -> None:
         self.asked: list[bytes] = []
-        self.answer: bytes = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
+        self.answer = OK
+        self.health = 200
         self.held: asyncio.Event | None = None
         self.writers: list[asyncio.StreamWriter] = []
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Each request of a connection; an empty answer hangs up."""
+        """Each request of a connection."""
         self.writers.append(writer)
         try:
             while True:
                 head = await reader.readuntil(b"\r\n\r\n")
-                if b"GET /livez" not in head:
-                    self.asked.append(head)
-                    if self.held is not None:
-                        await self.held.wait()
-                    if not self.answer:
-                        return
-                writer.write(self.answer or b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
+                if b"GET /livez" in head:
+                    writer.write(b"HTTP/1.1 %d Told\r\ncontent-length: 0\r\n\r\n" % self.health)
+                    continue
+                self.asked.append(head)
+                if self.held is not None:
+                    await self.held.wait()
+                if self.answer == HANGS_UP:
+                    return
+                writer.write(self.answer)
         except (EOFError, OSError):
             return
         finally:
@@ -214,10 +262,10 @@ class Backend:
 
 
 @asynccontextmanager
-async def backend(folder: Path) -> AsyncIterator[Backend]:
-    """A backend on ``back.sock``."""
+async def backend(folder: Path, name: str = "back") -> AsyncIterator[Backend]:
+    """A backend on ``back.sock``, or another."""
     made = Backend()
-    server = await asyncio.start_unix_server(made.serve, str(folder / "back.sock"))
+    server = await asyncio.start_unix_server(made.serve, str(folder / f"{name}.sock"))
     try:
         yield made
     finally:
@@ -244,12 +292,45 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 async def test_a_post_that_was_sent_is_never_sent_again(folder: Path) -> None:
     async with backend(folder) as behind:
         with edge(folder) as gate:
-            behind.answer = b""
+            behind.answer = HANGS_UP
             for place in (folder / "edge.sock", gate):
                 behind.asked.clear()
                 told = json.loads(await body_of(place, request("POST", "/pix/payments", body=b"{}")))
                 assert (told["status"], told["code"]) == (502, "edge.outcome_unknown")
                 assert len(behind.asked) == 1, place
+
+
+@each_balancer
+async def test_a_balancer_sends_a_post_to_one_process_and_once(folder: Path, config: Path) -> None:
+    """Also over a connection that it kept."""
+    async with backend(folder, "api1") as one, backend(folder, "api2") as two:
+        with haproxy(folder, config, **balanced(folder)):
+            line = Line(str(folder / "edge.sock"))
+            for kept in (False, True):
+                if kept:
+                    one.answer = two.answer = OK
+                    assert await line.ask(request("GET", "/ledger/x")) == 200
+                one.answer = two.answer = HANGS_UP
+                before = len(one.asked) + len(two.asked)
+                assert await line.ask(request("POST", "/ledger/x", body=b"{}")) in {502, LOST}
+                assert len(one.asked) + len(two.asked) == before + 1, kept
+            line.close()
+
+
+@each_balancer
+async def test_a_process_that_says_it_is_not_well_gets_nothing_until_it_is(folder: Path, config: Path) -> None:
+    async with backend(folder, "api1") as ill, backend(folder, "api2") as well:
+        with haproxy(folder, config, **balanced(folder)):
+            line = Line(str(folder / "edge.sock"))
+            ill.health = 503
+            await wait_for(lambda: stands(folder, config, "DOWN"), "its leaving", within_seconds=20)
+            assert [await line.ask(request("GET", "/ledger/x")) for _ in range(20)] == [200] * 20
+            assert (len(ill.asked), len(well.asked)) == (0, 20)
+            ill.health = 200
+            await wait_for(lambda: stands(folder, config, "UP"), "its return", within_seconds=20)
+            assert [await status_of(folder / "edge.sock", request("GET", "/ledger/x")) for _ in range(20)] == [200] * 20
+            assert ill.asked
+            line.close()
 
 
 async def test_with_nobody_behind_the_edge_says_when_to_ask_again(folder: Path) -> None:

@@ -116,6 +116,15 @@ def test_no_key_is_spelled_outside_keys_py() -> None:
     assert not guilty
 
 
+def test_ci_installs_every_program_that_a_test_needs() -> None:
+    """But for what packages bring. A browser is asked for by its fixture."""
+    texts = [path.read_text() for folder in ("packages", "tests") for path in (ROOT / folder).rglob("*.py")]
+    needed = {name for text in texts for name in re.findall(r'needs\("([\w-]+)"\)', text)} | {"chromium"}
+    brought = {name for name in needed if (Path(sys.executable).parent / name).exists()}
+    (listed,) = re.findall(r'^needed="(.+)"$', (ROOT / ".ci/run").read_text(), re.MULTILINE)
+    assert needed - brought == set(listed.split())
+
+
 def test_help_imports_no_web_framework_and_no_domain() -> None:
     told = subprocess.run(
         [sys.executable, "-X", "importtime", "-m", "lastro.core.cli", "--help"],

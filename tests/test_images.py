@@ -5,6 +5,7 @@ import os
 import re
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -17,12 +18,18 @@ from secrets import token_hex
 from tempfile import TemporaryDirectory
 
 import pytest
+import yaml  # type: ignore[import-untyped]  # theirs
 
+from lastro.core.local import Server
 from lastro.core.testing import free_port, start_server
+from lastro.core.testing.edge import certify
 from lastro.core.testing.engine import READY_SECONDS, until
 
 ROOT = Path(__file__).parent.parent
 DOCKERFILE = ROOT / "ops/docker/Dockerfile"
+COMPOSE = yaml.safe_load((ROOT / "ops/compose.yaml").read_text())
+COMPOSE_RINHA = yaml.safe_load((ROOT / "ops/compose.rinha.yaml").read_text())
+POD = (ROOT / "ops/helm/lastro/templates/_helpers.tpl").read_text()
 SERVICES = ("pix", "ledger", "payments", "coupons", "all")
 HOME = "/srv/lastro"
 """Everything in an image stands below it; in a test it stands for a folder of the test's."""
@@ -82,7 +89,11 @@ class Build:
         self.settings: dict[str, dict[str, str]] = {}
 
     def make(self, name: str) -> None:
-        """This stage, and before it those that it stands on."""
+        """This stage, and before it those that it stands on; what was made before is only put in its place again."""
+        if name in self.kept:
+            shutil.rmtree(self.home)
+            shutil.copytree(self.kept[name], self.home, symlinks=True)
+            return
         stage = stages()[name]
         needed = [stage.base, *re.findall(r"--from=(\S+)", " ".join(rest for _, rest in stage.steps))]
         for other in needed:
@@ -178,56 +189,138 @@ def test_hadolint_finds_nothing_and_nothing_runs_as_root() -> None:
     assert dict(stages()["base"].steps)["USER"] == "10001:10001"
 
 
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    with TemporaryDirectory(prefix="lastro-") as name:
+        Path(name).chmod(0o777)  # a tmpfs
+        yield Path(name)
+
+
+@pytest.fixture
+def store(folder: Path) -> Iterator[Server]:
+    running = start_server(folder / "store")
+    (folder / "store").chmod(0o755)  # nobody connects to it
+    running.socket.chmod(0o777)
+    yield running
+    running.stop()
+
+
+def launched(build: Build, words: list[str], folder: Path, environment: dict[str, str]) -> "subprocess.Popen[bytes]":
+    """This command of an image, as nobody, who may write nothing but ``folder``; what it says goes to its ``log``."""
+    user = NOBODY if os.getuid() == 0 and for_nobody(PYTHON) else None
+    told = {**environment, "TMPDIR": str(folder), "LASTRO_DATA_DIR": str(folder)}
+    with (folder / "log").open("ab") as log:
+        return subprocess.Popen(words, cwd=build.home, env=told, user=user, group=user, stdout=log, stderr=log)
+
+
 @contextmanager
 def started(
     build: Build, service: str, folder: Path, words: tuple[str, ...], **variables: str
 ) -> Iterator["subprocess.Popen[bytes]"]:
-    """What the image runs, and these words behind it, as nobody, who may write nothing but ``folder``."""
-    command, environment = build.exec(service, "CMD", TMPDIR=str(folder), LASTRO_DATA_DIR=str(folder), **variables)
-    user = NOBODY if os.getuid() == 0 and for_nobody(PYTHON) else None
-    with (folder / "log").open("ab") as log:
-        process = subprocess.Popen(
-            [*command, *words], cwd=build.home, env=environment, user=user, group=user, stdout=log, stderr=log
-        )
+    """What the image runs, and these words behind it, once it is healthy; stopped, it ends with 0."""
+    command, environment = build.exec(service, "CMD", **variables)
+    process = launched(build, [*command, *words], folder, environment)
+
+    def healthy() -> bool:
+        assert process.poll() is None, (folder / "log").read_text()
+        return is_healthy(build, service, **variables)
+
+    try:
+        until(healthy, READY_SECONDS, "it does not get healthy")
         yield process
         process.terminate()
         assert process.wait(20) == 0, (folder / "log").read_text()
+    finally:
+        process.kill()
+
+
+def is_healthy(build: Build, service: str, **variables: str) -> bool:
+    """What the image's own health check says."""
+    health, environment = build.exec(service, "HEALTHCHECK", **variables)
+    return subprocess.run(health, env=environment, check=False).returncode == 0
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("service", SERVICES)
-def test_an_image_is_built_by_its_own_steps_and_runs_healthy_as_nobody(build: Build, service: str) -> None:
+def test_an_image_is_built_by_its_own_steps_and_runs_healthy_as_nobody(
+    build: Build, folder: Path, store: Server, service: str
+) -> None:
     """It refuses to stand open on a network; told what is in front of it, it answers; stopped, it ends with 0."""
     build.make(service)
-    with TemporaryDirectory(prefix="lastro-") as name:
-        folder = Path(name)
-        folder.chmod(0o777)  # a tmpfs
-        store = start_server(folder / "store")
-        (folder / "store").chmod(0o755)  # nobody connects to it
-        store.socket.chmod(0o777)
-        mine = {"LASTRO_REDIS_URL": store.url, "LASTRO_HTTP_PORT": str(free_port())}
-        command, environment = build.exec(service, "CMD", **mine)
-        open_to_all = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-        assert open_to_all.returncode == os.EX_CONFIG
-        assert "LASTRO_API_KEYS" in open_to_all.stderr
-        told = {**mine, "LASTRO_API_KEYS": "on", "LASTRO_TLS": "off"}
-        if service in {"coupons", "all"}:
-            told["LASTRO_COUPONS_SECRET"] = token_hex()
-        health, looked = build.exec(service, "HEALTHCHECK", **told)
-        assert subprocess.run(health, env=looked, check=False).returncode == 1
-        for words in ((), ("--only", "web"), ("--only", "work")):  # as compose has it, and the chart
-            with started(build, service, folder, words, **told) as process:
+    mine = {"LASTRO_REDIS_URL": store.url, "LASTRO_HTTP_PORT": str(free_port())}
+    command, environment = build.exec(service, "CMD", **mine)
+    open_to_all = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert open_to_all.returncode == os.EX_CONFIG
+    assert "LASTRO_API_KEYS" in open_to_all.stderr
+    told = {**mine, "LASTRO_API_KEYS": "on", "LASTRO_TLS": "off"}
+    if service in {"coupons", "all"}:
+        told["LASTRO_COUPONS_SECRET"] = token_hex()
+    assert not is_healthy(build, service, **told)
+    for words in ((), ("--only", "web"), ("--only", "work")):  # as compose has it, and the chart
+        with started(build, service, folder, words, **told) as process:
+            time.sleep(0.5)
+            assert process.poll() is None
+    command, environment = build.exec(service, "ENTRYPOINT", **told)
+    for said in (["keys", "create", "me", "--scope", "admin"], ["metrics", "--grafana", str(folder / "made")]):
+        subprocess.run([*command, *said], env=environment, capture_output=True, check=True)
+    assert list((folder / "made").iterdir())
 
-                def healthy() -> bool:
-                    assert process.poll() is None, (folder / "log").read_text()
-                    return subprocess.run(health, env=looked, check=False).returncode == 0
 
-                until(healthy, READY_SECONDS, "it does not get healthy")
-                time.sleep(0.5)
-                assert process.poll() is None
-        command, environment = build.exec(service, "ENTRYPOINT", **told)
-        for said in (["keys", "create", "me", "--scope", "admin"], ["metrics", "--grafana", str(folder / "made")]):
-            subprocess.run([*command, *said], env=environment, capture_output=True, check=True)
-        assert list((folder / "made").iterdir())
-        store.stop()
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_the_challenges_image_listens_on_a_socket_and_its_health_check_asks_there(
+    build: Build, folder: Path, store: Server
+) -> None:
+    """With the settings of the compose file, and nobody at the processors' addresses."""
+    build.make("payments")
+    settings = COMPOSE_RINHA["services"]["api1"]["environment"]
+    here = {"LASTRO_REDIS_URL": store.url, "LASTRO_HTTP_SOCKET": str(folder / "api1.sock")}
+    assert here.keys() <= settings.keys()
+    told = {**settings, **here}
+    assert not is_healthy(build, "payments", **told)
+    with started(build, "payments", folder, (), **told):
+        assert (folder / "api1.sock").is_socket()
+    assert not is_healthy(build, "payments", **told)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.needs("openssl")
+def test_a_health_check_asks_over_tls_where_the_service_speaks_it(build: Build, folder: Path, store: Server) -> None:
+    """As in the chart with a ``tlsSecret``; and what the chart runs before a pod is stopped is there and ends well."""
+    build.make("pix")
+    certify(folder, "localhost")
+    (folder / "key.pem").chmod(0o644)
+    told = {
+        "LASTRO_REDIS_URL": store.url, "LASTRO_HTTP_PORT": str(free_port()), "LASTRO_API_KEYS": "on",
+        "LASTRO_TLS_CERTIFICATE": str(folder / "cert.pem"), "LASTRO_TLS_KEY": str(folder / "key.pem"),
+    }  # fmt: skip
+    with started(build, "pix", folder, ("--only", "web"), **told):
+        plain = {name: value for name, value in told.items() if name != "LASTRO_TLS_CERTIFICATE"}
+        assert not is_healthy(build, "pix", **plain)
+        (hook,) = re.findall(r"preStop:\n\s+exec:\n(?:\s+#.*\n)*\s+command: (.+)", POD)
+        words = [word.replace(HOME, str(build.home)) for word in yaml.safe_load(hook)]
+        assert launched(build, words, folder, {}).wait(20) == 0
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_the_image_of_all_checks_once_and_on_and_on_and_draws_the_dashboards(
+    build: Build, folder: Path, store: Server
+) -> None:
+    """The chart's check, the compose file's, and its dashboards, which go into a folder that the image has for them."""
+    build.make("all")
+    entrypoint, environment = build.exec("all", "ENTRYPOINT", LASTRO_REDIS_URL=store.url)
+    assert launched(build, [*entrypoint, "check"], folder, environment).wait(60) == 0, (folder / "log").read_text()
+    assert "adds up" in (folder / "log").read_text()
+    (folder / "log").unlink()
+    words = COMPOSE["services"]["check"]["command"]
+    checking = launched(build, [*entrypoint, *words], folder, environment)
+    until(lambda: "adds up" in (folder / "log").read_text(), READY_SECONDS, "it does not check")
+    assert checking.poll() is None
+    checking.terminate()
+    assert checking.wait(20) == -signal.SIGTERM
+    words = [word.replace(HOME, str(build.home)) for word in COMPOSE["services"]["dashboards"]["command"]]
+    assert launched(build, [*entrypoint, *words], folder, environment).wait(60) == 0, (folder / "log").read_text()
+    assert list((build.home / "dashboards").glob("*.json"))

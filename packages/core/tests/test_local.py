@@ -188,3 +188,46 @@ def _runs(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
     except (FileNotFoundError, ProcessLookupError):
         return False
+
+
+def test_a_socket_outside_of_the_folder_is_where_nobody_else_can_be_first(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(local, "gettempdir", lambda: str(folder))
+    long = folder / ("x" * 100)
+    server = local.start(long)
+    assert server.socket.parent.stat().st_mode & 0o777 == 0o700
+    server.stop()
+    server.socket.parent.chmod(0o777)
+    with pytest.raises(local.ServerFailed, match="pose as the store"):
+        local.start(long)
+
+
+def test_a_server_that_loads_for_long_is_waited_for(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Killed while it loads, it would begin anew, each time."""
+    server = local.start(folder)
+    with Redis(unix_socket_path=str(server.socket)) as client:
+        client.eval("for i = 1, 300000 do redis.call('XADD', 's', '*', 'n', i) end", 0)
+    server.stop()
+    monkeypatch.setattr(local, "START_SECONDS", 0.25)  # it takes about half a second
+    server = local.start(folder)
+    with Redis(unix_socket_path=str(server.socket)) as client:
+        assert client.xlen("s") == 300_000
+    server.stop()
+
+
+def test_a_pid_of_another_user_is_no_server_of_this_folder(folder: Path) -> None:
+    folder.chmod(0o755)
+    (folder / "pid").write_text("1")
+    code = f"""
+import os
+from pathlib import Path
+from lastro.core import local
+assert local.adopt(Path({str(folder / "none")!r})) is None
+local.start(Path({str(folder / "other")!r})).stop()  # everything is imported by then
+if os.getuid() == 0:  # who may send a signal to everybody
+    os.setuid(65534)
+assert local.adopt(Path({str(folder)!r})) is None
+"""
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

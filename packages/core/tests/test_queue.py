@@ -4,6 +4,7 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from lastro.core.cli.chaos.proxy import Proxy
@@ -11,9 +12,10 @@ from lastro.core.errors import Misconfigured, OutcomeUnknown
 from lastro.core.keys import Key
 from lastro.core.queue import REPLAYED, Backoff, Bound, Queue, open_queue, scripts
 from lastro.core.queue.lists import ListQueue
+from lastro.core.queue.memory import MemoryQueue
 from lastro.core.queue.stream import StreamQueue
 from lastro.core.redis import Hub, connect_url
-from lastro.core.testing import start_server
+from lastro.core.testing import start_server, wait_for
 from lastro.core.testing.queues import QueueCases, gone, reader, taken
 
 pytestmark = pytest.mark.anyio
@@ -102,19 +104,21 @@ async def test_a_message_that_cannot_be_written_down_is_its_publishers_error_and
 
 
 async def test_what_other_programs_push_onto_a_list_is_a_message_too(hub: Hub) -> None:
-    """A body, each under an id of its own, settled and put off like any other."""
+    """A body, each under an id of its own, settled and put off like any other; also an array in MessagePack."""
     queue = ListQueue(hub, Key("queue:raw"))
-    bodies = [b'{"amount": 1}', b'{"amount": 1}', b"[2]", "Ü".encode(), b"\xdc\x00"]
+    arrays: list[Any] = [["EUR", "BRL", "bid", "ask"], ["order", "17", "BRL", "1"], ["a", "0", "1", "0", *"x" * 9_000]]
+    arrays += [["a", "0", "1", "0", "odd"], ["a", 0, 1, 0], ["a", "0", "1", "0", "k", ["v"]]]
+    bodies = [b'{"amount": 1}', b'{"amount": 1}', b"[2]", "Ü".encode(), *map(msgspec.msgpack.encode, arrays)]
     client: Any = hub.write
     await client.lpush(queue.key, *bodies)
     await queue.publish({"own": 1})
-    assert (await queue.measure()).lag == 6
+    assert (await queue.measure()).lag == 11
     consumer = queue.consumer("one", block_seconds=0.1)
-    found = await consumer.read(10, block_seconds=0)
+    found = await consumer.read(20, block_seconds=0)
     assert [each.fields for each in found] == [*({b"body": body} for body in bodies), {b"own": b"1"}]
-    assert len({each.id for each in found}) == 6
+    assert len({each.id for each in found}) == 11
     assert await consumer.retry(found[0], delay_seconds=0)
-    assert await consumer.acknowledge(found[1:]) == 5
+    assert await consumer.acknowledge(found[1:]) == 10
     await consumer.turn(0)
     (again,) = await consumer.read(10, block_seconds=0)
     assert (again.id, again.fields, again.deliveries) == (found[0].id, found[0].fields, 2)
@@ -135,8 +139,9 @@ async def test_a_suspect_of_a_list_whose_begin_was_not_answered_is_begun_once_an
         queue = ListQueue(hub, Key("queue:list"))
         await queue.publish({"n": 1})
         for name in "ab":
-            assert await queue.consumer(name).read(1, block_seconds=0)
-            assert await queue.consumer(name).release() == 1
+            assert await queue.consumer(name, lease_seconds=0.01).read(1, block_seconds=0)
+            await asyncio.sleep(0.05)
+            await queue.consumer("heir").turn(0)
         consumer = queue.consumer("c")
         (message,) = await consumer.read(1, block_seconds=0)
         await hub.write.script_load(scripts.start.source.text)  # so that the first call is the one that counts
@@ -170,3 +175,31 @@ async def test_what_cannot_be_buried_comes_back_after_a_lease_as_it_was(hub: Hub
     told = await queue.measure()
     assert (told.pending, told.delayed, told.dead) == (0, 0, 1)
     await gone()
+
+
+async def test_an_operation_that_waits_for_room_twice_is_let_in_once() -> None:
+    queue = MemoryQueue("one", bound=Bound(len_max=1, when_full="block", block_seconds=5))
+    await queue.publish({"n": 0})
+    both = [asyncio.create_task(queue.publish({"n": 1}, op_id="x")) for _ in range(2)]
+    await asyncio.sleep(0.1)
+    consumer = queue.consumer("one")
+    await consumer.acknowledge(await consumer.read(1, block_seconds=0))
+    await wait_for(lambda: queue.ready, "the one that fits")
+    await consumer.acknowledge(await consumer.read(1, block_seconds=0))
+    assert len(set(await asyncio.gather(*both))) == 1
+    assert not queue.ready
+
+
+async def test_what_a_wait_that_was_cut_is_answered_much_later_is_found_in_hand(hub: Hub) -> None:
+    """The server answers a connection that is dead on our side alone, after the consumer has looked."""
+    queue = ListQueue(hub, Key("queue:late"))
+    consumer = queue.consumer("one", block_seconds=0.1)
+    await queue.publish({"n": 1})
+    client: Any = hub.write
+    await client.lmove(queue.key, consumer.taken, "RIGHT", "LEFT")  # as BLMOVE does, for whom nobody hears
+    assert await consumer.read(1, block_seconds=0) == []
+    for _ in range(2):
+        await consumer.turn(0)
+    (message,) = await consumer.read(1, block_seconds=0)
+    assert await consumer.acknowledge([message]) == 1
+    await consumer.aclose()

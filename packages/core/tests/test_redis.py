@@ -14,7 +14,7 @@ from redis.exceptions import ResponseError
 from lastro.core import local
 from lastro.core.errors import Fault, LastroError, Misconfigured, OutcomeUnknown, Unreachable
 from lastro.core.redis import Hub, connect_url
-from lastro.core.redis.clients import RECONNECTS
+from lastro.core.redis.connections import RECONNECTS
 from lastro.core.testing import start_server, wait_for
 
 pytestmark = pytest.mark.anyio

@@ -4,13 +4,14 @@ import asyncio
 
 import pytest
 
+from lastro.core import local
 from lastro.core.errors import Fault, TooFast
 from lastro.core.keys import Key, beside
 from lastro.core.limits import admit
 from lastro.core.queue import Backoff, QueueFull
 from lastro.core.queue.memory import MemoryQueue
 from lastro.core.queue.stream import StreamQueue
-from lastro.core.redis import Hub
+from lastro.core.redis import Hub, connect_url
 from lastro.core.settings import Settings
 from lastro.core.streams import CLAIM_MAX, NOBODY, RECREATED, Message
 from lastro.core.testing import wait_for
@@ -255,13 +256,13 @@ async def test_a_limit_lets_a_burst_through_and_then_one_at_a_time(hub: Hub) -> 
 
 
 async def test_a_batch_of_abandoned_messages_with_a_killer_in_it_loses_only_the_killer(
-    hub: Hub, queue: StreamQueue
+    hub: Hub, server: local.Server, queue: StreamQueue
 ) -> None:
     """Each worker here ends with the killer in its hands: it never answers, and what it held is handed out again."""
     await queue.publish_many([{"n": n} for n in range(10)])
     done: set[bytes] = set()
     for life in range(20):
-        if await _live(queue, f"life-{life}", done):
+        if await _live(server, queue, f"life-{life}", done):
             break
     assert done == {b"%d" % n for n in range(10)} - {b"4"}
     (letter,) = await queue.letters()
@@ -269,8 +270,8 @@ async def test_a_batch_of_abandoned_messages_with_a_killer_in_it_loses_only_the_
     assert await hub.read.xlen(beside(STREAM, "dead")) == 1
 
 
-async def _live(queue: StreamQueue, name: str, done: set[bytes]) -> bool:
-    """One life of a worker; False when the killer ended it."""
+async def _live(server: local.Server, queue: StreamQueue, name: str, done: set[bytes]) -> bool:
+    """One life of a worker; False when the killer ended it, and with it all its connections."""
     died = asyncio.Event()
 
     async def handle(messages: list[Message]) -> None:
@@ -279,14 +280,19 @@ async def _live(queue: StreamQueue, name: str, done: set[bytes]) -> bool:
             await asyncio.Event().wait()
         done.update(message.fields[b"n"] for message in messages)
 
-    worker = Worker.batches(queue, handle, size=10, lease_seconds=0.2, backoff=Backoff(attempts=4), name=name)
-    run = Run(hub=queue.hub, settings=Settings(grace_seconds=0))
+    hub = await connect_url(server.url)
+    own = StreamQueue(hub, STREAM, group="g")
+    worker = Worker.batches(own, handle, size=10, lease_seconds=0.2, backoff=Backoff(attempts=4), name=name)
+    run = Run(hub=hub, settings=Settings(grace_seconds=0))
     working = asyncio.create_task(worker.run(run))
     dead = asyncio.create_task(died.wait())
     ended = asyncio.create_task(wait_for(queue.letters, "the end"))
     await asyncio.wait({dead, ended}, return_when=asyncio.FIRST_COMPLETED)
     for task in (dead, ended):
         task.cancel()
+    if died.is_set():
+        await hub.aclose()
     run.stopping.set()
     await working
+    await hub.aclose()
     return not died.is_set()

@@ -8,9 +8,12 @@ import time
 from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
+from lastro.core.cli.up.parts import Embedded
+from lastro.core.settings import Settings
 from lastro.core.supervise import ONE_SIGNAL_SECONDS, RESTART_SECONDS
 
 END_SECONDS = 30.0
@@ -169,3 +172,20 @@ def test_a_part_that_crashes_where_its_output_finds_no_room_cleans_up_nothing_of
         process.send_signal(signal.SIGTERM)
         lines += process.stdout.readlines()
     assert [line for line in lines if line != "crash\n"] == [f"cleaned up by {process.pid}\n"]
+
+
+def test_a_store_that_does_not_start_again_is_tried_again_and_ends_nothing() -> None:
+    with TemporaryDirectory(prefix="lastro-") as folder:
+        given = Settings(data_dir=Path(folder))
+        embedded = Embedded(given)
+        embedded.server.kill()
+        embedded.given = given.model_copy(update={"server": Path(folder) / "nothing"})
+        embedded.guard()
+        assert not embedded.server.alive()
+        embedded.given = given
+        embedded.guard()  # too soon
+        assert not embedded.server.alive()
+        embedded.due = 0
+        embedded.guard()
+        assert embedded.server.alive()
+        embedded.server.stop()

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -309,6 +310,7 @@ def wide(fields: int) -> list[str]:
         (["~", "x", "a", "1"], "its field ~ is not the queue's: b'x'"),
         (["~", "9" * 5000 + " 1", "a", "1"], "its field ~ is not the queue's"),
         (["~", "1 999999999999999", "a", "1"], "its field ~ is not the queue's"),
+        (["a", "1", "~", "0 1000"], "its field ~ is not the queue's"),
         (wide(1_500), "1500 fields, and a message has at most 1000"),
         (wide(4_500), "4500 fields, and a message has at most 1000; the first 3900 are kept"),
     ],
@@ -385,3 +387,69 @@ async def test_a_handler_that_acknowledges_itself_is_not_acknowledged_again(hub:
 async def _pending(queue: Queue, count: int) -> bool:
     told = await queue.measure()
     return (told.lag, told.pending) == (0, count)
+
+
+async def test_a_handler_that_lets_a_cancellation_out_has_failed_and_keeps_nobody_waiting(
+    hub: Hub, queue: Queue
+) -> None:
+    """It awaits what somebody else cancelled; nobody asked that of its own task."""
+    await queue.publish_many([{"n": n} for n in range(3)])
+    handled: list[bytes] = []
+    cancelled: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    cancelled.cancel()
+
+    async def handle(message: Message) -> None:
+        if message.fields[b"n"] == b"0":
+            await cancelled
+        handled.append(message.fields[b"n"])
+
+    async with working(hub, Worker.each(queue, handle, concurrency=1, backoff=QUICK, turn_seconds=0.05)):
+        await wait_for(empty(queue), within_seconds=10)
+    assert handled == [b"1", b"2"]
+    assert [letter.reason for letter in await queue.letters()] == ["failed"]
+
+
+@pytest.mark.parametrize("url", URLS[:2])
+async def test_an_orderly_stop_is_no_crash(hub: Hub, url: str) -> None:
+    """However often a worker is stopped in the middle of a message that takes long, it is a first delivery."""
+    queue = open_queue(url, hub)
+    await queue.publish({"n": 1})
+    deliveries: list[int] = []
+
+    async def slow(message: Message) -> None:
+        deliveries.append(message.deliveries)
+        await asyncio.sleep(60)
+
+    for stopped in range(1, QUICK.attempts + 3):
+        async with working(hub, Worker.each(queue, slow, backoff=QUICK, turn_seconds=0.05), grace_seconds=0.05):
+            await wait_for(partial(_as_many, deliveries, stopped), "the next delivery")
+    assert set(deliveries) == {1}
+    assert await queue.letters() == []
+
+
+def _as_many(found: list[int], count: int) -> bool:
+    return len(found) == count
+
+
+async def test_suspects_in_line_keep_no_new_message_waiting(hub: Hub) -> None:
+    queue = open_queue("stream://queue:work", hub)
+    await queue.publish_many([{"n": n} for n in range(4)])
+    for name in ("a", "b"):
+        consumer = queue.consumer(name, lease_seconds=0.01)
+        await consumer.turn(0)
+        taken = await consumer.read(4, block_seconds=0) or (await consumer.turn(4)).messages
+        assert len(taken) == 4
+        await consumer.aclose()
+        await asyncio.sleep(0.05)
+    handled: list[bytes] = []
+
+    async def handle(message: Message) -> None:
+        if message.suspect:
+            await asyncio.sleep(60)
+        handled.append(message.fields[b"n"])
+
+    worker = Worker.each(queue, handle, concurrency=2, lease_seconds=1, turn_seconds=0.05)
+    async with working(hub, worker, grace_seconds=0.1):
+        await wait_for(lambda: len(worker._held) == 4, "the suspects in hand")
+        await queue.publish({"n": 9})
+        await wait_for(lambda: handled == [b"9"], "the new message")

@@ -12,6 +12,7 @@ from pydantic import SecretStr
 
 from lastro.core import local
 from lastro.core.keys import slot
+from lastro.core.metrics import exposition
 from lastro.core.redis import connect_url
 from lastro.core.redis.clients import ClusterClient
 from lastro.core.redis.slots import move_slot
@@ -88,3 +89,16 @@ async def test_copies_are_not_asked_for_over_another_connection_than_the_one_tha
         assert {type(answer) for answer in told} == {NotDurable}
         operator.close()
         await coupons.aclose()
+
+
+async def test_how_long_the_callers_of_a_write_wait_is_measured(coupons: Coupons) -> None:
+    """What LastroCouponsSlow hears."""
+    await opened(coupons)
+
+    async def measured() -> float:
+        told = (await exposition()).decode().split("lastro_coupons_issue_seconds_count ")[1]
+        return float(told.partition("\n")[0])
+
+    before = await measured()
+    await coupons.issue("e", "ana")
+    assert await measured() == before + 1

@@ -22,6 +22,7 @@ from lastro.core.worker import Run
 from lastro.ledger import keys, worker
 from lastro.ledger.engine import Ledger
 from lastro.ledger.engine.check import check
+from lastro.ledger.engine.panel import panel
 from lastro.ledger.engine.post import followed
 from lastro.ledger.engine.post import post as ledger_posts
 from lastro.ledger.model.codes import TransferFlag
@@ -151,6 +152,32 @@ async def test_what_waits_for_its_next_try_is_in_the_upper_end_of_its_totals(led
     assert await consumer.retry(message, delay_seconds=60)
     told = (await worker.totals(ledger.hub))["pix"]
     assert (told[f"{ONE}.debits"], told[f"{TWO}.credits"]) == ((300, 350), (300, 350))
+
+
+async def test_the_panel_s_backlog_is_what_was_not_posted(ledger: Ledger) -> None:
+    """Put off, in hand, or not read, of both domains; what nobody posts here is nobody's backlog."""
+    payments: Any = followed(ledger)[PAYMENTS]
+    await moved(ledger, settled=f"300 {ONE} {TWO} E1")
+    told = await panel(ledger.hub)
+    assert (told.backlog, told.oldest_seconds) == (0, 0)
+    async with posting(ledger.hub):
+        await all_posted(ledger)
+    told = await panel(ledger.hub)
+    assert (told.backlog, told.oldest_seconds) == (0, 0)
+    for number in range(2, 5):
+        await moved(ledger, settled=f"50 {ONE} {TWO} E{number}")
+    await ledger.hub.write.xadd(payments, {name: value for name, value in final(1).items()})  # noqa: C416 - as above
+    consumer = StreamQueue(ledger.hub, Key(STREAM), group=ledger.settings.post_group, keep=True).consumer("one")
+    put_off, _ = await consumer.read(2, block_seconds=0)
+    assert await consumer.retry(put_off, delay_seconds=60)
+    told = await panel(ledger.hub)
+    assert told.backlog == 4 or (told.backlog > 4 and not ledger.hub.capabilities.shebang)  # 6.2 does not tell a lag
+    await wait_for(lambda: aged(ledger.hub), "the oldest grows older")
+
+
+async def aged(hub: Hub) -> bool:
+    """What waits to be posted has waited."""
+    return (await panel(hub)).oldest_seconds > 0.05
 
 
 def final(number: int, *, state: str = "done", processor: str = "default", cents: int = 1990) -> dict[str, str | int]:

@@ -1,7 +1,4 @@
-"""The deployed service behind HAProxy: the official load, and what survives ``kill -9``.
-
-Runs where HAProxy is installed; CI installs Debian's.
-"""
+"""The deployed service behind HAProxy: the official load, and what survives ``kill -9``."""
 
 import asyncio
 import json
@@ -24,14 +21,13 @@ from lastro.core.testing import free_port, standstill, wait_for
 from lastro.payments.engine.http import Answer, HttpClient
 from lastro.payments.simulator import k6
 from lastro.payments.simulator.rinha import Play, Profile, Result
-from lastro.payments.simulator.stack import PROCESSES, Stack, deployed, haproxy
+from lastro.payments.simulator.stack import PROCESSES, Stack, deployed
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.needs("haproxy")]
 CONFIG = Path(__file__).parents[3] / "ops/haproxy/payments.cfg"
 ANSWER_SECONDS = 15.0
 STILL_SECONDS = 0.1
 HANDS = ThreadPoolExecutor(1)  # a store dies with the thread that started it: this one outlives a test
-HAPROXY = haproxy()
 BEST_SHARE = Decimal("0.993")
 """Of what the best routing leaves: the reference's 1.668 M of 1.679 M."""
 
@@ -200,117 +196,124 @@ async def outage(stack: Stack, *, per_second: int, seconds: float) -> float:
     return took
 
 
-if HAPROXY:
+@pytest.mark.parametrize(
+    ("speed", "scale", "checks"), [(3.0, 0.15, 1), pytest.param(1.0, 1.0, 5, marks=pytest.mark.slow)]
+)
+async def test_the_official_load_ends_clean(stack: Stack, speed: float, scale: float, checks: int) -> None:
+    """Nothing lost, doubled, different or refused, through a failing and a slow processor."""
+    async with standstill() as lost:
+        result = await play(stack, speed, scale).run(lambda share: None)
+    assert result.clean, result
+    assert (result.accepted > 500, result.checks) == (True, checks)
+    assert result.share >= BEST_SHARE or scale < 1 or lost.seconds > 1, result
+    fewer = result.processed["fallback"] < result.accepted / 50
+    assert fewer or lost.seconds > 1, "the best routing waits for the default"  # unless that is seen to stand still
+    await books_agree(stack)
 
-    @pytest.mark.parametrize(
-        ("speed", "scale", "checks"), [(3.0, 0.15, 1), pytest.param(1.0, 1.0, 5, marks=pytest.mark.slow)]
-    )
-    async def test_the_official_load_ends_clean(stack: Stack, speed: float, scale: float, checks: int) -> None:
-        """Nothing lost, doubled, different or refused, through a failing and a slow processor."""
-        async with standstill() as lost:
-            result = await play(stack, speed, scale).run(lambda share: None)
-        assert result.clean, result
-        assert (result.accepted > 500, result.checks) == (True, checks)
-        assert result.share >= BEST_SHARE or scale < 1 or lost.seconds > 1, result
-        fewer = result.processed["fallback"] < result.accepted / 50
-        assert fewer or lost.seconds > 1, "the best routing waits for the default"  # unless that is seen to stand still
-        await books_agree(stack)
 
-    @pytest.mark.slow
-    @pytest.mark.timeout(900)
-    async def test_the_final_at_full_size_ends_clean_and_leaves_what_the_best_routing_would(stack: Stack) -> None:
-        """300 s: what was accepted is charged so that 99.3 % remain of what could."""
-        async with standstill() as lost:
-            result = await play(stack, 1.0, 1.0, profile="final").run(lambda share: None)
-        print(result)
-        assert result.clean, result
-        assert (result.accepted > 80_000, result.checks >= 28) == (True, True), result
-        assert result.share >= BEST_SHARE or lost.seconds > 1, result
-        await books_agree(stack)
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+async def test_the_final_at_full_size_ends_clean_and_leaves_what_the_best_routing_would(stack: Stack) -> None:
+    """300 s: what was accepted is charged so that 99.3 % remain of what could."""
+    async with standstill() as lost:
+        result = await play(stack, 1.0, 1.0, profile="final").run(lambda share: None)
+    print(result)
+    assert result.clean, result
+    assert (result.accepted > 80_000, result.checks >= 28) == (True, True), result
+    assert result.share >= BEST_SHARE or lost.seconds > 1, result
+    await books_agree(stack)
 
-    @pytest.mark.needs("k6")
-    async def test_k6_plays_the_official_load_as_well(stack: Stack) -> None:
-        """Each payment that k6 saw taken is charged once, and the audit knows no other."""
-        result = await played_through(stack, speed=60, program=k6.binary())
-        assert (result.accepted > 50, result.failed, result.lag) == (True, 0, 0), result
-        assert 0 < result.p50_ms <= result.p99_ms < ANSWER_SECONDS * 1000
 
-    async def test_the_poller_killed_under_load_and_then_its_successor_loses_and_doubles_nothing(stack: Stack) -> None:
-        """Whoever asks next still asks each processor at most once in 5 s."""
+@pytest.mark.needs("k6")
+async def test_k6_plays_the_official_load_as_well(stack: Stack) -> None:
+    """Each payment that k6 saw taken is charged once, and the audit knows no other."""
+    result = await played_through(stack, speed=60, program=k6.binary())
+    assert (result.accepted > 50, result.failed, result.lag) == (True, 0, 0), result
+    assert 0 < result.p50_ms <= result.p99_ms < ANSWER_SECONDS * 1000
 
-        def hit() -> None:
-            """The next one dies only when this one is back: a slow machine takes its time to start it."""
-            name = poller(stack)
-            socket = stack.folder / f"{name}.sock"
-            stack.kill(name)
-            socket.unlink()
-            stack.start(name)
-            while not socket.exists() and stack.parts[name].poll() is None:
-                time.sleep(0.05)
 
-        result = await played_through(stack, hit, hit, speed=4)
-        assert result.failed <= 100, result
-        for url in stack.processors:
-            calls = [at for at, _ in await asked(url, "GET /admin/health-calls")]
-            assert len(calls) >= 2
-            assert len(calls) <= 2 + (calls[-1] - calls[0]) / 5_000, calls  # one may come late after its turn was taken
+async def test_the_poller_killed_under_load_and_then_its_successor_loses_and_doubles_nothing(stack: Stack) -> None:
+    """Whoever asks next still asks each processor at most once in 5 s."""
 
-    async def test_the_store_killed_and_restarted_under_load_loses_and_doubles_nothing(stack: Stack) -> None:
-        def hit() -> None:
-            stack.store.kill()
-            stack.start_store()
+    def hit() -> None:
+        """The next one dies only when this one is back: a slow machine takes its time to start it."""
+        name = poller(stack)
+        socket = stack.folder / f"{name}.sock"
+        stack.kill(name)
+        socket.unlink()
+        stack.start(name)
+        while not socket.exists() and stack.parts[name].poll() is None:
+            time.sleep(0.05)
 
-        await played_through(stack, hit, hit)
+    result = await played_through(stack, hit, hit, speed=4)
+    assert result.failed <= 100, result
+    for url in stack.processors:
+        calls = [at for at, _ in await asked(url, "GET /admin/health-calls")]
+        assert len(calls) >= 2
+        assert len(calls) <= 2 + (calls[-1] - calls[0]) / 5_000, calls  # one may come late after its turn was taken
 
-    def kill_everything(stack: Stack) -> None:
-        for name in (*PROCESSES, "haproxy"):
-            stack.kill(name)
+
+async def test_the_store_killed_and_restarted_under_load_loses_and_doubles_nothing(stack: Stack) -> None:
+    def hit() -> None:
         stack.store.kill()
         stack.start_store()
-        for name in PROCESSES:
-            stack.start(name)
-        stack.start_edge()
 
-    async def test_everything_of_ours_killed_at_once_and_restarted_loses_and_doubles_nothing(stack: Stack) -> None:
-        await played_through(stack, lambda: kill_everything(stack))
+    await played_through(stack, hit, hit)
 
-    @pytest.mark.slow
-    async def test_at_full_size_the_poller_then_the_other_then_the_store_then_everything_is_killed(
-        stack: Stack,
-    ) -> None:
-        """600 users in 30 s; each dies at 300 payments/s or more."""
 
-        def again(name: str) -> None:
-            stack.kill(name)
-            stack.start(name)
+def kill_everything(stack: Stack) -> None:
+    for name in (*PROCESSES, "haproxy"):
+        stack.kill(name)
+    stack.store.kill()
+    stack.start_store()
+    for name in PROCESSES:
+        stack.start(name)
+    stack.start_edge()
 
-        leader: list[str] = []
 
-        def first() -> None:
-            leader.append(poller(stack))
-            again(leader[0])
+async def test_everything_of_ours_killed_at_once_and_restarted_loses_and_doubles_nothing(stack: Stack) -> None:
+    await played_through(stack, lambda: kill_everything(stack))
 
-        def second() -> None:
-            again(next(name for name in PROCESSES if name not in leader))
 
-        def store() -> None:
-            stack.store.kill()
-            stack.start_store()
+@pytest.mark.slow
+async def test_at_full_size_the_poller_then_the_other_then_the_store_then_everything_is_killed(
+    stack: Stack,
+) -> None:
+    """600 users in 30 s; each dies at 300 payments/s or more."""
 
-        hits = (first, second, store, lambda: kill_everything(stack))
-        result = await played_through(
-            stack, *hits, speed=2, scale=600 / 550, after_seconds=16, every_seconds=3, per_second=300
-        )
-        print(f"{result.accepted} accepted, {result.failed} not answered, {result.processed}")
+    def again(name: str) -> None:
+        stack.kill(name)
+        stack.start(name)
 
-    async def test_while_both_processors_fail_everything_is_accepted_and_soon_drained_when_they_are_back(
-        stack: Stack,
-    ) -> None:
-        """How soon is the full-size test's: it needs a quiet machine."""
-        assert await outage(stack, per_second=100, seconds=4) <= 6
+    leader: list[str] = []
 
-    @pytest.mark.slow
-    async def test_an_outage_of_25_seconds_at_300_a_second_is_drained_within_3_seconds(stack: Stack) -> None:
-        seconds = await outage(stack, per_second=300, seconds=25)
-        print(f"7,500 payments drained in {seconds:.2f} s")
-        assert seconds <= 3
+    def first() -> None:
+        leader.append(poller(stack))
+        again(leader[0])
+
+    def second() -> None:
+        again(next(name for name in PROCESSES if name not in leader))
+
+    def store() -> None:
+        stack.store.kill()
+        stack.start_store()
+
+    hits = (first, second, store, lambda: kill_everything(stack))
+    result = await played_through(
+        stack, *hits, speed=2, scale=600 / 550, after_seconds=16, every_seconds=3, per_second=300
+    )
+    print(f"{result.accepted} accepted, {result.failed} not answered, {result.processed}")
+
+
+async def test_while_both_processors_fail_everything_is_accepted_and_soon_drained_when_they_are_back(
+    stack: Stack,
+) -> None:
+    """How soon is the full-size test's: it needs a quiet machine."""
+    assert await outage(stack, per_second=100, seconds=4) <= 6
+
+
+@pytest.mark.slow
+async def test_an_outage_of_25_seconds_at_300_a_second_is_drained_within_3_seconds(stack: Stack) -> None:
+    seconds = await outage(stack, per_second=300, seconds=25)
+    print(f"7,500 payments drained in {seconds:.2f} s")
+    assert seconds <= 3

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from socket import AF_UNIX, socket
+from stat import S_ISDIR
 from sysconfig import get_config_var
 from tempfile import gettempdir
 from typing import IO, Literal
@@ -33,7 +34,7 @@ from redis.retry import Retry
 from lastro.core.errors import LastroError
 
 SOCKET_PATH_MAX = 100  # sun_path holds 107 bytes; a longer one fails in bind() with a misleading message
-START_SECONDS = 60.0  # a large append-only file loads at about 1 M entries in 10 s
+START_SECONDS = 60.0  # without a word; while it loads it says so, about 10 s for 1 M entries
 STOP_SECONDS = 30.0
 REWRITE_MIN = "256mb"  # 3 s of loading; by 64 MB, a small store under load is rewritten every second
 JEMALLOC = (  # Debian, Fedora, others
@@ -77,11 +78,7 @@ class Server:
         """Whether its process still runs."""
         if self.process is not None:
             return self.process.poll() is None
-        try:
-            os.kill(self.pid, 0)
-        except ProcessLookupError:
-            return False
-        return True
+        return _runs(self.pid)
 
     def stop(self) -> None:
         """Stop it if this object started it; an adopted one stays."""
@@ -160,8 +157,9 @@ def adopt(folder: Path) -> Server | None:
     """The living server of this folder, waited for if it is still loading; None if there is none."""
     try:
         pid = int((folder / "pid").read_text())
-        os.kill(pid, 0)
-    except (FileNotFoundError, ValueError, ProcessLookupError):
+    except (FileNotFoundError, ValueError):
+        return None
+    if not _runs(pid):
         return None
     place = _socket(folder)
     deadline = time.monotonic() + START_SECONDS
@@ -172,6 +170,9 @@ def adopt(folder: Path) -> Server | None:
             case "absent":
                 return None  # the pid is another program's: the machine was restarted since
             case "loading":
+                deadline = time.monotonic() + START_SECONDS
+                time.sleep(0.02)
+            case "silent":
                 time.sleep(0.02)
     raise ServerFailed(folder=folder, reason=f"it lets nobody in after {START_SECONDS:.0f} s")
 
@@ -220,19 +221,36 @@ def _socket(folder: Path) -> Path:
     plain = folder.absolute() / "redis.sock"
     if len(str(plain)) <= SOCKET_PATH_MAX:
         return plain
-    return Path(gettempdir()) / f"lastro-{os.getuid()}-{sha256(str(plain).encode()).hexdigest()[:16]}.sock"
+    room = Path(gettempdir()) / f"lastro-{os.getuid()}"
+    room.mkdir(mode=0o700, exist_ok=True)
+    found = room.lstat()
+    if not S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
+        raise ServerFailed(folder=folder, reason=f"{room} is not this user's alone: others could pose as the store")
+    return room / f"{sha256(str(plain).encode()).hexdigest()[:16]}.sock"
 
 
-def _ping(place: Path) -> Literal["ready", "loading", "absent"]:
+def _runs(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True  # another user's: the machine was restarted since
+    return True
+
+
+def _ping(place: Path) -> Literal["ready", "loading", "silent", "absent"]:
     client = Redis(unix_socket_path=str(place), socket_timeout=1, retry=Retry(NoBackoff(), 0))
     try:
         client.ping()
-    except (BusyLoadingError, NoAnswer):
+    except BusyLoadingError:
         return "loading"
+    except NoAnswer:
+        return "silent"
     except AuthenticationError:  # for redis-py a connection that failed, and yet it answers
         return "ready"
     except NotListening:
-        return "loading" if _listens(place) else "absent"  # that hangs up on everybody who has all its clients
+        return "silent" if _listens(place) else "absent"  # that hangs up on everybody who has all its clients
     except RedisError:
         return "ready"
     finally:
@@ -247,7 +265,9 @@ def _listens(place: Path) -> bool:
 
 def _wait(place: Path, process: "subprocess.Popen[bytes]", folder: Path) -> None:
     deadline = time.monotonic() + START_SECONDS
-    while _ping(place) != "ready":
+    while (told := _ping(place)) != "ready":
+        if told == "loading":  # as long as it says so: killed, it would begin anew
+            deadline = time.monotonic() + START_SECONDS
         if process.poll() is not None:
             raise ServerFailed(folder=folder, reason=_last_words(folder))
         if time.monotonic() > deadline:

@@ -30,7 +30,8 @@ from lastro.core.errors import Busy, Fault, LastroError
 from lastro.core.keys import Key
 from lastro.core.metrics import BOUNDED, SIZES, Tally, counter, histogram
 from lastro.core.redis import Hub
-from lastro.core.redis.clients import Client, Command
+from lastro.core.redis.clients import Client
+from lastro.core.redis.connections import Command
 from lastro.core.redis.failures import ours
 
 P = ParamSpec("P")

@@ -3,13 +3,24 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from random import uniform
 from typing import Any
+
+from lastro.core.errors import Busy
+from lastro.core.keys import QUEUES
+from lastro.core.redis import Hub
 
 from . import PUBLISHED, REFUSED, REPLAYED, Bound, QueueFull
 
 POLL_SECONDS = 0.05
 AGAIN = b"again"  # what a script says behind the id of an operation that it knows
+
+
+async def note(hub: Hub, name: str, url: str) -> None:
+    """Note a queue's name, so that it is listed; not now, while the store has no room, then the next time."""
+    with suppress(Busy):
+        await hub.write.hset(QUEUES, name, url)
 
 
 async def within(

@@ -11,13 +11,13 @@ from uuid import uuid4
 
 from lastro.core.clock import now_ms
 from lastro.core.errors import Invalid
-from lastro.core.keys import QUEUES, Key
+from lastro.core.keys import Key
 from lastro.core.redis import Hub
 from lastro.core.streams import Measure, Message, Turn
 from lastro.core.streams.waiting import Waiting
 
 from . import BLOCK_SECONDS, LEASE_SECONDS, Bound, Fields, NotOffered, Offers, flattened, scripts
-from .bounded import within
+from .bounded import note, within
 from .lacking import NoDeadLetters, NoSecondTry
 
 PUT_MAX = 256
@@ -69,7 +69,7 @@ class FifoQueue(NoDeadLetters):
 
     async def tend(self, *, idle_seconds: float) -> None:
         """Note the queue's name."""
-        await self.hub.write.hset(QUEUES, self.name, f"fifo://{self.key}")
+        await note(self.hub, self.name, f"fifo://{self.key}")
 
     async def measure(self) -> Measure:
         """Its length; the list knows no more."""

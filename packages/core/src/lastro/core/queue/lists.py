@@ -5,14 +5,14 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import uuid4
 
-from lastro.core.keys import QUEUES, Key, beside
+from lastro.core.keys import Key, beside
 from lastro.core.redis import Hub
 from lastro.core.streams import DUE_MAX, IDS_MAX, RECLAIMED, Measure, Message, Turn, letters
 from lastro.core.streams.letters import DEAD, DeadLetter, Reason
 from lastro.core.streams.waiting import Waiting
 
 from . import BLOCK_SECONDS, DEAD_MAX, LEASE_SECONDS, REMEMBER_SECONDS, Bound, Fields, Offers, flattened, scripts
-from .bounded import once, within
+from .bounded import note, once, within
 
 PUT_MAX = 256
 MEASURE_TRIES = 5  # consumers that come in between are counted on the next try
@@ -85,7 +85,7 @@ class ListQueue:
 
     async def tend(self, *, idle_seconds: float) -> None:
         """Names go with their leases: only the queue's own is noted."""
-        await self.hub.write.hset(QUEUES, self.name, f"list://{self.key}")
+        await note(self.hub, self.name, f"list://{self.key}")
 
     async def measure(self) -> Measure:
         """In one script, once it is known who there is."""
@@ -142,6 +142,8 @@ class ListConsumer:
     """A read failed: what it was given may lie in hand unseen."""
     _astray: bool = False
     """A message in hand was not found there: it is another consumer's, or lies there as what we have not heard of."""
+    _more: bool = False
+    """The last turn found more in hand than we know of: a wait that the network cut may be answered much later."""
 
     @property
     def taken(self) -> Key:
@@ -199,6 +201,8 @@ class ListConsumer:
             lease_ms=int(self.lease_seconds * 1000),
             due_max=DUE_MAX,
         )
+        more = await self.queue.hub.write.llen(self.taken) > len(self._members)
+        self._astray, self._more = self._astray or (more and self._more), more
         for name in silent:
             if (put_back := await self._recover(name.decode(), own=False)) > 0:
                 RECLAIMED.of(queue=self.queue.name).inc(put_back)

@@ -45,13 +45,17 @@ class MemoryQueue:
 
     async def publish(self, fields: Fields, *, op_id: str | None = None, delay_seconds: float = 0) -> bytes | None:
         """Append, now or later."""
-        if op_id is not None and op_id in self._once:
-            return once(self.name, [self._once[op_id], AGAIN])[0]
         message = self._message(flattened(fields))
 
         async def put(_: Sequence[object]) -> list[bytes]:
+            if op_id is not None and op_id in self._once:  # another was let in with it while this one waited
+                return once(self.name, [self._once[op_id], AGAIN])
             if self._full():
                 return []
+            if op_id is not None:
+                self._once[op_id] = message.id
+                if len(self._once) > REMEMBERED_MAX:
+                    del self._once[next(iter(self._once))]
             if delay_seconds:
                 self.later.append((time.monotonic() + delay_seconds, message))
             else:
@@ -59,10 +63,6 @@ class MemoryQueue:
             return [message.id]
 
         ids = await within(self.bound, self.name, [[message]], put)
-        if op_id is not None and ids:
-            self._once[op_id] = message.id
-            if len(self._once) > REMEMBERED_MAX:
-                del self._once[next(iter(self._once))]
         return ids[0] if ids else None
 
     async def publish_many(self, many: Sequence[Fields]) -> list[bytes]:

@@ -7,7 +7,7 @@ from typing import Any
 from uuid import uuid4
 
 from lastro.core.errors import Busy
-from lastro.core.keys import QUEUES, Key, beside
+from lastro.core.keys import Key, beside
 from lastro.core.redis import Hub
 from lastro.core.scripts import WAITING_MAX, Batch
 from lastro.core.streams import Group, Measure, Message, Reader, Turn, letters, scripts
@@ -16,7 +16,7 @@ from lastro.core.streams.waiting import Waiting
 
 from . import BLOCK_SECONDS, DEAD_MAX, LEASE_SECONDS, PUBLISHED, REMEMBER_SECONDS, Bound, Fields, Offers, flattened
 from . import scripts as puts
-from .bounded import once, within
+from .bounded import note, once, within
 
 PUT_MAX = 256  # messages in one script call
 ERROR_CHARS_MAX = 500
@@ -147,10 +147,10 @@ class StreamQueue:
 
     async def tend(self, *, idle_seconds: float) -> None:
         """Remove names of consumers that are gone; of a log, trim."""
-        await self.hub.write.hset(QUEUES, self.name, self.url)
         await self.members.sweep(idle_seconds)
         if self.keep:
             await self.members.trim()
+        await note(self.hub, self.name, self.url)
 
     async def measure(self) -> Measure:
         """In one script."""

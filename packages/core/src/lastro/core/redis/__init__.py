@@ -25,7 +25,8 @@ from lastro.core.keys import slot
 from lastro.core.logging import mask_url
 from lastro.core.settings import Settings
 
-from .clients import Capabilities, Client, ClusterClient, Life, PlainClient, Tls, client_of
+from .clients import Capabilities, Client, ClusterClient, PlainClient, Tls, client_of
+from .connections import Life
 from .copies import Copies
 from .failures import ours, translated
 from .line import Line as Line
@@ -84,7 +85,10 @@ class Hub:
         Otherwise a failover could take back what is told already. Raises OutcomeUnknown when they do not come in time.
         """
         if self.copies is not None:
-            self.copies.require(await self.line(self.place(key)).send(self.copies.of(key)))
+            marked, reached = await self.line(self.place(key)).send(self.copies.of(key))
+            if isinstance(marked, theirs.MovedError):
+                await self.moved(marked)
+            self.copies.require([marked, reached])
 
     def own_line(self, place: str, *, block_seconds: float) -> Line:
         """A line for one user, whose commands may wait at the server for so long."""
@@ -110,11 +114,7 @@ class Hub:
                 if cursor != b"0" and not line.connected:
                     raise Unreachable(reason=f"the server went away while {key} was read")
                 (reply,) = await line.send([("HSCAN", key, cursor, "COUNT", count)])
-                if isinstance(reply, theirs.MovedError):
-                    await self.moved(reply)
-                if isinstance(reply, theirs.ResponseError):
-                    raise ours(reply) or reply
-                cursor, flat = reply
+                cursor, flat = await self.told(reply)
                 yield dict(zip(flat[::2], flat[1::2], strict=True))
                 if cursor == b"0":
                     return
@@ -136,6 +136,14 @@ class Hub:
         """Learn from a redirect that a line met; what was redirected was not executed."""
         if isinstance(self.write, ClusterClient):
             await self.write.nodes_manager.move_slot(error)
+
+    async def told(self, reply: Any) -> Any:
+        """What a line was told; a refusal is raised as ours, and a redirect is learned before."""
+        if isinstance(reply, theirs.MovedError):
+            await self.moved(reply)
+        if isinstance(reply, theirs.ResponseError):
+            raise ours(reply) or reply
+        return reply
 
     def _relearn(self) -> None:
         """Ask the cluster anew who has what, in the background: no command is there to find out."""
@@ -236,6 +244,8 @@ async def connect_url(
         await read.aclose()
         raise
     write.capabilities = read.capabilities = found
+    if copies is not None:
+        copies.shebang = found.shebang
     return Hub(write, read, found, mask_url(url), timeout_seconds, copies=copies, life=life, _make=make)
 
 

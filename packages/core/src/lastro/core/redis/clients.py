@@ -1,34 +1,29 @@
 """redis-py's clients, with our packing, our errors and no repeats; made from a URL."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias, cast
 from urllib.parse import parse_qsl, unquote, urlsplit, urlunsplit
 
-import hiredis
-import redis.exceptions as theirs
-from redis.asyncio import BlockingConnectionPool, Connection, Redis, RedisCluster, SSLConnection
-from redis.asyncio import UnixDomainSocketConnection as UnixConnection
+from redis.asyncio import Connection, Redis, RedisCluster
 from redis.asyncio.client import Pipeline
 from redis.asyncio.cluster import ClusterNode, ClusterPipeline
-from redis.asyncio.connection import AbstractConnection, parse_url
+from redis.asyncio.connection import parse_url
 from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import (
     Sentinel,
     SentinelConnectionPool,
-    SentinelManagedConnection,
-    SentinelManagedSSLConnection,
 )
 
 from lastro.core.errors import Misconfigured
 from lastro.core.logging import mask_url
-from lastro.core.metrics import counter
 
-from .copies import SCRIPT_CALLS, Copies
-from .failures import NeverSent, SlotMoving, translated
-
-Command: TypeAlias = tuple[Any, ...]
+from .connections import OURS, Life, Pool, SentinelConnection, SentinelPool, SentinelTlsConnection
+from .copies import Copies
+from .failures import NeverSent, translated
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,168 +39,6 @@ class Tls:
         """As redis-py names them."""
         given = {"ssl_ca_certs": self.ca, "ssl_certfile": self.cert, "ssl_keyfile": self.key}
         return {name: str(path) for name, path in given.items() if path is not None}
-
-
-RECONNECTS = counter(
-    "redis_reconnects_total",
-    "connections to the server that were lost and opened anew",
-    do="who closes them: its restart, its timeout, the network, or commands of ours that time out?",
-)
-
-
-@dataclass(slots=True)
-class Life:
-    """Of all connections of a hub: when it is over, none is opened any more, since nobody would close it."""
-
-    over: bool = False
-
-    def require(self) -> None:
-        """Raise NeverSent when it is over."""
-        if self.over:
-            raise NeverSent("this process has closed its connections")
-
-
-class _ScriptCall(list[bytes]):
-    """A packed script call, and behind it what asks for its copies."""
-
-
-class _Packing(AbstractConnection):
-    """Packs with hiredis (redis-py packs in Python: a third of a command) and marks what never left.
-
-    A script call is answered when there are as many ``copies`` as wanted, and never asked of the server that a slot is
-    being moved to: a script that found half of its keys there would take the rest for absent.
-    """
-
-    def __init__(self, *, copies: Copies | None = None, life: Life, **options: Any) -> None:
-        self.copies = copies
-        self.life = life
-        self._asked = self._was_open = False
-        super().__init__(**options)
-
-    async def send_packed_command(self, command: Any, check_health: bool = True) -> None:  # noqa: FBT001, FBT002
-        """As redis-py's."""
-        await super().send_packed_command(command, check_health)
-        self._asked = isinstance(command, _ScriptCall)  # now: connecting, which that may begin with, asks on its own
-
-    async def read_response(self, *args: Any, **options: Any) -> Any:
-        """As redis-py's."""
-        if not self._asked:
-            return await super().read_response(*args, **options)
-        self._asked = False
-        answer: Any = None
-        refusal: theirs.ResponseError | None = None
-        try:
-            answer = await super().read_response(*args, **options)
-        except theirs.ResponseError as error:
-            refusal = SlotMoving(str(error)) if type(error) is theirs.AskError else error
-        if self.copies is not None:
-            told = [await self._told(args, options) for _ in range(self.copies.replies)]
-            if refusal is None:
-                self.copies.require(told)
-        if refusal is not None:
-            raise refusal
-        return answer
-
-    async def _told(self, args: Any, options: Any) -> Any:
-        try:
-            return await super().read_response(*args, **options)
-        except theirs.ResponseError as refused:
-            return refused
-
-    async def connect_check_health(self, *args: Any, **kwargs: Any) -> None:
-        """As redis-py's, but what fails here was never sent, and a caller who leaves half way leaves nothing open.
-
-        A connection is opened once, and what comes after was lost; redis-py greets a server twice while it opens one.
-        """
-        opening = not self.is_connected
-        try:
-            self.life.require()
-            await super().connect_check_health(*args, **kwargs)
-            self.life.require()
-        except (asyncio.CancelledError, NeverSent):
-            await self.disconnect(nowait=True)
-            raise
-        except (theirs.ConnectionError, theirs.TimeoutError, OSError) as error:
-            if type(error) in {theirs.ConnectionError, theirs.TimeoutError} or isinstance(error, OSError):
-                raise NeverSent(str(error)) from error
-            raise
-        if opening and self._was_open:
-            RECONNECTS.of().inc()
-        self._was_open = True
-
-    async def disconnect(self, nowait: bool = False, *args: Any, **options: Any) -> None:  # noqa: FBT001, FBT002
-        """As redis-py's, but at once is at once: a close waits for what was not sent yet, over TLS for an answer.
-
-        And one that lasts too long is at once, too: what was answered before is not undone by how a connection ends.
-        """
-        transport = None if self._writer is None else self._writer.transport
-        if nowait and transport is not None:
-            transport.abort()
-        try:
-            await super().disconnect(nowait, *args, **options)
-        except theirs.TimeoutError:
-            if transport is not None:
-                transport.abort()
-
-    def pack_command(self, *args: Any) -> list[bytes]:
-        """One command."""
-        if args[0] not in SCRIPT_CALLS:
-            return [packed(args)]
-        asking = b"" if self.copies is None else b"".join([packed(each) for each in self.copies.commands(args)])
-        return _ScriptCall([packed(args) + asking])
-
-    def pack_commands(self, commands: Any) -> list[bytes]:
-        """Many, in one piece."""
-        return [b"".join([packed(command) for command in commands])]
-
-
-def packed(command: Command) -> bytes:
-    """Write a command in the protocol's form."""
-    name = command[0]
-    if isinstance(name, str) and " " in name:  # redis-py writes "SCRIPT LOAD" as one word and splits it here
-        command = (*name.split(), *command[1:])
-    packed_bytes: bytes = hiredis.pack_command(command)
-    return packed_bytes
-
-
-class TcpConnection(_Packing, Connection):
-    """Over TCP."""
-
-
-class TlsConnection(_Packing, SSLConnection):
-    """Over TLS."""
-
-
-class LocalConnection(_Packing, UnixConnection):
-    """Over a unix socket."""
-
-
-class SentinelConnection(_Packing, SentinelManagedConnection):
-    """To the primary that the sentinels name."""
-
-
-class SentinelTlsConnection(_Packing, SentinelManagedSSLConnection):
-    """Likewise, over TLS."""
-
-
-_OURS: dict[type[AbstractConnection], type[AbstractConnection]] = {
-    Connection: TcpConnection,
-    SSLConnection: TlsConnection,
-    UnixConnection: LocalConnection,
-}
-
-
-class Pool(BlockingConnectionPool):
-    """Waits for a free connection instead of raising at once; not getting one means nothing was sent."""
-
-    async def get_connection(self, command_name: Any = None, *keys: Any, **options: Any) -> AbstractConnection:
-        """Take a connection, waiting for one at most as long as for an answer."""
-        try:
-            return cast("AbstractConnection", await super().get_connection())  # type: ignore[no-untyped-call]  # theirs
-        except theirs.ConnectionError as error:
-            if type(error) is theirs.ConnectionError:
-                raise NeverSent(str(error)) from error
-            raise
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,7 +102,32 @@ class TranslatingClusterPipeline(ClusterPipeline):
 
 
 class ClusterClient(_Translating, RedisCluster):  # type: ignore[misc]  # likewise
-    """A cluster; redirects are followed (what was redirected was not executed), nothing else is repeated."""
+    """A cluster; redirects are followed (what was redirected was not executed), nothing else is repeated.
+
+    Its servers have pools that refuse at once: so many callers are let in, and more wait, as they do elsewhere.
+    """
+
+    places: asyncio.Semaphore
+    patience_seconds: float
+
+    @asynccontextmanager
+    async def room(self) -> AsyncIterator[None]:
+        """Among those who may have a connection. Raises NeverSent when none leaves in time."""
+        try:
+            async with asyncio.timeout(self.patience_seconds):
+                await self.places.acquire()
+        except TimeoutError:
+            raise NeverSent(f"no connection was free in {self.patience_seconds} s") from None
+        try:
+            yield
+        finally:
+            self.places.release()
+
+    async def execute_command(self, *args: Any, **options: Any) -> Any:
+        """As redis-py's, with our errors."""
+        with translated():
+            async with self.room():
+                return await RedisCluster.execute_command(self, *args, **options)
 
     def pipeline(self, transaction: Any = None, shard_hint: Any = None) -> ClusterPipeline:  # theirs
         """As redis-py's."""
@@ -304,14 +162,17 @@ def client_of(
         match scheme:
             case "redis+cluster" | "rediss+cluster":
                 return _cluster(
-                    f"{scheme.removesuffix('+cluster')}://{rest}", options, {"copies": copies, "life": life}
+                    f"{scheme.removesuffix('+cluster')}://{rest}",
+                    options,
+                    {"copies": copies, "life": life},
+                    connections,
                 )
             case "redis+sentinel" | "rediss+sentinel":
                 return _behind_sentinels(url, options | {"copies": copies, "life": life}, connections)
             case "redis" | "rediss" | "unix":
                 given: dict[str, Any] = dict(parse_url(url))
                 given.setdefault("connection_class", Connection)
-                given["connection_class"] = _OURS[given["connection_class"]]
+                given["connection_class"] = OURS[given["connection_class"]]
                 pool = Pool(
                     max_connections=connections, timeout=socket_timeout, copies=copies, life=life, **(options | given)
                 )
@@ -329,19 +190,21 @@ def _number(text: str) -> int:
     return int(text)
 
 
-def _cluster(url: str, options: dict[str, Any], ours: dict[str, Any]) -> ClusterClient:
+def _cluster(url: str, options: dict[str, Any], ours: dict[str, Any], connections: int) -> ClusterClient:
     """``redis+cluster://[user:password@]host:port[,host:port]``: any of its servers will do."""
     parts = urlsplit(url)
     login, at, hosts = parts.netloc.rpartition("@")
     first, *others = hosts.split(",")
     nodes = [ClusterNode(host, _number(port)) for host, _, port in (other.rpartition(":") for other in others)]
     given: dict[str, Any] = {"startup_nodes": nodes} if nodes else {}
+    given["max_connections"] = connections
     given["reinitialize_steps"] = 0  # with any other, redirects now and then close the connections of all who wait
     client = cast(
         "ClusterClient",
         ClusterClient.from_url(urlunsplit(parts._replace(netloc=login + at + first)), **given, **options),
     )
-    kind = _OURS[client.connection_kwargs["connection_class"]]
+    client.places, client.patience_seconds = asyncio.Semaphore(connections), options["socket_timeout"]
+    kind = OURS[client.connection_kwargs["connection_class"]]
     client.connection_kwargs |= {"connection_class": kind, **ours}
     for node in client.nodes_manager.startup_nodes.values():
         node.connection_class = cast("type[Connection]", kind)
@@ -368,9 +231,10 @@ def _behind_sentinels(url: str, options: dict[str, Any], connections: int) -> Pl
         sentinel_kwargs={"socket_timeout": 1.0, "password": query.get("sentinel_password")}
         | (over_tls if secure else {}),
     )
-    pool = SentinelConnectionPool(  # type: ignore[no-untyped-call]  # theirs
+    pool = SentinelPool(  # type: ignore[no-untyped-call]  # theirs
         service,
         sentinel,
+        timeout=options["socket_timeout"],
         connection_class=SentinelTlsConnection if secure else SentinelConnection,
         max_connections=connections,
         username=unquote(user) or None,

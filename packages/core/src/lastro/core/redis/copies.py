@@ -9,15 +9,18 @@ from lastro.core.keys import beside
 
 SCRIPT_CALLS = frozenset({"EVALSHA", "EVAL"})
 MARK_MS = 1_000
+MARK = "#!lua flags=allow-oom\nreturn redis.call('SET', KEYS[1], '', 'PX', ARGV[1])"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Copies:
     """How many replicas must have what a script wrote, and how long to wait for them."""
 
     replicas: int
     timeout_ms: int
     replies: int = 2
+    shebang: bool = True
+    """The mark is a script, which runs while memory is full, too: what frees memory is answered. Not before 7.0."""
 
     def commands(self, call: Sequence[Any]) -> list[tuple[Any, ...]]:
         """What to send behind a script call: a mark, and WAIT.
@@ -30,7 +33,8 @@ class Copies:
     def of(self, key: str) -> list[tuple[Any, ...]]:
         """What asks for the copies of all that the server of this key has now."""
         mark = beside(key, "waited")
-        return [("SET", mark, "", "PX", MARK_MS), ("WAIT", self.replicas, self.timeout_ms)]
+        setting = ("EVAL", MARK, 1, mark, MARK_MS) if self.shebang else ("SET", mark, "", "PX", MARK_MS)
+        return [setting, ("WAIT", self.replicas, self.timeout_ms)]
 
     def require(self, told: Sequence[Any]) -> None:
         """Raise OutcomeUnknown unless both were answered as they should be."""

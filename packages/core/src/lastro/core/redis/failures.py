@@ -48,9 +48,22 @@ _WRONG = (
 )
 _SENT = (theirs.ConnectionError, theirs.TimeoutError, theirs.InvalidResponse, OSError)
 _FOR_NOW_WORDS = (
-    *("READONLY", "LOADING", "BUSY ", "MASTERDOWN", "CLUSTERDOWN", "NOREPLICAS", "MISCONF", "UNBLOCKED"),
+    *("READONLY", "OOM ", "LOADING", "BUSY ", "MASTERDOWN", "CLUSTERDOWN", "NOREPLICAS", "MISCONF", "UNBLOCKED"),
     *("TTL exhausted", "Redis Cluster cannot be connected"),  # redis-py's: redirects without end, nobody there
 )
+
+
+def _told(error: BaseException) -> str:
+    """The server's words; before 7.0 a script's are wrapped: ``Error running script (…): @user_script:9: -OOM …``."""
+    told = str(error)
+    if told.startswith(("Error running script", "@user_script")):
+        told = told.partition(": -")[2] or told
+    return told.removeprefix("-")
+
+
+def demoted(error: BaseException) -> bool:
+    """Whether it is of a server that is no primary any more."""
+    return isinstance(error, theirs.ReadOnlyError) or _told(error).startswith("READONLY")
 
 
 def ours(error: BaseException) -> LastroError | None:
@@ -60,7 +73,7 @@ def ours(error: BaseException) -> LastroError | None:
     if isinstance(error, theirs.NoScriptError):
         return None
     if isinstance(error, _WRONG):
-        words = str(error)
+        words = _told(error)
         if words.startswith("IOERR"):  # between two servers, in MIGRATE
             return OutcomeUnknown(reason=words)
         return Unreachable(reason=words) if words.startswith(_FOR_NOW_WORDS) else Fault(reason=words)

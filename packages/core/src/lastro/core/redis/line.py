@@ -11,9 +11,9 @@ from redis.asyncio.connection import AbstractConnection
 
 from lastro.core.errors import LastroError, OutcomeUnknown, Unreachable
 
-from .clients import Command, packed
-from .copies import SCRIPT_CALLS, Copies
-from .failures import ours
+from .connections import Command, packed
+from .copies import MARK, SCRIPT_CALLS, Copies
+from .failures import demoted, ours
 
 _MORE = object()
 
@@ -100,8 +100,10 @@ class Line:
         return replies
 
     def _waiting(self, commands: Sequence[Command]) -> list[Command]:
-        call = next((each for each in commands if each[0] in SCRIPT_CALLS), None) if self.copies is not None else None
-        return [] if call is None or self.copies is None else self.copies.commands(call)
+        if self.copies is None:
+            return []
+        call = next((each for each in commands if each[0] in SCRIPT_CALLS and each[1] is not MARK), None)
+        return [] if call is None else self.copies.commands(call)
 
     async def _send(self, commands: Sequence[Command]) -> list[Any]:
         sending = b"".join([packed(command) for command in commands])
@@ -119,7 +121,7 @@ class Line:
                 for reply in replies:
                     if isinstance(reply, theirs.ConnectionError):  # redis-py's class of -LOADING and its like
                         raise reply
-                    if isinstance(reply, theirs.ReadOnlyError):  # no primary any more: ask anew who is
+                    if isinstance(reply, theirs.ResponseError) and demoted(reply):  # ask anew who is the primary
                         await self.aclose()
             except BaseException as error:
                 await self.aclose()

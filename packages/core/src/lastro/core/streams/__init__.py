@@ -265,10 +265,15 @@ def parsed(entries: Iterable[Any]) -> list[Message]:
     """Entries as the server sends them: ``[[id, [field, value, …]], …]``."""
     messages = []
     for id_, flat in entries:
-        pairs = iter(flat)
+        back = flat[:1] == [
+            AGAIN
+        ]  # in the first place, where the queue puts it: elsewhere it is a field like any other
+        pairs = iter(flat[2:] if back else flat)
         message = Message(id_, dict(zip(pairs, pairs, strict=True)))
+        if back:
+            _come_back(message, flat[1])
         if AGAIN in message.fields:
-            _come_back(message, message.fields.pop(AGAIN))
+            message.unreadable = _not_ours(message.fields[AGAIN])
         if len(flat) > 2 * FIELDS_MAX + 2:
             message.unreadable = f"{len(flat) // 2} fields, and a message has at most {FIELDS_MAX}"
         messages.append(message)
@@ -278,9 +283,13 @@ def parsed(entries: Iterable[Any]) -> list[Message]:
 def _come_back(message: Message, told: bytes) -> None:
     before = _BEFORE.fullmatch(told)
     if before is None:
-        message.unreadable = f"its field {AGAIN.decode()} is not the queue's: {told[:100]!r}"
+        message.unreadable = _not_ours(told)
         return
     message.earlier = int(before[1])
     message.deliveries += message.earlier
     message.first_ms = int(before[2])
     message.only = before[3] or b""
+
+
+def _not_ours(told: bytes) -> str:
+    return f"its field {AGAIN.decode()} is not the queue's: {told[:100]!r}"

@@ -6,13 +6,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 import msgspec
-from redis.exceptions import ResponseError
 
 from lastro.core.clock import iso
 from lastro.core.keys import Key, beside
 from lastro.core.metrics import BOUNDED, counter
 from lastro.core.redis import Hub
-from lastro.core.redis.failures import ours
 
 from . import IDS_MAX, scripts
 
@@ -100,9 +98,7 @@ async def letters(hub: Hub, queue: Key, *, count: int = PAGE_MAX, after: bytes =
     dead = beside(queue, "dead")
     start = b"(" + after if after else b"-"
     (reply,) = await hub.line(hub.place(dead)).send([("XRANGE", dead, start, "+", "COUNT", min(count, PAGE_MAX))])
-    if isinstance(reply, ResponseError):
-        raise ours(reply) or reply
-    return [_letter(id_, flat) for id_, flat in reply]
+    return [_letter(id_, flat) for id_, flat in await hub.told(reply)]
 
 
 async def letter(hub: Hub, queue: Key, id_: bytes) -> DeadLetter | None:
@@ -111,9 +107,8 @@ async def letter(hub: Hub, queue: Key, id_: bytes) -> DeadLetter | None:
         return None
     dead = beside(queue, "dead")
     (reply,) = await hub.line(hub.place(dead)).send([("XRANGE", dead, id_, id_)])
-    if isinstance(reply, ResponseError):
-        raise ours(reply) or reply
-    return _letter(*reply[0]) if reply else None
+    found = await hub.told(reply)
+    return _letter(*found[0]) if found else None
 
 
 async def discard(hub: Hub, queue: Key, ids: Sequence[bytes]) -> int:

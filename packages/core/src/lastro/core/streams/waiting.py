@@ -3,12 +3,10 @@
 from dataclasses import dataclass
 from typing import Any
 
-from redis.exceptions import MovedError, ResponseError
+from redis.exceptions import MovedError
 
-from lastro.core.errors import Unreachable
 from lastro.core.keys import Key
 from lastro.core.redis import Hub, Line
-from lastro.core.redis.failures import ours
 
 
 @dataclass(slots=True)
@@ -19,23 +17,24 @@ class Waiting:
     key: Key
     block_seconds: float
     _line: Line | None = None
+    _place: str = ""
     _client_id: int = 0
 
     async def ask(self, *command: Any) -> Any:
         """The answer; what the server refuses is raised as ours. A redirect is learned, and is Unreachable once."""
+        place = self.hub.place(self.key)
+        if self._line is not None and not self._line.connected and place != self._place:
+            await self.aclose()  # whoever had the key is gone, perhaps for good, and cannot say who has it now
         line = self._line
         if line is None:
-            line = self._line = self.hub.own_line(self.hub.place(self.key), block_seconds=self.block_seconds)
+            line = self._line = self.hub.own_line(place, block_seconds=self.block_seconds)
+            self._place = place
         if not line.connected:
             (self._client_id,) = await line.send([("CLIENT", "ID")])
         (reply,) = await line.send([command])
         if isinstance(reply, MovedError):
-            await self.hub.moved(reply)
             await self.aclose()
-            raise Unreachable(reason=str(reply))
-        if isinstance(reply, ResponseError):
-            raise ours(reply) or reply
-        return reply
+        return await self.hub.told(reply)
 
     async def interrupt(self) -> None:
         """Make a waiting ``ask`` return None now; cancelling it would leave what it was just given to its lease."""

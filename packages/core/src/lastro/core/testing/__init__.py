@@ -3,8 +3,9 @@
 ``pytest_plugins = ["lastro.core.testing"]`` in a root conftest brings the fixtures:
 
 * ``server``: a real server per leg, for the whole run: ``embedded`` (what users get), ``cluster`` (the same in one-node
-  cluster mode, where a script that leaves its slot is refused), ``redis`` (``redis-server`` of PATH, if there); marked
-  slow, ``redis-6`` and ``redis-8``, if ``make legs`` has brought them; LEGS=embedded in the environment is that one
+  cluster mode, where a script that leaves its slot is refused), ``redis`` (``redis-server`` of PATH); marked slow,
+  ``redis-6`` and ``redis-8``, if ``make legs`` has brought them; LEGS=embedded in the environment is that one. A server
+  that is wanted and not there is named at the end of the run (`programs`)
 * ``hub``: connected to it, its data empty; after the test any key without a life that no ``keys.PERMANENT`` names is a
   failure
 * ``redis``: ``hub.write``
@@ -37,6 +38,7 @@ from lastro.core.redis.clients import Client
 pytest_plugins = [
     "lastro.core.testing.postgres",
     "lastro.core.testing.browser",
+    "lastro.core.testing.programs",
     "lastro.core.testing.brokers",
 ]
 
@@ -132,10 +134,18 @@ def packaged(leg: str) -> Path | None:
 
 
 def legs() -> list[Any]:
-    """The servers of this machine; of those, the ones that the variable LEGS names, if it is set."""
+    """The servers to test on: all, or those that the variable LEGS names. Of ``make legs``, those that are there."""
     wanted = os.environ.get("LEGS", " ".join(LEGS)).split()
-    there = [leg for leg in LEGS if leg in wanted and (leg != "redis" or shutil.which("redis-server"))]
-    return [*there, *(pytest.param(leg, marks=pytest.mark.slow) for leg in PACKAGED if packaged(leg))]
+    redis = pytest.param("redis", marks=pytest.mark.needs("redis-server"))
+    return [
+        *(redis if leg == "redis" else leg for leg in LEGS if leg in wanted),
+        *(pytest.param(leg, marks=pytest.mark.slow) for leg in PACKAGED if packaged(leg)),
+    ]
+
+
+def lacking_legs() -> list[str]:
+    """Those of ``make legs`` that are not there, unless LEGS says which servers are enough."""
+    return [] if "LEGS" in os.environ else [leg for leg in PACKAGED if packaged(leg) is None]
 
 
 @pytest.fixture(scope="session")

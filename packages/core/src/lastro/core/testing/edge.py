@@ -41,6 +41,7 @@ def haproxy(folder: Path, config: Path = OPS / "haproxy/services.cfg", /, **vari
     """HAProxy with a shipped configuration, on ``edge.sock`` of the folder unless EDGE_BIND says otherwise."""
     socket = folder / "edge.sock"
     defaults = {"EDGE_BIND": f"unix@{socket}", "EDGE_RUN": str(folder), "EDGE_GATEWAY": "127.0.0.1"}
+    defaults |= {"PAYMENTS_BIND": f"unix@{socket}", "PAYMENTS_RUN": str(folder), "PAYMENTS_SOCKETS": str(folder)}
     with _running(
         [_found("haproxy"), "-W", "-db", "-f", str(config)],
         folder / "haproxy.log",

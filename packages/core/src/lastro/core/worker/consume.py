@@ -30,7 +30,7 @@ from lastro.core.streams import Message
 from lastro.core.streams.letters import Reason
 
 from . import Run, failed
-from .metrics import BATCH_SIZE, DEAD_NOW, DELAYED, IN_FLIGHT, LAG, LEASE_LOST, OLDEST, PENDING, REDELIVERED, SATURATION
+from .metrics import BATCH_SIZE, IN_FLIGHT, LEASE_LOST, REDELIVERED, SATURATION, tell
 
 Handler: TypeAlias = Callable[[Message], Awaitable[None]]
 Failures: TypeAlias = Mapping[bytes, Exception]
@@ -175,19 +175,24 @@ class Worker:
 
     async def _read(self) -> float:
         slots = self.size * self.concurrency
-        while (free := slots - len(self._held)) <= 0:
+        while (free := slots - self._worked_on) <= 0:
             self._room.clear()
             await self._room.wait()
             if self._run.stopping.is_set():
                 return 0
         if free < slots // 2:
             await asyncio.sleep(LINGER_SECONDS)
-            free = slots - len(self._held)
+            free = slots - self._worked_on
         messages = await self._consumer.read(min(free, READ_MAX), block_seconds=self.block_seconds)
         if messages:
             BATCH_SIZE.of(queue=self.queue.name).observe(len(messages))
             self._admit(messages)
         return 0
+
+    @property
+    def _worked_on(self) -> int:
+        """How much is in hand without the suspects in line, which are tried alone and may take long."""
+        return len(self._held) - self._suspects.qsize()
 
     async def _turn(self) -> float:
         """Takeovers have as many slots again: a dead worker's messages are older than what fills ours."""
@@ -279,7 +284,8 @@ class Worker:
         try:
             async with asyncio.timeout(self.timeout_seconds):
                 return dict(await self.handle(messages) or ())
-        except Exception as error:  # noqa: BLE001  # whatever a handler raises is an answer about its messages
+        except (Exception, asyncio.CancelledError) as raised:  # noqa: BLE001  # it is an answer about its messages
+            error = failed.its_own(raised)
             if len(messages) == 1 or isinstance(error, Busy):
                 return dict.fromkeys((message.id for message in messages), error)
             half = 1 if isinstance(error, TimeoutError) else (len(messages) + 1) // 2
@@ -382,15 +388,10 @@ class Worker:
         self._room.set()
 
     async def _measure(self) -> float:
+        tell(self.queue.name, await self.queue.measure())
         if self._measured % TEND_EVERY == 0:
             await self.queue.tend(idle_seconds=CONSUMER_IDLE_SECONDS)
         self._measured += 1
-        told, name = await self.queue.measure(), self.queue.name
-        LAG.of(queue=name).set(told.lag)
-        PENDING.of(queue=name).set(told.pending)
-        OLDEST.of(queue=name).set(told.oldest_seconds)
-        DELAYED.of(queue=name).set(told.delayed)
-        DEAD_NOW.of(queue=name).set(told.dead)
         return MEASURE_SECONDS
 
     def _drop_suspects(self) -> None:

@@ -1,5 +1,6 @@
 """What a handler's failure means for its message."""
 
+import asyncio
 from pathlib import Path
 from random import uniform
 
@@ -44,3 +45,12 @@ def _since_ms(message: Message) -> int:
         return message.first_ms
     ms = message.id.partition(b"-")[0]
     return int(ms) if ms.isdigit() else now_ms()
+
+
+def its_own(raised: BaseException) -> Exception:
+    """What a handler raised. A cancellation that was asked of this task is raised again; any other is a failure."""
+    if isinstance(raised, Exception):
+        return raised
+    if (task := asyncio.current_task()) and task.cancelling():
+        raise raised
+    return RuntimeError("what the handler awaited was cancelled")

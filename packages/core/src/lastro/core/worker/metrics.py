@@ -1,6 +1,7 @@
 """What a worker of a queue counts."""
 
 from lastro.core.metrics import BOUNDED, SIZES, counter, gauge, histogram
+from lastro.core.streams import Measure
 
 IN_FLIGHT = gauge("worker_inflight", "messages in hand", do="none", across="livesum", queue=BOUNDED)
 SATURATION = gauge(
@@ -29,3 +30,12 @@ DELAYED = gauge("stream_delayed", "messages waiting for their time or their next
 DEAD_NOW = gauge(
     "stream_dead_waiting", "dead letters waiting for a person", do="lastro queue dead list NAME", queue=BOUNDED
 )
+
+
+def tell(queue: str, told: Measure) -> None:
+    """What an operator wants to know about a queue, as it was measured."""
+    LAG.of(queue=queue).set(told.lag)
+    PENDING.of(queue=queue).set(told.pending)
+    OLDEST.of(queue=queue).set(told.oldest_seconds)
+    DELAYED.of(queue=queue).set(told.delayed)
+    DEAD_NOW.of(queue=queue).set(told.dead)

@@ -20,9 +20,10 @@ from typing import Any, TypeAlias, cast
 import structlog
 
 from lastro.core.errors import Busy, Invalid, Misconfigured
-from lastro.core.keys import QUEUES, Key, beside
+from lastro.core.keys import Key, beside
 from lastro.core.metrics import BOUNDED, counter
 from lastro.core.queue import Queue, QueueFull, open_queue
+from lastro.core.queue.bounded import note
 from lastro.core.streams import AGAIN, Group, scripts
 
 from . import Run
@@ -79,8 +80,9 @@ class Relay:
     async def work(self, until: asyncio.Event) -> None:
         """Pass on until told to stop."""
         measured = 0.0
-        loop = asyncio.get_running_loop()
-        while not until.is_set():
+        loop, task = asyncio.get_running_loop(), cast("asyncio.Task[None]", asyncio.current_task())
+        # asked, not awaited: redis-py can turn the cancellation of a call into an error of its own
+        while not until.is_set() and not task.cancelling():
             try:
                 passed = await self.step()
                 self._failures = 0
@@ -147,8 +149,8 @@ class Relay:
         self._missed_to = before
 
     def _message(self, id_: bytes, flat: list[bytes]) -> dict[bytes, Any]:
+        flat = flat[2:] if flat[0] == AGAIN else flat
         fields = dict(zip(flat[::2], flat[1::2], strict=True))
-        fields.pop(AGAIN, None)
         stream = self.stream.encode()
         return {b"key": stream, **self.shape(fields), b"stream": stream, b"entry": id_}
 
@@ -195,7 +197,7 @@ async def relay(run: Run) -> None:
                 url = f"stream://{one.stream}?group={GROUP}&keep=yes"
                 group.create_task(one.work(run.stopping), name=one.name)
                 log.info("relay.started", stream=one.stream, sink=one.sink.name)
-                await run.hub.write.hset(QUEUES, f"{one.stream}>{one.sink.name}", url)
+                await note(run.hub, f"{one.stream}>{one.sink.name}", url)
     finally:
         for one in relays:
             await one.sink.aclose()

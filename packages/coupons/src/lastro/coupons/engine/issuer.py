@@ -5,6 +5,7 @@ or a disk's copy, is waited for on the same connection, after the script and bef
 """
 
 import asyncio
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -12,12 +13,13 @@ from typing import Any, NamedTuple
 from redis.exceptions import MovedError, NoScriptError, ResponseError
 
 from lastro.core.errors import Busy, Unreachable
+from lastro.core.metrics import Tally
 from lastro.core.redis import Hub, Line
-from lastro.core.redis.clients import Command
+from lastro.core.redis.connections import Command
 from lastro.core.redis.failures import ours
 from lastro.coupons import keys, scripts
 from lastro.coupons.errors import NotDurable
-from lastro.coupons.metrics import ATTEMPTS_AT_ONCE, NOT_DURABLE
+from lastro.coupons.metrics import ATTEMPTS_AT_ONCE, ISSUE_SECONDS, NOT_DURABLE
 
 CALL_MAX = 128  # attempts in one call: 0.6 ms of the server's time when all of them win
 WRITE_MAX = 512  # attempts in one write
@@ -45,6 +47,7 @@ class Issuer:
     hub: Hub
     waiting_max: int
     replica_timeout_ms: int
+    _seconds: Tally = field(default_factory=ISSUE_SECONDS.tally)
     _lanes: dict[str, list[Waiting]] = field(default_factory=dict)
     _senders: dict[str, "asyncio.Task[None]"] = field(default_factory=dict)
     _lines: dict[str, Line] = field(default_factory=dict)
@@ -76,8 +79,10 @@ class Issuer:
             while waiting := self._lanes[place]:
                 chunk, self._lanes[place] = waiting[:WRITE_MAX], waiting[WRITE_MAX:]
                 ATTEMPTS_AT_ONCE.of().observe(len(chunk))
+                started = time.perf_counter()
                 try:
                     await self._send(place, chunk)
+                    self._seconds(time.perf_counter() - started)
                 except Exception as error:  # noqa: BLE001  # it is the callers' to handle: each gets it, and none waits
                     _fail(chunk, error)
         finally:

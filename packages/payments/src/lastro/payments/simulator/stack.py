@@ -67,13 +67,14 @@ class Stack:
         self.spawn(name, [_lastro(), "payments", "processor", "--port", str(port)], dict(os.environ))
 
     def start_edge(self) -> None:
-        """Start HAProxy with the configuration that is shipped."""
+        """Start HAProxy with the configuration that is shipped; its pid is the one that works: no master (-W)."""
         binary = haproxy()
         assert binary is not None, "haproxy is not installed"
         environment = {
             **os.environ,
             "PAYMENTS_BIND": f"127.0.0.1:{self.ports[0]}",
             "PAYMENTS_SOCKETS": str(self.folder),
+            "PAYMENTS_RUN": str(self.folder),
         }
         self.spawn("haproxy", [binary, "-f", str(self.config), "-db"], environment)
 

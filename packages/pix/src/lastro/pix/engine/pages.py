@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from lastro.core.redis import Line
-from lastro.core.redis.clients import Command
+from lastro.core.redis.connections import Command
 
 
 async def pages(line: Line, first: Command, following: Callable[[Any], Command | None]) -> AsyncIterator[Any]:

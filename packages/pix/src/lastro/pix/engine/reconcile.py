@@ -15,7 +15,7 @@ import msgspec
 from lastro.core.errors import Fault
 from lastro.core.keys import Key
 from lastro.core.money import decimal
-from lastro.core.redis.clients import Command
+from lastro.core.redis.connections import Command
 from lastro.pix.model.record import Record
 
 from .archive import missing

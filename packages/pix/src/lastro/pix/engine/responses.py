@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from lastro.core.money import decimal
-from lastro.core.redis.clients import Command
+from lastro.core.redis.connections import Command
 from lastro.pix.model.ids import minute_of
 from lastro.pix.model.record import Record
 

@@ -19,7 +19,7 @@ from redis.exceptions import MovedError, ResponseError
 
 from lastro.core.errors import Busy
 from lastro.core.money import decimal
-from lastro.core.redis.clients import Command
+from lastro.core.redis.connections import Command
 from lastro.core.redis.failures import ours
 from lastro.core.scripts import insist
 from lastro.pix.engine import accounts

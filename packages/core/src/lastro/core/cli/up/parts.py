@@ -4,6 +4,7 @@ import asyncio
 import fcntl
 import resource
 import socket
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -33,6 +34,7 @@ from lastro.core.worker import Run, Work, run, stop_on_signals
 from lastro.core.worker.relay import relay
 
 STATUS_SECONDS = 5.0
+RESTART_SECONDS = 1.0  # of a server that did not start
 BACKLOG = 2048
 KEEP_ALIVE_SECONDS = 75  # longer than a balancer keeps one: it closes first, and never sends into a closed connection
 WORLD_KEY_MS = 30 * 86_400_000  # the simulators' own key: nobody lets them run for longer
@@ -58,14 +60,20 @@ class Embedded:
 
     def __init__(self, settings: Settings) -> None:
         self.given = settings
+        self.due = 0.0
         self.server = self._start()
         self.settings = settings.model_copy(update={"redis_url": SecretStr(self.server.url)})
 
     def guard(self) -> None:
-        """Start it again if it ended."""
-        if not self.server.alive():
-            log.warning("engine.server_ended", pid=self.server.pid)
+        """Start it again if it ended; one that does not start is tried again, and the parts go on waiting for it."""
+        if time.monotonic() < self.due or self.server.alive():
+            return
+        log.warning("engine.server_ended", pid=self.server.pid)
+        try:
             self.server = self._start()
+        except LastroError as error:
+            log.error("engine.server_not_started", reason=str(error))  # noqa: TRY400  # the reason is it
+            self.due = time.monotonic() + RESTART_SECONDS
 
     def _start(self) -> local.Server:
         given = self.given

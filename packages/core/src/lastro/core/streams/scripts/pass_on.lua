@@ -49,7 +49,8 @@ if not last then
   last, passed = "0-0", gone
   place("CREATE", last, passed)
 end
-if done ~= "" and entry_earlier(last, done) then
+-- what this stream never had was in one of a server that is gone, whose clock was ahead
+if done ~= "" and entry_earlier(last, done) and not entry_earlier(whole["last-generated-id"], done) then
   last, passed = done, tonumber(number)
   place("SETID", last, passed)
 end
