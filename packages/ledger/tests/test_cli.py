@@ -107,6 +107,13 @@ def test_stress_is_told_as_json(lastro: Lastro) -> None:
 STRESS = ("stress", "--seconds", "0.2", "--batch", "10", "--accounts", "50", "--workload", "two-phase")
 
 
+def test_a_password_on_the_command_line_is_refused_and_not_repeated(lastro: Lastro) -> None:
+    """It would stand in the list of processes; the environment, or a file, takes it."""
+    told = lastro(*STRESS, "--url", "redis://:hunter2@127.0.0.1:1")
+    assert (told[0], "LASTRO_REDIS_URL_FILE" in told[-2]) == ("1", True), told
+    assert not [line for line in told if "hunter2" in line]
+
+
 def test_without_its_client_tigerbeetle_is_refused_in_a_sentence(
     lastro: Lastro, monkeypatch: pytest.MonkeyPatch
 ) -> None:

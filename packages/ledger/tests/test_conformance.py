@@ -1,13 +1,16 @@
 """What a real TigerBeetle answered to recorded requests, asked of our ledger: every code, object, order and timestamp.
 
-The recordings are `traces.jsonl` (the directed ones) and, where the full set lies beside the checkout, all of it.
-Timestamps in them are names: a name is bound to the first value that comes, must have that value from then on, and the
-values must rise in the order that the recording gives.
+The recordings are `traces.jsonl`, the 242 directed ones, and `traces_random.txt`, 147 of random requests: in each line
+a name and, as zlib's in base 85, its JSON. All are played, and a field that an answer lacks is a difference. Timestamps
+in them are names: a name is bound to the first value that comes, must have that value from then on, and the values must
+rise in the order that the recording gives.
 """
 
 import json
 import re
 import sys
+import zlib
+from base64 import b85decode
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from importlib.util import module_from_spec, spec_from_file_location
@@ -21,7 +24,8 @@ from lastro.core.local import Server
 from lastro.core.testing.topologies import cluster
 
 HERE = Path(__file__).parent
-FULL = HERE.parents[3] / "shared/conformance/tigerbeetle/public.jsonl"
+RECORDED = {True: 389, False: 344}
+"""How many there are: all, and those that wait for no expiry."""
 NAME = re.compile(r"^(T\d+)([+-]\d+)?$")
 TIMES = {"timestamp", "timestamp_min", "timestamp_max"}
 RECORD = ("user_data_128", "user_data_64", "user_data_32", "ledger", "code", "flags", "timestamp")
@@ -44,6 +48,15 @@ FIELDS = {
     "query_accounts": ("ledger", *WINDOW, "flags"),
     "query_transfers": ("ledger", *WINDOW, "flags"),
 }
+OBJECTS = {
+    "lookup_accounts": FIELDS["create_accounts"],
+    "lookup_transfers": FIELDS["create_transfers"],
+    "get_account_transfers": FIELDS["create_transfers"],
+    "get_account_balances": (*BALANCES, "timestamp"),
+    "query_accounts": FIELDS["create_accounts"],
+    "query_transfers": FIELDS["create_transfers"],
+}
+"""What is in each object of an answer; in a recording a zero is left out, in ours nothing is."""
 AT_ONCE = 8
 """Ledgers of their own, whose scenarios wait at the same time."""
 IMPORTED = {"create_accounts": 0x10, "create_transfers": 0x100}
@@ -93,8 +106,9 @@ def client_module() -> Iterator[ModuleType]:
 
 
 def scenarios(*, sleeping: bool) -> list[dict[str, Any]]:
-    with (FULL if FULL.exists() else HERE / "traces.jsonl").open() as lines:
-        every = [json.loads(line) for line in lines]
+    directed, random = ((HERE / name).read_text().splitlines() for name in ("traces.jsonl", "traces_random.txt"))
+    every = [json.loads(line) for line in directed]
+    every += [json.loads(zlib.decompress(b85decode(line.split()[1]))) for line in random]
     return [each for each in every if sleeping or not sleeps(each)]
 
 
@@ -141,11 +155,22 @@ def compare(told: Told, step: dict[str, Any], answer: Any) -> None:
             assert (want["code"], step["op"]) == (got[0], step["op"]), want["status"]
             told.agree(want["timestamp"], got[1])
             continue
-        for name, value in got.items():
+        assert set(got) == set(OBJECTS[step["op"]])
+        for name in OBJECTS[step["op"]]:
             if name in TIMES:
-                told.agree(want[name], value)
+                told.agree(want[name], got[name])
             else:
-                assert int(want.get(name, 0)) == value, name
+                assert int(want.get(name, 0)) == got[name], name
+
+
+def test_an_answer_that_lacks_a_recorded_field_is_not_the_same() -> None:
+    """Each field of an object is looked for, the ones that are zero, too."""
+    step = {"op": "get_account_balances", "expect": [{"debits_posted": "5", "timestamp": "T1"}]}
+    whole = {"debits_pending": 0, "debits_posted": 5, "credits_pending": 0, "credits_posted": 0, "timestamp": 7}
+    compare(Told(), step, [whole])
+    for name in whole:
+        with pytest.raises(AssertionError):
+            compare(Told(), step, [{each: value for each, value in whole.items() if each != name}])
 
 
 CASES = [("record", "1", True), ("record", "0", False), ("json", "1", False), ("json", "0", False)]
@@ -185,11 +210,13 @@ def _play_all(client_module: ModuleType, url: str, form: str, fresh: str, *, sle
             for n, part in enumerate(parts)
             if part
         ]
-    for each in played:
-        each.result()
+    count = sum(each.result() for each in played)
+    print(f"{count} recorded scenarios played")
+    assert count == RECORDED[sleeping]
 
 
-def _play(client_module: ModuleType, options: tuple[str, str, str, str], part: list[dict[str, Any]]) -> None:
+def _play(client_module: ModuleType, options: tuple[str, str, str, str], part: list[dict[str, Any]]) -> int:
+    """How many were answered the same; AssertionError names the first that was not."""
     client = client_module.TraceClient(*options)
     try:
         for scenario in part:
@@ -197,5 +224,6 @@ def _play(client_module: ModuleType, options: tuple[str, str, str, str], part: l
                 play(client, client_module.TooMuchData, scenario)
             except AssertionError as differs:
                 raise AssertionError(f"{scenario['name']}: {differs}") from differs
+        return len(part)
     finally:
         client.close()

@@ -2,11 +2,13 @@
 
 import json
 import struct
+from pathlib import Path
 from typing import Any
 
 import pytest
 from redis.exceptions import NoScriptError, ResponseError
 
+from lastro.core.cli import main
 from lastro.core.errors import Fault
 from lastro.core.redis import Hub
 from lastro.core.redis.clients import Client
@@ -42,6 +44,19 @@ async def two_accounts(redis: Client, flags: int = 0) -> None:
 
 async def everything(redis: Client) -> dict[bytes, bytes | None]:
     return {key: await redis.dump(key) async for key in redis.scan_iter()}
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in Path(scripts.__file__).parent.glob("*.lua")))
+def test_dragonflydbs_flags_are_at_the_very_top_where_no_other_line_has_to_be(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It looks for them nowhere else; Redis 7's own first line comes before them, in the text for Redis 7."""
+    flags, first = "--!df flags=allow-undeclared-keys", []
+    for words in (("--legacy",), ()):
+        main(["scripts", "show", f"ledger.{name}", *words])
+        first.append(capsys.readouterr().out.splitlines()[:2])
+    assert first[0][0] == flags
+    assert (first[1][0].split()[0], first[1][1]) == ("#!lua", flags)
 
 
 async def test_the_original_example_runs_word_for_word(hub: Hub) -> None:

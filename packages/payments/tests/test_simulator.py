@@ -9,7 +9,9 @@ import httpx
 import pytest
 
 from lastro.core.testing import wait_for
-from lastro.payments.simulator import QUEUED_MAX, RUNNING_MAX, Book, processor_app
+from lastro.core.testing.web import served
+from lastro.payments.engine.http import Answer, Cut, HttpClient
+from lastro.payments.simulator import QUEUED_MAX, RUNNING_MAX, Book, Hostile, processor_app
 
 pytestmark = pytest.mark.anyio
 TOKEN = {"X-Rinha-Token": "123"}
@@ -103,6 +105,69 @@ async def test_beyond_its_places_and_its_queue_it_answers_429(client: httpx.Asyn
     answer = await client.post("/payments", json=payment())
     assert (answer.status_code, answer.headers["retry-after"]) == (429, "5")
     assert (await client.get(f"/payments/{uuid4()}")).status_code == 429
+
+
+async def test_the_journal_has_every_payment_that_was_sent_or_asked_for_and_what_came_of_it(
+    client: httpx.AsyncClient, book: Book
+) -> None:
+    """The refused ones, too: an audit counts what reached the processor."""
+    given, at_ms = payment(), 1_752_150_896_000
+    id_ = given["correlationId"]
+    await client.get(f"/payments/{id_}")
+    for _ in range(2):
+        await client.post("/payments", json=given)
+    await client.get(f"/payments/{id_}")
+    book.failing = True
+    await client.post("/payments", json=given)
+    await client.post("/payments", content=b"{", headers={"content-type": "application/json"})
+    await client.post("/payments", content=b"{}", headers={"content-type": "text/plain"})
+    book.running = RUNNING_MAX
+    book.queued.extend(asyncio.get_running_loop().create_future() for _ in range(QUEUED_MAX))
+    await client.post("/payments", json=given)
+    await client.get(f"/payments/{id_}")
+    assert (await client.get("/admin/journal", headers=TOKEN)).json() == [
+        ["GET", 404, id_, 0, 0],
+        ["POST", 200, id_, 1990, at_ms],
+        ["POST", 422, id_, 1990, at_ms],
+        ["GET", 200, id_, 1990, at_ms],
+        ["POST", 500, id_, 1990, at_ms],
+        ["POST", 400, "", 0, 0],
+        ["POST", 415, "", 0, 0],
+        ["POST", 429, "", 0, 0],
+        ["GET", 429, id_, 0, 0],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("mode", "told"),
+    [
+        ("close_after_record", Cut),
+        ("half_open", Cut),
+        ("fail_after_record", (500, b'{"message":"database error"}')),
+        ("refuse_after_record", (403, b'{"message":"not from here"}')),
+    ],
+)
+async def test_a_processor_that_runs_can_be_made_hostile_and_takes_the_payment_all_the_same(
+    book: Book, mode: Hostile, told: type[Exception] | tuple[int, bytes]
+) -> None:
+    async with served(processor_app(book)) as at:
+        client = HttpClient(str(at.base_url), 1.0, 1.0)
+
+        async def made(given: str) -> Answer:
+            body = b'{"hostile": "%s"}' % given.encode()
+            return await client.ask(b"PUT /admin/configurations/hostile", body, b"X-Rinha-Token: 123\r\n")
+
+        assert (await made(mode)).body == b'{"config":"hostile","was":"","is":"%s"}' % mode.encode()
+        body = b'{"correlationId":"%s","amount":19.90}' % str(uuid4()).encode()
+        try:
+            answer = await client.ask(b"POST /payments", body)
+            assert (answer.status, answer.body) == told
+        except Cut:
+            assert told is Cut
+        assert [(call.method, call.status) for call in book.journal] == [("POST", 200)]
+        assert [(await made(given)).status for given in ("", "friendly")] == [200, 400]
+        assert (await client.ask(b"POST /payments", body)).status == 422
+        client.close()
 
 
 async def test_of_four_who_ask_for_health_one_is_answered_two_are_held_and_one_is_refused(

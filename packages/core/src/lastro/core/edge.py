@@ -15,6 +15,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from lastro.core import tracing
 from lastro.core.access import GRANT
 from lastro.core.access.gate import Gate, Watched
 from lastro.core.errors import Busy, LastroError, TooFast, TooLarge, Unauthorized
@@ -36,6 +37,7 @@ SHED = counter("http_shed_total", "requests answered 503 because too many were i
 
 ALL_HAVE = ((b"x-content-type-options", b"nosniff"), (b"referrer-policy", b"no-referrer"))
 OVER_TLS = (*ALL_HAVE, (b"strict-transport-security", b"max-age=31536000"))
+TRACE = b"traceparent"
 KEY_SHARE = 0.5
 """Of the requests in flight, streams included, one key's are at most so many: the others, the operator's, get in."""
 NOT_KEPT = (b"cache-control", b"no-store")
@@ -113,6 +115,7 @@ class Edge:
         self.gauge(self.in_flight)
         # the server runs each request in a task, so in a context, of its own: nothing is left to be unbound
         REQUEST_ID.set(request_id)
+        traced = tracing.go_on(headers[TRACE], scope["method"], scope["path"]) if TRACE in headers else None
         try:
             if b"origin" in headers or b"sec-fetch-site" in headers:
                 self.gate.refuse_foreign(scope, headers)
@@ -130,6 +133,8 @@ class Edge:
             self.in_flight -= 1
             self.gauge(self.in_flight)
             self.seconds(monotonic() - started)
+            if traced:
+                traced.end()
 
     async def _keyed(self, scope: Scope, headers: Mapping[bytes, bytes], receive: Receive, answer: "_Answer") -> None:
         """Answer who has a key, while it opens this."""

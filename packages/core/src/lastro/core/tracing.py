@@ -2,7 +2,8 @@
 
 The trace id is made from the act's own id (a UUID is its trace id, of any other the SHA-256), so nothing travels with
 the messages and nothing is stored: whoever works on an act knows its trace. The first span, of whoever took the act in,
-is the root; every later one is its child. Off unless ``OTEL_EXPORTER_OTLP_ENDPOINT`` says where to: then the extra
+is the root; every later one is its child. A caller's trace (W3C's ``traceparent``) goes on in a span of the request,
+linked with the root of the act that it brings. Off unless ``OTEL_EXPORTER_OTLP_ENDPOINT`` says where to: then the extra
 ``otel`` must be installed, and OpenTelemetry's own variables apply (``OTEL_SERVICE_NAME`` and its like).
 
     began = tracing.now()
@@ -13,6 +14,7 @@ is the root; every later one is its child. Off unless ``OTEL_EXPORTER_OTLP_ENDPO
 import os
 import re
 import time
+from contextvars import ContextVar
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
@@ -20,12 +22,15 @@ from lastro.core.errors import Misconfigured
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.trace import Span
 
 ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"
 
 _uuid = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}").fullmatch
 _provider: "TracerProvider | None" = None
 _root: tuple[int, int] | None = None
+_request: ContextVar["Span | None"] = ContextVar("request", default=None)
+"""The span that goes on with the trace of who calls; of this request, which is a task."""
 
 
 def trace_of(act_id: str) -> tuple[int, int]:
@@ -40,21 +45,44 @@ def now() -> int:
     return time.time_ns() if _provider else 0
 
 
+def go_on(traceparent: bytes, method: str, path: str) -> "Span | None":
+    """Go on with the trace of who calls: a span in it, to be ended with the request; None while nobody traces.
+
+    A header that cannot be read is none, as W3C has it.
+    """
+    if _provider is None:
+        return None
+    from opentelemetry.trace import SpanKind, get_current_span
+    from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+    above = TraceContextTextMapPropagator().extract({"traceparent": traceparent.decode("latin-1")})
+    if not get_current_span(above).get_span_context().is_valid:
+        return None
+    about = {"http.request.method": method, "url.path": path}
+    span = _provider.get_tracer("lastro").start_span("http.request", above, kind=SpanKind.SERVER, attributes=about)
+    _request.set(span)
+    return span
+
+
 def record(name: str, act_id: str, began: int, *, root: bool = False, **about: str | int) -> None:
     """A span of this act, from ``began`` until now; nothing while nobody traces."""
     if _provider is None or not began:
         return
-    from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags, set_span_in_context
+    from opentelemetry.trace import Link, NonRecordingSpan, SpanContext, TraceFlags, set_span_in_context
 
     global _root  # noqa: PLW0603  # read by Ids within the call below, on this thread
     trace, span = trace_of(act_id)
     parent = SpanContext(trace, span, is_remote=True, trace_flags=TraceFlags(TraceFlags.SAMPLED))
     above = None if root else set_span_in_context(NonRecordingSpan(parent))
+    request = _request.get() if root else None
+    links = [Link(request.get_span_context())] if request else []
     _root = (trace, span) if root else None
     opened = _provider.get_tracer("lastro").start_span(
-        name, above, start_time=began, attributes={"act": act_id, **about}
+        name, above, start_time=began, attributes={"act": act_id, **about}, links=links
     )
     _root = None
+    if request:
+        request.add_link(opened.get_span_context())
     opened.end()
 
 

@@ -15,7 +15,10 @@ class LedgerSettings(Environment):
 
     name: str = Field("main", pattern=r"^[\w.-]+$", description="the ledger of this process; each has its own keyspace")
     batch_max: int = Field(
-        1000, gt=0, le=8189, description="events in one script call: more wait less, but everybody else waits longer"
+        1000,
+        gt=0,
+        le=8189,
+        description="events in one script call: more wait less, but everybody else waits longer: 1,000 take some 10 ms",
     )
     shards: int = Field(
         1, ge=1, le=1024, description="parts of the ledger, each in a slot of its own; decided once, for good"

@@ -2,11 +2,13 @@
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from decimal import Decimal
-from typing import Annotated, TypeVar
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Annotated, TypeVar
 from uuid import UUID
 
 import uvicorn
@@ -16,6 +18,7 @@ from rich.table import Table
 from typer import Argument, Exit, Option, Typer, confirm, echo
 
 from lastro.core.access.client import own_key
+from lastro.core.acts import free_ports
 from lastro.core.clock import iso, parse_iso
 from lastro.core.errors import Invalid
 from lastro.core.money import brl, cents
@@ -27,6 +30,9 @@ from .engine.republish import republish as append_anew
 from .errors import NotDead
 from .model import PROCESSORS, Health, Payment, Processor
 from .settings import PaymentsSettings
+
+if TYPE_CHECKING:  # what plays the load is imported when it is played
+    from .simulator.rinha import Play, Result
 
 app = Typer(add_completion=False, no_args_is_help=True, help="Payments through two processors.")
 Answer = TypeVar("Answer")
@@ -191,6 +197,16 @@ def rinha(
     generator: Annotated[
         str | None, Option("--with", help="k6 or built-in; by itself k6 where it is installed")
     ] = None,
+    runs: Annotated[int, Option(min=1, help="one after another; the first that is not clean is the last")] = 1,
+    behind: Annotated[
+        Path | None,
+        Option(
+            exists=True,
+            dir_okay=False,
+            help="start what is played against, instead of --url: HAProxy with this configuration "
+            "(ops/haproxy/payments.cfg), two processes, a store that writes always, both processors",
+        ),
+    ] = None,
     as_json: AsJson = False,  # noqa: FBT002
 ) -> None:
     """Play the official load against a running system, audit it against the processors, print the score."""
@@ -201,15 +217,51 @@ def rinha(
     if url.startswith("https:"):
         raise Invalid(field="--url", reason="the load speaks plain HTTP: name what listens behind TLS")
     program = _k6(generator)
-    settings = PaymentsSettings.read()
-    processors = (settings.processor_default_url, settings.processor_fallback_url)
     key = own_key(Settings.read())
-    play = Play(profile, url, processors, scale=scale, speed=speed, key=key, program=program)
+    with _system(url, behind) as (edge, processors):
+        for run in range(1, runs + 1):
+            result = _played(Play(profile, edge, processors, scale=scale, speed=speed, key=key, program=program))
+            rows = {"with": "built-in" if program is None else "k6", **_rows(result)}
+            if scale == speed == 1:
+                rows["of the best routing"] = f"{result.share:.2%}"
+            if as_json:
+                echo(json.dumps(rows))
+            else:
+                table = Table("", profile, title=f"Rinha de Backend 2025, run {run} of {runs}")
+                for name, value in rows.items():
+                    table.add_row(name, str(value))
+                Console().print(table)
+            if not result.clean:
+                raise Exit(1)
+
+
+def _played(play: "Play") -> "Result":
     with Progress(console=Console(stderr=True)) as bar:
-        task = bar.add_task(profile, total=1.0)
-        result = asyncio.run(play.run(lambda share: bar.update(task, completed=share)))
-    rows = {
-        "with": "built-in" if program is None else "k6",
+        task = bar.add_task("playing", total=1.0)
+        return asyncio.run(play.run(lambda share: bar.update(task, completed=share)))
+
+
+@contextmanager
+def _system(url: str, config: Path | None) -> Iterator[tuple[str, tuple[str, str]]]:
+    """What is played against, and its two processors: what runs, or with a configuration of HAProxy one of its own."""
+    from .simulator.stack import Stack, deployed, haproxy
+
+    if config is None:
+        settings = PaymentsSettings.read()
+        yield url, (settings.processor_default_url, settings.processor_fallback_url)
+        return
+    if haproxy() is None:
+        raise Invalid(field="--behind", reason="HAProxy is not installed")
+    edge, default, fallback = free_ports(3)
+    with (
+        TemporaryDirectory(prefix="lastro-") as folder,
+        deployed(Stack(Path(folder), config.resolve(), (edge, default, fallback))) as stack,
+    ):
+        yield stack.url, stack.processors
+
+
+def _rows(result: "Result") -> dict[str, object]:
+    return {
         "accepted": result.accepted,
         "failed": result.failed,
         "default / fallback": f"{result.processed['default']} / {result.processed['fallback']}",
@@ -221,15 +273,6 @@ def rinha(
         "liquid": str(round(result.liquid, 2)),
         "score": str(round(result.score, 2)),
     }
-    if as_json:
-        echo(json.dumps(rows))
-    else:
-        table = Table("", profile, title="Rinha de Backend 2025")
-        for name, value in rows.items():
-            table.add_row(name, str(value))
-        Console().print(table)
-    if not result.clean:
-        raise Exit(1)
 
 
 def _k6(generator: str | None) -> str | None:

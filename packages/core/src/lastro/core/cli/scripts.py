@@ -40,9 +40,11 @@ def list_(as_json: Annotated[bool, Option("--json", help="for scripts")] = False
 @app.command()
 def show(
     name: Annotated[str, Argument(help="as `lastro scripts list` has it")],
-    legacy: Annotated[bool, Option("--legacy", help="as sent to a 6.2 server")] = False,  # noqa: FBT002
+    legacy: Annotated[  # noqa: FBT002
+        bool, Option("--legacy", help="for DragonflyDB and Redis 6.2: no #!lua, DragonflyDB's flags first")
+    ] = False,
 ) -> None:
-    """The whole text as the server gets it, fragments included: ready for SCRIPT LOAD."""
+    """The whole text as the server gets it, fragments included: ready for SCRIPT LOAD on Redis 7, Valkey and newer."""
     scripts = registered()
     if name not in scripts:
         raise Invalid(field="name", reason=f"no script {name!r}; `lastro scripts list` has them")

@@ -6,6 +6,8 @@ from typing import Annotated, Literal
 
 from typer import Argument, Exit, Option, Typer, echo
 
+from lastro.core.errors import Invalid
+from lastro.core.logging import mask_url
 from lastro.ledger.settings import LedgerSettings
 
 from . import accounts, shards, transfers
@@ -106,7 +108,9 @@ def stress(
     batch: Annotated[int, Option(help="events in a request; 1 pipelines single ones")] = 100,
     workload: Annotated[str, Option(help="transfer, two-phase, lookup or mixed")] = "transfer",
     hot: Annotated[int, Option(help="percent of the transfers that debit one of ten hot accounts")] = 0,
-    url: Annotated[str | None, Option(help="any Redis-compatible server; else LASTRO_REDIS_URL")] = None,
+    url: Annotated[
+        str | None, Option(help="any Redis-compatible server without a login; else LASTRO_REDIS_URL, or …_URL_FILE")
+    ] = None,
     tigerbeetle: Annotated[str | None, Option(help="address of a TigerBeetle server: the same load there, too")] = None,
     tigerbeetle_cluster: Annotated[int, Option(help="number of its cluster")] = 0,
     as_json: AsJson = False,
@@ -116,6 +120,9 @@ def stress(
     from .rival import stress_rival
     from .stress import Plan, stress_ledger
 
+    if url and mask_url(url) != url:
+        reason = "a login on the command line is for all to read: LASTRO_REDIS_URL, or LASTRO_REDIS_URL_FILE, takes it"
+        raise Invalid(field="--url", reason=reason)
     plan = Plan(accounts=accounts, workers=workers, seconds=seconds, batch=batch, workload=workload, hot_percent=hot)
     reports = {}
     with bar("seconds of load") as told:

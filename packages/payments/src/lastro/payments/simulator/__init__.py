@@ -2,7 +2,8 @@
 
 The processor behaves as the reference describes the real one: a concurrency limiter, then the delay, then the failure
 flag, then the record; a client that goes away cancels nothing; ids are unique on one processor only. Beyond that it
-keeps a journal of every call, and has hostile modes for tests.
+keeps a journal of every payment that is sent or asked for, and of every call for its health, and has hostile modes:
+``PUT /admin/configurations/hostile`` ``{"hostile": mode}``.
 """
 
 import asyncio
@@ -11,7 +12,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 from urllib.parse import parse_qs
 from uuid import UUID
 
@@ -28,21 +29,27 @@ CENT = Decimal("0.01")
 Hostile = Literal[
     "", "close_after_record", "fail_after_record", "refuse_after_record", "slow_body", "half_open", "babble", "maze"
 ]
-"""Each after taking the payment. close_after_record: no answer. fail_after_record: 500 and a body. refuse_after_record:
-403. slow_body: headers, and the body a second later. half_open: the connection stays open, and nothing comes.
-babble: what is asked of it is answered with 200 and something that is in no contract. maze: that, nested deeply."""
+"""Each after taking the payment. close_after_record: an answer that is cut. fail_after_record: 500 and a body.
+refuse_after_record: 403. slow_body: headers, and the body a second later. half_open: the connection stays open, and
+nothing comes. babble: what is asked of it is answered with 200 and something that is in no contract. maze: that, nested
+deeply."""
 SILENT_SECONDS = 3_600.0
 MAZE_LEVELS = 5_000
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One line of the journal."""
+    """One line of the journal: a payment that was sent (POST) or asked for (GET), and what the processor made of it.
 
-    correlation_id: str
-    amount_cents: int
-    requested_at_ms: int
+    Of a hostile one that is not what the caller was told. Id, amount and time are those of the payment: "" and 0 where
+    the call had none that could be read, or found none.
+    """
+
+    method: Literal["GET", "POST"]
     status: int
+    correlation_id: str = ""
+    amount_cents: int = 0
+    requested_at_ms: int = 0
 
 
 @dataclass(eq=False)
@@ -57,7 +64,8 @@ class Book:
     payments: dict[str, tuple[int, int]] = field(default_factory=dict)
     """id → (cents, requestedAt in ms)."""
     journal: list[Call] = field(default_factory=list)
-    health_calls_ms: list[int] = field(default_factory=list)
+    health_calls: list[tuple[int, int]] = field(default_factory=list)
+    """When (ms), and from which port."""
     running: int = 0
     queued: deque["asyncio.Future[None]"] = field(default_factory=deque)
     health_used: bool = False
@@ -112,7 +120,7 @@ class Book:
         status = 500 if self.failing else 422 if correlation_id in self.payments else 200
         if status == 200:  # noqa: PLR2004
             self.payments[correlation_id] = (cents, requested_at_ms)
-        self.journal.append(Call(correlation_id, cents, requested_at_ms, status))
+        self.journal.append(Call("POST", status, correlation_id, cents, requested_at_ms))
         return status
 
     def _keep(self, task: "asyncio.Task[Any]") -> None:
@@ -130,13 +138,14 @@ def processor_app(book: Book) -> ASGIApp:
     """The processor as an ASGI application."""
     routes: dict[tuple[str, str], Callable[[Scope, Receive], Awaitable[tuple[int, Any]]]] = {
         ("POST", "/payments"): lambda scope, receive: _pay(book, scope, receive),
-        ("GET", "/payments/service-health"): lambda scope, receive: _health(book),
+        ("GET", "/payments/service-health"): lambda scope, receive: _health(book, scope),
         ("GET", "/admin/payments-summary"): lambda scope, receive: _summary(book, scope),
         ("GET", "/admin/journal"): lambda scope, receive: _journal(book),
         ("GET", "/admin/health-calls"): lambda scope, receive: _health_calls(book),
         ("PUT", "/admin/configurations/token"): lambda scope, receive: _configure(book, receive, "token"),
         ("PUT", "/admin/configurations/delay"): lambda scope, receive: _configure(book, receive, "delay"),
         ("PUT", "/admin/configurations/failure"): lambda scope, receive: _configure(book, receive, "failure"),
+        ("PUT", "/admin/configurations/hostile"): lambda scope, receive: _configure(book, receive, "hostile"),
         ("POST", "/admin/purge-payments"): lambda scope, receive: _purge(book),
     }
 
@@ -146,7 +155,8 @@ def processor_app(book: Book) -> ASGIApp:
             return
         path = scope["path"]
         hostile = book.hostile  # as it was when the call came: a test may turn it as soon as it sees the payment
-        if path.startswith("/admin/") and dict(scope["headers"]).get(b"x-rinha-token") != book.token.encode():
+        admin = path.startswith("/admin/")
+        if admin and dict(scope["headers"]).get(b"x-rinha-token") != book.token.encode():
             await _answer(send, 401, None)
             return
         act = routes.get((scope["method"], path))
@@ -156,9 +166,9 @@ def processor_app(book: Book) -> ASGIApp:
             status, body = await _find(book, path.removeprefix("/payments/"))
         else:
             status, body = 404, None
-        if hostile == "babble" and scope["method"] == "GET":
+        if hostile == "babble" and scope["method"] == "GET" and not admin:
             status, body = 200, "closed for maintenance"
-        if hostile == "maze" and scope["method"] == "GET":
+        if hostile == "maze" and scope["method"] == "GET" and not admin:
             status, body = 200, {"closed": _Number("[" * MAZE_LEVELS + "]" * MAZE_LEVELS)}
         await _answer(send, status, body, hostile=hostile if path == "/payments" else "")
 
@@ -168,17 +178,17 @@ def processor_app(book: Book) -> ASGIApp:
 async def _pay(book: Book, scope: Scope, receive: Receive) -> tuple[int, Any]:
     body = await _body(receive)
     if not await book.enter():
-        return 429, {"message": "too many"}
+        return _noted(book, Call("POST", 429), {"message": "too many"})
     try:
         if not dict(scope["headers"]).get(b"content-type", b"").startswith(b"application/json"):
-            return 415, None
+            return _noted(book, Call("POST", 415), None)
         try:
             given = {str(key).lower(): value for key, value in json.loads(body, parse_float=Decimal).items()}
             id_ = str(UUID(str(given.get("correlationid", UUID(int=0)))))
             amount = Decimal(given.get("amount", 0)).quantize(CENT, ROUND_HALF_EVEN)
             at = parse_iso(str(given.get("requestedat", "0001-01-01T00:00:00Z")), field="requestedAt")
         except (ValueError, AttributeError, TypeError, InvalidOperation, Invalid):
-            return 400, {"message": "malformed"}
+            return _noted(book, Call("POST", 400), {"message": "malformed"})
         status = await asyncio.shield(book.detached(book.pay(id_, int(amount * 100), at)))
         match status:
             case 200:
@@ -193,19 +203,25 @@ async def _pay(book: Book, scope: Scope, receive: Receive) -> tuple[int, Any]:
 
 async def _find(book: Book, correlation_id: str) -> tuple[int, Any]:
     if not await book.enter():
-        return 429, {"message": "too many"}
+        return _noted(book, Call("GET", 429, correlation_id), {"message": "too many"})
     try:
         found = book.payments.get(correlation_id.lower())
         if found is None:
-            return 404, None
+            return _noted(book, Call("GET", 404, correlation_id), None)
         at = iso(found[1]).removesuffix("Z")  # a zone-less column, as the original has it
-        return 200, {"correlationId": correlation_id, "amount": _money(found[0]), "requestedAt": at}
+        told = {"correlationId": correlation_id, "amount": _money(found[0]), "requestedAt": at}
+        return _noted(book, Call("GET", 200, correlation_id, *found), told)
     finally:
         book.leave()
 
 
-async def _health(book: Book) -> tuple[int, Any]:
-    book.health_calls_ms.append(now_ms())
+def _noted(book: Book, call: Call, body: Any) -> tuple[int, Any]:
+    book.journal.append(call)
+    return call.status, body
+
+
+async def _health(book: Book, scope: Scope) -> tuple[int, Any]:
+    book.health_calls.append((now_ms(), scope["client"][1]))
     if not await book.health_turn():
         return 429, {"message": "once per 5 s"}
     return 200, {"failing": book.failing, "minResponseTime": book.delay_ms}
@@ -227,11 +243,14 @@ async def _summary(book: Book, scope: Scope) -> tuple[int, Any]:
 
 
 async def _journal(book: Book) -> tuple[int, Any]:
-    return 200, [[call.correlation_id, call.amount_cents, call.requested_at_ms, call.status] for call in book.journal]
+    return 200, [
+        [call.method, call.status, call.correlation_id, call.amount_cents, call.requested_at_ms]
+        for call in book.journal
+    ]
 
 
 async def _health_calls(book: Book) -> tuple[int, Any]:
-    return 200, book.health_calls_ms
+    return 200, book.health_calls
 
 
 async def _purge(book: Book) -> tuple[int, Any]:
@@ -240,7 +259,9 @@ async def _purge(book: Book) -> tuple[int, Any]:
     return 200, {"message": "All payments purged."}
 
 
-async def _configure(book: Book, receive: Receive, what: Literal["token", "delay", "failure"]) -> tuple[int, Any]:
+async def _configure(
+    book: Book, receive: Receive, what: Literal["token", "delay", "failure", "hostile"]
+) -> tuple[int, Any]:
     given = json.loads(await _body(receive))
     match what:
         case "token":
@@ -252,6 +273,11 @@ async def _configure(book: Book, receive: Receive, what: Literal["token", "delay
         case "failure":
             failed, book.failing = book.failing, bool(given["failure"])
             return 200, {"config": "failure", "was": failed, "is": book.failing}
+        case "hostile":
+            if given["hostile"] not in get_args(Hostile):
+                return 400, {"message": f"one of {list(get_args(Hostile))}"}
+            before, book.hostile = book.hostile, given["hostile"]
+            return 200, {"config": "hostile", "was": before, "is": book.hostile}
 
 
 class _Number(str):
@@ -281,8 +307,9 @@ async def _body(receive: Receive) -> bytes:
 
 async def _answer(send: Send, status: int, body: Any, hostile: Hostile = "") -> None:
     """JSON comes chunked and an empty answer with its length, as the original's server writes them."""
-    if hostile == "close_after_record":
-        raise ConnectionAbortedError("hostile: no answer")
+    if hostile == "close_after_record":  # nothing after the head: the server closes
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
+        return
     if hostile == "half_open":
         await asyncio.sleep(SILENT_SECONDS)
     if hostile == "fail_after_record":

@@ -57,8 +57,8 @@ class Stack:
             "LASTRO_HTTP_SOCKET": str(self.folder / f"{name}.sock"),
             "LASTRO_PAYMENTS_NUM_WORKERS": "1",
             "LASTRO_PAYMENTS_MAX_CONCURRENT_REQUESTS": str(self.room),
-            "PROCESSOR_DEFAULT_URL": default,
-            "PROCESSOR_FALLBACK_URL": fallback,
+            "LASTRO_PAYMENTS_PROCESSOR_DEFAULT_URL": default,
+            "LASTRO_PAYMENTS_PROCESSOR_FALLBACK_URL": fallback,
         }
         self.spawn(name, [_lastro(), "up", "payments", "--single"], environment)
 
@@ -68,7 +68,7 @@ class Stack:
 
     def start_edge(self) -> None:
         """Start HAProxy with the configuration that is shipped; its pid is the one that works: no master (-W)."""
-        binary = shutil.which("haproxy", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
+        binary = haproxy()
         assert binary is not None, "haproxy is not installed"
         environment = {
             **os.environ,
@@ -104,6 +104,11 @@ class Stack:
         """Start a part; what it prints goes to ``<name>.log`` in the folder."""
         with (self.folder / f"{name}.log").open("ab") as log:
             self.parts[name] = subprocess.Popen(command, env=environment, stdout=log, stderr=log)  # noqa: S603  # our own
+
+
+def haproxy() -> str | None:
+    """Where it is installed; for who is not root it may be beside the PATH."""
+    return shutil.which("haproxy", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
 
 
 @contextmanager
