@@ -89,7 +89,7 @@ def container(machine: Machine, file: str, service: str) -> Iterator[Container]:
     with log.open("ab") as out:
         process = subprocess.Popen(
             [shutil.which(program, path=PATH) or program, *words],
-            env={"PATH": PATH, **settings}, user=user, group=user, stdout=out, stderr=out,
+            env={"PATH": PATH, **settings}, user=user, group=user, cwd="/", stdout=out, stderr=out,
         )  # fmt: skip
     running = Container(told, machine, Proxy(process, log))
     try:
