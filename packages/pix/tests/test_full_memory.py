@@ -11,6 +11,7 @@ from lastro.core.errors import Busy
 from lastro.core.settings import Settings
 from lastro.core.testing import wait_for
 from lastro.core.worker import Run
+from lastro.pix import scripts
 from lastro.pix.engine import accounts, deadlines, orders, outbox, retention
 from lastro.pix.engine.totals import totals
 from lastro.pix.model.payment import Answer
@@ -128,6 +129,28 @@ async def test_payments_that_wait_for_memory_do_not_keep_answers_waiting(desk: A
     async with desk.workers(1):
         await wait_for(taken, "the payments")
     assert [(await desk.status(payment)).state for payment in later] == ["ACCEPTED"] * 5
+
+
+@pytest.mark.parametrize("pix_settings", [PixSettings(idle_threshold_ms=300)], ids=["soon"])
+async def test_answers_of_a_dead_worker_are_taken_over_while_payments_that_were_wait(desk: Any) -> None:
+    """Who takes over has a payment in its hands, and waits with it for memory, when the answer comes to be due."""
+    pix, group = desk.pix, desk.pix.settings.group
+    (payment,) = await waiting(desk)
+    await orders.submit(pix, [desk.order(100)])
+    await orders.answer(pix, [Answer(end_to_end_id=payment.end_to_end_id, payee=PAYEE, status="ACSP")])
+    for source in (pix.keys.payments, pix.keys.answers):
+        await scripts.open_group(pix.hub.write, source=source, group=group, make=1)
+    read: Any = await pix.write.xreadgroup(group, "dead", {pix.keys.payments: ">", pix.keys.answers: ">"})
+    entry = {source.decode(): entries[0][0] for source, entries in read}
+
+    async def settled() -> bool:
+        return bool((await desk.status(payment)).state == "SETTLED")
+
+    async with full(desk):
+        for source, idle_ms in ((pix.keys.payments, 1_000), (pix.keys.answers, 0)):
+            await pix.write.xclaim(source, group, "dead", 0, [entry[source]], idle=idle_ms, justid=True)
+        async with desk.workers(1):
+            await wait_for(settled, "the settlement", 10)
 
 
 async def test_readers_come_and_get_what_is_theirs(desk: Any) -> None:

@@ -116,7 +116,7 @@ class Consumer:
     async def process(self, source: Key, entries: Sequence[Entry], deliveries: int = 1) -> None:
         """Make the effect of these entries. One the store refuses is found by trying each alone, and buried."""
         try:
-            meanwhile = self._take_new_answers if source != self.pix.keys.answers else None
+            meanwhile = self._take_answers_meanwhile if source != self.pix.keys.answers else None
             await self._insist(lambda: self._take(source, entries, deliveries), meanwhile)
         except Fault as fault:
             if len(entries) == 1:
@@ -133,7 +133,7 @@ class Consumer:
         else:
             await take_payments(self.pix, source, entries, deliveries)
 
-    async def _take_new_answers(self) -> None:
+    async def _take_answers_meanwhile(self) -> None:
         """While payments wait for memory, what frees some goes on: accepted money ends."""
         answers, found = self.pix.keys.answers, []
         if answers in self.sources:
@@ -142,6 +142,11 @@ class Consumer:
                     self.pix.settings.group, self.name, {answers: ">"}, count=self.pix.settings.read_count
                 )
         await self.process_all([(answers, entries) for _, entries in found])
+        if answers in self.sources:
+            with suppress(
+                Busy, Fault
+            ):  # likewise; the clock that takes over may itself wait, with payments in its hands
+                await self._take_over(answers)
 
     async def hold(self) -> None:
         """On a clock: what the store refuses for long stays with this worker, which is not dead."""
