@@ -41,7 +41,7 @@ BUSY = {
 """What a machine that does other things, too, makes true by itself."""
 TOKEN = {"X-Rinha-Token": "123"}
 
-pytestmark = [pytest.mark.slow, pytest.mark.needs("prometheus"), pytest.mark.timeout(900)]  # less than what its steps may take together
+pytestmark = [pytest.mark.slow, pytest.mark.needs("prometheus"), pytest.mark.timeout(900)]
 
 
 @dataclass(eq=False)
