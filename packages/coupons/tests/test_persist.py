@@ -139,6 +139,17 @@ async def test_two_workers_share_an_event(coupons: Coupons) -> None:
     assert sorted(row.issuance.seq for row in rows) == list(range(1, 501))
 
 
+async def test_workers_that_write_a_new_event_at_once_bury_nobody(on_postgres: Coupons) -> None:
+    """PostgreSQL looks for a conflict at the event's first constraint alone, so the other was broken now and then."""
+    workers = [Persister(on_postgres, Run(hub=on_postgres.hub, settings=Settings())) for _ in range(4)]
+    for n in range(40):
+        event_id = await opened(on_postgres, f"e{n}")
+        await on_postgres.issue(event_id, "ana")
+        told = [Message(id_, fields) async for id_, fields in entries(outbox(on_postgres.hub, event_id))]
+        await asyncio.gather(*(worker.take(event_id, told) for worker in workers))
+        assert len(await stored(on_postgres, event_id)) == 1
+
+
 async def _dead(coupons: Coupons, count: int) -> bool:
     return (await outbox(coupons.hub, "e").members.measure()).dead == count
 

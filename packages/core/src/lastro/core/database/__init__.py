@@ -62,11 +62,21 @@ class Database:
             return self._engine
 
     async def run(self, act: Callable[[sa.Connection], Answer]) -> Answer:
-        """An act in a transaction. Raises DatabaseAway, DatabaseRefused."""
+        """An act in a transaction; once more, from its start, if it collided. Raises DatabaseAway, DatabaseRefused."""
         return await asyncio.to_thread(self.run_here, act)
 
     def run_here(self, act: Callable[[sa.Connection], Answer]) -> Answer:
         """The same, in this thread."""
+        try:
+            return self._once(act)
+        except DatabaseRefused as refused:
+            if not refused.about["collision"]:
+                raise
+        # PostgreSQL's ON CONFLICT looks at one constraint: a transaction that was just committing the same row breaks
+        # the others. Now that it is committed the row is seen, or the collision is real and comes again.
+        return self._once(act)
+
+    def _once(self, act: Callable[[sa.Connection], Answer]) -> Answer:
         try:
             with self.engine.begin() as connection:
                 return act(connection)
