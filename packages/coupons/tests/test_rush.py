@@ -5,9 +5,11 @@ from array import array
 import pytest
 import sqlalchemy as sa
 
+from lastro.core.streams import AGAIN
 from lastro.coupons import keys
 from lastro.coupons.engine import Coupons
 from lastro.coupons.engine.database import schema
+from lastro.coupons.engine.outbox import GROUP, entries, outbox
 from lastro.coupons.simulator.load import Crowd, Seen
 from lastro.coupons.simulator.rush.checker import Evidence, broken
 from lastro.coupons.simulator.rush.play import Scene, play
@@ -40,6 +42,19 @@ async def evidence(coupons: Coupons, **seen: object) -> Evidence:
 @pytest.mark.anyio
 async def test_what_went_well_breaks_no_rule(coupons: Coupons) -> None:
     assert await broken(await evidence(coupons)) == []
+
+
+@pytest.mark.anyio
+async def test_an_issuance_that_came_back_after_a_failure_is_told_once(coupons: Coupons) -> None:
+    found, queue = await evidence(coupons), outbox(coupons.hub, "e")
+    await coupons.hub.write.execute_command("XGROUP SETID", keys.events("e"), GROUP, "0")
+    failing = queue.consumer("failing")
+    told = await failing.read(9, block_seconds=0)
+    assert [await failing.retry(message, delay_seconds=0) for message in told] == [True] * len(told)
+    await failing.aclose()
+    await persisted(coupons)
+    assert sum(AGAIN in fields and b"winner" in fields for _, fields in [one async for one in entries(queue)]) == 2
+    assert await broken(found) == []
 
 
 @pytest.mark.anyio
