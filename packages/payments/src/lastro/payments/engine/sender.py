@@ -27,8 +27,8 @@ from .processor import Client, Held, Outcome
 LEASE_EVERY_SECONDS = 1.0
 TURN_SECONDS = 0.005  # while something waits: what came in meanwhile is claimed together
 IDLE_SECONDS = 0.05  # between looks at the queue of a process that accepts nothing itself, and so hears of nothing
-COMMIT_SECONDS = 0.05  # what was taken meanwhile is entered together; a crash in between is resolved like any other
-RIPE_SECONDS = 0.04  # then it goes right after a payment was answered: few others wait for the store at that moment
+COMMIT_SECONDS = 0.1  # what was taken meanwhile is entered together; a crash in between is resolved like any other
+RIPE_SECONDS = 0.08  # then it goes as a charge is answered: beside an answer to a payer it would take the CPU from that
 PROMPT_SECONDS = 0.5  # what took longer is entered at once: a summary of times so long past may be asked at this moment
 HEALTH_EVERY_SECONDS = 0.5
 AWAY_SECONDS = 0.5  # before a store that is away, or refuses, is asked again
@@ -124,8 +124,6 @@ class Sender:
             self.more.set()
         elif self.payments.sending is self:  # else it was stopped: it is the next owner's
             self._start(claim, choice.lease)
-        if self.taken and time.monotonic() - self.taken_since > RIPE_SECONDS:
-            self.pressing.set()
 
     def _route(self) -> Processor | None:
         """The model's choice; the time that payments are held counts while the other processor would take them."""
@@ -250,10 +248,11 @@ class Sender:
 
     def _enter(self, claim: Claim, *, at_once: bool = True) -> None:
         """It was charged: into the books, with what else was charged in these milliseconds."""
+        now = time.monotonic()
         if not self.taken:
-            self.taken_since = time.monotonic()
+            self.taken_since = now
         self.taken.append(claim)
-        if at_once:
+        if at_once or now - self.taken_since > RIPE_SECONDS or len(self.taken) >= CLAIM_MAX:
             self.pressing.set()
         if self.entering is None:
             self.entering = self.tasks.create_task(self._enter_all())
