@@ -84,7 +84,7 @@ class Floor(Stack):
 
 
 class DurableFloor(Floor):
-    """That floor, with every body on the disk before it is answered: what any durable stack costs here at least."""
+    """That floor, with every body on the disk before it is answered: what the disk alone adds."""
 
     def more(self, name: str) -> dict[str, str]:
         """The file of this process."""
